@@ -1,0 +1,197 @@
+//! The private keys that open a store, read from a file: an age identity file or
+//! an unencrypted OpenSSH private key. It knows nothing of stores, and shows a
+//! private key to nobody.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use age::ssh::UnsupportedKey;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, IdentityProblem};
+use crate::recipient::Recipient;
+
+/// Longest identity file, in bytes. A private key has a few thousand.
+const MAX_BYTES: usize = 1 << 20;
+
+/// The private keys of one identity file. Cheap to clone.
+#[derive(Clone)]
+pub struct Identities(Arc<Inner>);
+
+struct Inner {
+    source: PathBuf,
+    keys: Vec<Key>,
+    recipients: Vec<Recipient>,
+}
+
+enum Key {
+    Age(age::x25519::Identity),
+    Ssh(Box<age::ssh::Identity>),
+}
+
+impl Identities {
+    /// Reads an identity file. It must belong to its owner alone (`chmod 600`).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        read(path)
+            .and_then(|text| parse(&text))
+            .map(|(keys, recipients)| {
+                Self(Arc::new(Inner {
+                    source: path.to_owned(),
+                    keys,
+                    recipients,
+                }))
+            })
+            .map_err(|problem| Error::Identity {
+                path: path.to_owned(),
+                problem,
+            })
+    }
+
+    /// The file they were read from.
+    #[must_use]
+    pub fn source(&self) -> &Path {
+        &self.0.source
+    }
+
+    /// Their public keys, at least one.
+    #[must_use]
+    pub fn recipients(&self) -> &[Recipient] {
+        &self.0.recipients
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &dyn age::Identity> {
+        self.0.keys.iter().map(|key| match key {
+            Key::Age(key) => key as &dyn age::Identity,
+            Key::Ssh(key) => key.as_ref(),
+        })
+    }
+}
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identities")
+            .field("source", &self.0.source)
+            .field("recipients", &self.0.recipients)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, IdentityProblem> {
+    let file = File::open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => IdentityProblem::Missing,
+        _ => IdentityProblem::Unreadable(error),
+    })?;
+    let metadata = file.metadata().map_err(IdentityProblem::Unreadable)?;
+    if metadata.is_dir() {
+        return Err(IdentityProblem::Directory);
+    }
+    // Asked of the open file, so that it is the same one that is read. A pipe or
+    // a device has no mode worth checking.
+    if metadata.is_file() && metadata.mode() & 0o077 != 0 {
+        return Err(IdentityProblem::OpenToOthers {
+            mode: metadata.mode() & 0o777,
+        });
+    }
+    // Room for all of it at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(
+        usize::try_from(metadata.len()).map_or(MAX_BYTES, |n| n.min(MAX_BYTES)) + 64,
+    ));
+    file.take(MAX_BYTES as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(IdentityProblem::Unreadable)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(IdentityProblem::TooLong);
+    }
+    match std::str::from_utf8(&bytes) {
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) => Err(IdentityProblem::NotText),
+    }
+}
+
+fn parse(text: &str) -> Result<(Vec<Key>, Vec<Recipient>), IdentityProblem> {
+    let start = text.trim_start();
+    if start.starts_with("age-encryption.org/v1")
+        || start.starts_with("-----BEGIN AGE ENCRYPTED FILE-----")
+    {
+        return Err(IdentityProblem::EncryptedAge);
+    }
+    if start.starts_with("-----BEGIN ") {
+        return parse_ssh(start);
+    }
+    parse_age(text)
+}
+
+fn parse_age(text: &str) -> Result<(Vec<Key>, Vec<Recipient>), IdentityProblem> {
+    let mut keys = Vec::new();
+    let mut recipients: Vec<Recipient> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Ok(key) = line.parse::<age::x25519::Identity>() else {
+            let line_number = index + 1;
+            return Err(if line.starts_with("AGE-PLUGIN-") {
+                IdentityProblem::Plugin { line_number }
+            } else if line.parse::<Recipient>().is_ok() {
+                IdentityProblem::PublicKey { line_number }
+            } else {
+                IdentityProblem::NotAnIdentity { line_number }
+            });
+        };
+        let recipient = public(&key.to_public().to_string())?;
+        if !recipients.contains(&recipient) {
+            keys.push(Key::Age(key));
+            recipients.push(recipient);
+        }
+    }
+    if keys.is_empty() {
+        return Err(IdentityProblem::Empty);
+    }
+    Ok((keys, recipients))
+}
+
+fn parse_ssh(text: &str) -> Result<(Vec<Key>, Vec<Recipient>), IdentityProblem> {
+    // The library's own messages are not passed on: they are made for a terminal.
+    let key = age::ssh::Identity::from_buffer(text.as_bytes(), None)
+        .map_err(|_| IdentityProblem::NotOpenSsh)?;
+    match &key {
+        age::ssh::Identity::Unencrypted(_) => {}
+        age::ssh::Identity::Encrypted(_)
+        | age::ssh::Identity::Unsupported(
+            UnsupportedKey::EncryptedPem | UnsupportedKey::EncryptedSsh(_),
+        ) => return Err(IdentityProblem::EncryptedSsh),
+        age::ssh::Identity::Unsupported(
+            UnsupportedKey::Hardware(kind) | UnsupportedKey::Type(kind),
+        ) => return Err(IdentityProblem::SshType { kind: kind.clone() }),
+    }
+    let public_key = age::ssh::Recipient::try_from(key.clone())
+        .map_err(|_| IdentityProblem::NotOpenSsh)?
+        .to_string();
+    let recipient = public(&public_key)?;
+    Ok((vec![Key::Ssh(Box::new(key))], vec![recipient]))
+}
+
+/// Through the same door as a key from the store, so that both are spelt alike
+/// and held to the same rule.
+fn public(text: &str) -> Result<Recipient, IdentityProblem> {
+    text.parse().map_err(IdentityProblem::Unusable)
+}
+
+/// For the unit tests of those who need some identity.
+#[cfg(test)]
+pub(crate) fn generated() -> Identities {
+    let key = age::x25519::Identity::generate();
+    let text = Zeroizing::new(secrecy::ExposeSecret::expose_secret(&key.to_string()).to_owned());
+    let (keys, recipients) = parse(&text).unwrap();
+    Identities(Arc::new(Inner {
+        source: "/test/age.key".into(),
+        keys,
+        recipients,
+    }))
+}

@@ -1,0 +1,148 @@
+//! A SQLite file: making it, opening it, and saying what SQLite's errors mean.
+//! It knows nothing of what is in it.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use crate::error::Error;
+use crate::url::StoreUrl;
+
+/// Makes an empty file of mode 0600, and the directories above it that are
+/// missing with mode 0700. What exists is left as it is.
+pub(crate) fn create_file(url: &StoreUrl) -> Result<(), Error> {
+    let path = url.path();
+    if let Some(parent) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .map_err(|error| unreachable_file(url, "create", &error))?;
+    }
+    // Not SQLite's own way of making it, which leaves the mode to the umask.
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unreachable_file(url, "create", &error)),
+    }
+}
+
+/// Says clearly what SQLite only calls "unable to open database file".
+pub(crate) fn check_file(url: &StoreUrl) -> Result<(), Error> {
+    match std::fs::metadata(url.path()) {
+        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(_) => Err(Error::NotAStore {
+            store: url.to_string(),
+            reason: "it is not a file",
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::StoreMissing {
+            store: url.to_string(),
+        }),
+        Err(error) => Err(unreachable_file(url, "open", &error)),
+    }
+}
+
+/// Whether the file has no bytes.
+pub(crate) fn is_empty_file(url: &StoreUrl) -> Result<bool, Error> {
+    std::fs::metadata(url.path())
+        .map(|metadata| metadata.len() == 0)
+        .map_err(|error| unreachable_file(url, "open", &error))
+}
+
+fn unreachable_file(url: &StoreUrl, action: &'static str, error: &io::Error) -> Error {
+    Error::Unreachable {
+        store: url.to_string(),
+        action,
+        reason: error.to_string(),
+        hint: match error.kind() {
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                "a part of its path is a file, not a directory: check the address"
+            }
+            _ => "check the address, and that this user may write to the directory",
+        },
+    }
+}
+
+/// Opens the file, which exists.
+///
+/// The rollback journal, not WAL: a store is written seldom, WAL would need a
+/// writable directory to be read, and would keep deleted rows in its own file.
+pub(crate) async fn connect(
+    url: &StoreUrl,
+    busy_timeout: Duration,
+) -> Result<SqliteConnection, Error> {
+    let options = SqliteConnectOptions::new()
+        // Absolute, so never taken for a `file:` URI.
+        .filename(url.path())
+        .read_only(url.is_read_only())
+        .busy_timeout(busy_timeout)
+        // What is deleted is overwritten, not only marked as free.
+        .pragma("secure_delete", "ON")
+        // Nothing that somebody wrote into the file is run as code.
+        .pragma("trusted_schema", "OFF")
+        .pragma("cell_size_check", "ON")
+        .disable_statement_logging();
+    options
+        .connect()
+        .await
+        .map_err(|error| explain(url, "open it", error))
+}
+
+/// What an error of SQLite means, while trying to `action`.
+pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: sqlx::Error) -> Error {
+    let store = url.to_string();
+    let code = match &error {
+        sqlx::Error::Database(database) => database
+            .code()
+            .and_then(|code| code.parse::<i32>().ok())
+            .unwrap_or(0),
+        // A column of another type, or a row that is not there: not as we wrote it.
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::RowNotFound
+        | sqlx::Error::Migrate(_) => {
+            return Error::Damaged {
+                store,
+                reason: error.to_string(),
+            };
+        }
+        _ => 0,
+    };
+    // https://www.sqlite.org/rescode.html: the low byte is the kind of error.
+    match (code & 0xff, code) {
+        (5 | 6, _) => Error::Locked { store },
+        // The file was moved away while it was open.
+        (8, 1032) => Error::Database {
+            store,
+            action,
+            source: error,
+        },
+        (8, _) => Error::ReadOnly { store, action },
+        // A statement that does not fit the schema, malformed pages, not a
+        // database, shorter than it says.
+        (1 | 11 | 26, _) | (_, 522) => Error::Damaged {
+            store,
+            reason: error.to_string(),
+        },
+        (14, _) => Error::Unreachable {
+            store,
+            action: "open",
+            reason: error.to_string(),
+            hint: "check that this user may read and write the file and its directory",
+        },
+        _ => Error::Database {
+            store,
+            action,
+            source: error,
+        },
+    }
+}
