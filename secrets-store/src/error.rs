@@ -322,11 +322,17 @@ pub enum Invalid {
 #[non_exhaustive]
 pub enum IdentityProblem {
     /// No such file.
-    #[error("it does not exist; make one with `age-keygen -o FILE`, or name an existing one")]
+    #[error("it does not exist; make one with `nixops4-resources-secrets keygen FILE`, or name an existing one")]
     Missing,
     /// It cannot be read.
     #[error("{0}; make it readable for this user")]
     Unreadable(io::Error),
+    /// It is there already, and a new one was to be made.
+    #[error("it exists already, and is left alone; name a new file, or use this one")]
+    Exists,
+    /// It cannot be written.
+    #[error("{0}; name a file in a folder that this user can write to")]
+    Unwritable(io::Error),
     /// A directory.
     #[error("it is a directory; name the file in it")]
     Directory,

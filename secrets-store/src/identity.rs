@@ -3,12 +3,13 @@
 //! private key to nobody.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use age::secrecy::ExposeSecret;
 use age::ssh::UnsupportedKey;
 use zeroize::Zeroizing;
 
@@ -52,6 +53,20 @@ impl Identities {
             })
     }
 
+    /// Makes an age identity and writes it to a new file, mode 0600. An existing
+    /// file is left alone and is an error: whatever it opens would be lost.
+    pub fn generate(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        write_new(path).map_err(|source| Error::Identity {
+            path: path.to_owned(),
+            problem: match source.kind() {
+                io::ErrorKind::AlreadyExists => IdentityProblem::Exists,
+                _ => IdentityProblem::Unwritable(source),
+            },
+        })?;
+        Self::from_file(path)
+    }
+
     /// The file they were read from.
     #[must_use]
     pub fn source(&self) -> &Path {
@@ -79,6 +94,18 @@ impl fmt::Debug for Identities {
             .field("recipients", &self.0.recipients)
             .finish_non_exhaustive()
     }
+}
+
+fn write_new(path: &Path) -> io::Result<()> {
+    let key = age::x25519::Identity::generate();
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    writeln!(file, "# public key: {}", key.to_public())?;
+    writeln!(file, "{}", key.to_string().expose_secret())?;
+    file.sync_all()
 }
 
 fn read(path: &Path) -> Result<Zeroizing<String>, IdentityProblem> {

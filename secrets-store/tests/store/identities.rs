@@ -71,7 +71,7 @@ fn files_that_cannot_be_read_are_explained() {
     for (path, says) in [
         (
             dir.path().join("none"),
-            "it does not exist; make one with `age-keygen",
+            "it does not exist; make one with `nixops4-resources-secrets keygen",
         ),
         (file.join("below"), "Not a directory"),
         (dir.path().to_owned(), "it is a directory"),
@@ -181,4 +181,21 @@ async fn keys_made_by_openssh_work_or_say_why_not() {
             assert!(error.contains(says), "{error}");
         }
     }
+}
+
+#[tokio::test]
+async fn an_identity_that_was_made_here_opens_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("identity");
+    let made = Identities::generate(&path).unwrap();
+    assert_eq!(made.recipients().len(), 1);
+    works(&path).await;
+
+    let before = std::fs::read(&path).unwrap();
+    let again = Identities::generate(&path).unwrap_err().to_string();
+    assert!(again.contains("exists already"), "{again}");
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+
+    let nowhere = Identities::generate(folder.path().join("missing/identity")).unwrap_err();
+    assert!(nowhere.to_string().contains("name a file in a folder"), "{nowhere}");
 }

@@ -1,0 +1,30 @@
+# What a person or CI runs. Everything real is in scripts/ and cargo.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test lint bench fmt generate
+
+help: ## Shows this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Applies a real deployment to a throwaway PostgreSQL server, and shows it
+	@scripts/setup.sh cc postgresql nix
+	@scripts/demo.sh
+
+test: ## Checks everything: format, lints, all tests, Nix, generated files, documents
+	@scripts/setup.sh cc postgresql nix
+	@scripts/test.sh
+
+bench: ## Measures, each figure beside a baseline of the same run
+	@scripts/setup.sh cc postgresql nix
+	@scripts/bench.sh
+
+fmt: ## Formats everything
+	cargo fmt --all
+	@if command -v nixfmt >/dev/null; then git ls-files -z '*.nix' | xargs -0 nixfmt; else echo 'nixfmt is missing: cargo install nixfmt_rs'; fi
+
+generate: ## Writes what is made from the Rust structs: schemas and reference
+	UPDATE_SCHEMAS=1 cargo test --quiet -p nixops4-protocol --test schema
+	UPDATE_SCHEMAS=1 cargo test --quiet -p nixops4-resources-tests --test generated

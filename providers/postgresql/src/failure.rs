@@ -1,0 +1,120 @@
+//! What a failure means to whoever runs the deployment, by SQLSTATE
+//! (PostgreSQL's appendix A).
+
+use nixops4_provider_sdk::{Error, Retry};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+
+use crate::connection::Connection;
+
+/// Explains why the server could not be connected to.
+pub(crate) fn connecting(at: &Connection, error: &sqlx::Error) -> Error {
+    let unable = Error::new(format!("unable to connect to PostgreSQL at {at} as {:?}", at.user.as_str()));
+    let Some(server) = error.as_database_error() else {
+        return not_reached(at, error, unable);
+    };
+    let unable = unable.because(server.message());
+    match code(server) {
+        "28P01" => match at.password {
+            Some(_) => unable
+                .at("/connection/password")
+                .hint("the server refuses this password; see that the reference leads to the right one"),
+            None => unable
+                .at("/connection/password")
+                .hint("the server asks for a password; set connection.password to a reference"),
+        },
+        "28000" => unable.at("/connection").hint(
+            "the server's pg_hba.conf lets this role in from elsewhere, or with TLS only; see \
+             connection.tls.mode, connection.user and that file",
+        ),
+        "3D000" => unable
+            .at("/connection/database")
+            .hint("set connection.database to one that is there, such as \"postgres\""),
+        "53300" => unable
+            .hint("the server's max_connections is used up; it was tried until the time was over")
+            .retry(Retry::UntilDeadline),
+        code if is_going_away(code) => unable
+            .hint("the server is starting or stopping; apply again when it is up")
+            .retry(Retry::Briefly),
+        _ => unable.at("/connection"),
+    }
+}
+
+fn not_reached(at: &Connection, error: &sqlx::Error, unable: Error) -> Error {
+    let unable = unable.because(root_cause(error)).at("/connection");
+    match error {
+        sqlx::Error::Tls(_) => unable.at("/connection/tls").hint(
+            "set connection.tls.caFile to the authority that signed the server's certificate, or \
+             connection.tls.mode to what the server can do",
+        ),
+        sqlx::Error::Io(_) => unable
+            .hint(format!("see that the server runs and listens at {at}, and that no firewall is between"))
+            .retry(Retry::Briefly),
+        _ => unable,
+    }
+}
+
+/// The innermost error: the outer ones only say that something failed.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
+}
+
+/// Explains why a statement failed. `doing` is "unable to ACTION THING".
+pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
+    let unable = Error::new(doing);
+    let Some(server) = error.as_database_error() else {
+        let lost = matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_));
+        let retry = if lost { Retry::Briefly } else { Retry::Never };
+        return unable
+            .because(root_cause(error))
+            .hint("the connection to the server was lost; apply again when it is up")
+            .retry(retry);
+    };
+    let unable = unable.because(with_detail(server));
+    match code(server) {
+        // Serialization failure, deadlock, and what PostgreSQL calls an internal
+        // error: "tuple concurrently updated".
+        "40001" | "40P01" | "XX000" => unable
+            .hint("the server is busy with the same objects; apply again")
+            .retry(Retry::UntilDeadline),
+        // Somebody was quicker; looking again tells whose it is.
+        "42710" | "42P04" | "23505" => unable
+            .hint("somebody else makes things of this name at the same time")
+            .retry(Retry::UntilDeadline),
+        "55006" => unable
+            .hint("see in pg_stat_activity who is connected to it, and let them go")
+            .retry(Retry::Briefly),
+        "42501" => unable.at("/connection/user").hint(
+            "log in as a superuser, or as a role that has been granted what this needs",
+        ),
+        "42704" => unable.hint("declare the role that is missing, and use its `name` output here"),
+        "2BP01" => unable.hint(
+            "something still belongs to it or is granted to it: in each database named above run \
+             REASSIGN OWNED and DROP OWNED for it, or set deletionPolicy = \"retain\"",
+        ),
+        code if is_going_away(code) => unable
+            .hint("the server is starting or stopping; apply again when it is up")
+            .retry(Retry::Briefly),
+        _ => unable,
+    }
+}
+
+fn code(error: &dyn DatabaseError) -> &str {
+    error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code).unwrap_or_default()
+}
+
+fn is_going_away(code: &str) -> bool {
+    matches!(code, "57P01" | "57P02" | "57P03") || code.starts_with("08")
+}
+
+fn with_detail(error: &dyn DatabaseError) -> String {
+    let detail = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+    match detail {
+        Some(detail) => format!("{} ({detail})", error.message()),
+        None => error.message().to_owned(),
+    }
+}

@@ -1,0 +1,561 @@
+//! The kind `postgresql_role`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use nixops4_provider_sdk::{
+    Context, DeletionPolicy, Error, ExposeSecret as _, Mark, Object, Observed, Ownership, Prior,
+    ResourceKind, Result, SecretRef, Step, Value,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgConnection;
+
+use crate::connection::Connection;
+use crate::limit::ConnectionLimit;
+use crate::lock;
+use crate::name::Name;
+use crate::server::{RecordedOutputs, Server, column, on_server, predicted_outputs};
+use crate::sql::{Ident, Literal};
+use crate::{failure, scram};
+
+/// A role on a PostgreSQL server: a user that logs in, or a group.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "a role has that many attributes")]
+pub(crate) struct Inputs {
+    /// The server.
+    pub(crate) connection: Connection,
+    /// Name of the role. Changing it renames the role.
+    pub(crate) name: Name,
+    /// Whether one can log in as this role.
+    #[serde(default = "crate::yes")]
+    pub(crate) login: bool,
+    /// Whether no permission is ever checked for it.
+    #[serde(default)]
+    pub(crate) superuser: bool,
+    /// Whether it may create databases.
+    #[serde(default)]
+    pub(crate) create_database: bool,
+    /// Whether it may create, change and drop roles.
+    #[serde(default)]
+    pub(crate) create_role: bool,
+    /// Whether it has the privileges of the roles that it is a member of without
+    /// SET ROLE.
+    #[serde(default = "crate::yes")]
+    pub(crate) inherit_privileges: bool,
+    /// Whether it may start streaming replication.
+    #[serde(default)]
+    pub(crate) replication: bool,
+    /// Whether row level security doesn't apply to it.
+    #[serde(default)]
+    pub(crate) bypass_rls: bool,
+    /// How many connections it may have at once; -1 for no limit.
+    #[serde(default)]
+    pub(crate) connection_limit: ConnectionLimit,
+    /// Its password, by reference. The server is sent a SCRAM-SHA-256 verifier of
+    /// it. Unset: the password is left alone.
+    #[serde(default)]
+    pub(crate) password: Option<SecretRef>,
+    /// The roles that it is a member of, all of them. Unset: its memberships are
+    /// left alone.
+    #[serde(default)]
+    pub(crate) member_of: Option<BTreeSet<Name>>,
+}
+
+/// What an expression can read of a role.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Outputs {
+    /// Name of the role.
+    name: String,
+    /// Host of the server, as the input `connection` has it.
+    host: String,
+    /// Port of the server.
+    port: u16,
+    /// The role's object identifier: what it is found by after a rename.
+    oid: i64,
+    /// The cluster's system identifier: what tells this server from another.
+    system_identifier: String,
+}
+
+/// What is still of use of a record.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PriorInputs {
+    connection: Connection,
+    name: Name,
+    #[serde(default)]
+    password: Option<SecretRef>,
+}
+
+/// A role on a server.
+#[derive(Debug, Serialize)]
+pub(crate) struct Identity {
+    server: String,
+    role: Name,
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "role {:?} on {}", self.role.as_str(), self.server)
+    }
+}
+
+/// A role as the catalog has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    oid: i64,
+    system_identifier: String,
+    name: String,
+    attributes: Vec<(Attribute, bool)>,
+    connection_limit: i32,
+    password: Password,
+    member_of: BTreeSet<String>,
+    /// What it owns, in words; only looked up to remove the role.
+    owns: Vec<String>,
+    /// Everything that it owns is a database that is retained.
+    owns_only_retained: bool,
+}
+
+/// Whether the server has the password that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Password {
+    /// None is wanted.
+    Unmanaged,
+    /// It has.
+    Same,
+    /// It has another one, or none.
+    Other,
+    /// Verifiers can't be read here, and the reference is the recorded one.
+    UnknownUnchanged,
+    /// Verifiers can't be read here, and the reference isn't recorded.
+    UnknownChanged,
+}
+
+/// A yes-or-no attribute of a role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attribute {
+    Login,
+    Superuser,
+    CreateDatabase,
+    CreateRole,
+    Inherit,
+    Replication,
+    BypassRls,
+}
+
+impl Attribute {
+    /// In the order in which [`OBSERVE`] selects them.
+    const ALL: [Self; 7] = [
+        Self::Login,
+        Self::Superuser,
+        Self::CreateDatabase,
+        Self::CreateRole,
+        Self::Inherit,
+        Self::Replication,
+        Self::BypassRls,
+    ];
+
+    fn pointer(self) -> &'static str {
+        match self {
+            Self::Login => "/login",
+            Self::Superuser => "/superuser",
+            Self::CreateDatabase => "/createDatabase",
+            Self::CreateRole => "/createRole",
+            Self::Inherit => "/inheritPrivileges",
+            Self::Replication => "/replication",
+            Self::BypassRls => "/bypassRls",
+        }
+    }
+
+    fn keyword(self, on: bool) -> &'static str {
+        match (self, on) {
+            (Self::Login, true) => "LOGIN",
+            (Self::Login, false) => "NOLOGIN",
+            (Self::Superuser, true) => "SUPERUSER",
+            (Self::Superuser, false) => "NOSUPERUSER",
+            (Self::CreateDatabase, true) => "CREATEDB",
+            (Self::CreateDatabase, false) => "NOCREATEDB",
+            (Self::CreateRole, true) => "CREATEROLE",
+            (Self::CreateRole, false) => "NOCREATEROLE",
+            (Self::Inherit, true) => "INHERIT",
+            (Self::Inherit, false) => "NOINHERIT",
+            (Self::Replication, true) => "REPLICATION",
+            (Self::Replication, false) => "NOREPLICATION",
+            (Self::BypassRls, true) => "BYPASSRLS",
+            (Self::BypassRls, false) => "NOBYPASSRLS",
+        }
+    }
+
+    fn wanted(self, inputs: &Inputs) -> bool {
+        match self {
+            Self::Login => inputs.login,
+            Self::Superuser => inputs.superuser,
+            Self::CreateDatabase => inputs.create_database,
+            Self::CreateRole => inputs.create_role,
+            Self::Inherit => inputs.inherit_privileges,
+            Self::Replication => inputs.replication,
+            Self::BypassRls => inputs.bypass_rls,
+        }
+    }
+}
+
+/// One step.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    Create,
+    Rename { from: Name },
+    Set(Attribute),
+    ConnectionLimit,
+    Password,
+    Join(Name),
+    Leave(Name),
+}
+
+const OBSERVE: &str = "
+    SELECT r.oid::int8, r.rolname::text, r.rolconnlimit, shobj_description(r.oid, 'pg_authid'),
+           r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolinherit,
+           r.rolreplication, r.rolbypassrls,
+           ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
+                 WHERE m.member = r.oid)
+    FROM pg_roles r
+    WHERE r.oid = $1::int8::oid OR r.rolname = $2
+    ORDER BY r.oid = $1::int8::oid DESC
+    LIMIT 1";
+
+/// What a role owns, and whether that is a retained database.
+const OWNED: &str = "
+    SELECT format('database %I', datname), coalesce(shobj_description(oid, 'pg_database'), '')
+    FROM pg_database WHERE datdba = $1::int8::oid
+    UNION ALL
+    SELECT format('tablespace %I', spcname), '' FROM pg_tablespace WHERE spcowner = $1::int8::oid
+    UNION ALL
+    SELECT format('%s objects in database %I', count(*), datname), ''
+    FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid
+    WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = $1::int8::oid AND d.deptype = 'o'
+    GROUP BY datname";
+
+/// See [`Inputs`].
+pub(crate) struct Role;
+
+impl ResourceKind for Role {
+    const TYPE: &'static str = "postgresql_role";
+    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
+    const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
+
+    type Inputs = Inputs;
+    type Outputs = Outputs;
+    type Prior = Prior<PriorInputs, RecordedOutputs>;
+    type Identity = Identity;
+    type Facts = Facts;
+    type Change = Change;
+
+    fn validate(inputs: &Inputs) -> Result<()> {
+        let name = inputs.name.as_str();
+        if name.starts_with("pg_") || matches!(name, "public" | "none") {
+            return Err(Error::input("/name", format!("PostgreSQL keeps the name {name:?} for itself"))
+                .hint("choose a name that doesn't begin with pg_ and isn't public or none"));
+        }
+        if inputs.member_of.as_ref().is_some_and(|roles| roles.contains(&inputs.name)) {
+            return Err(Error::input("/memberOf", format!("the role {name:?} can't be a member of itself")));
+        }
+        Ok(())
+    }
+
+    fn identity(inputs: &Inputs) -> Identity {
+        Identity { server: inputs.connection.to_string(), role: inputs.name.clone() }
+    }
+
+    fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
+        let inputs = &prior.inputs;
+        Ok(Identity { server: inputs.connection.to_string(), role: inputs.name.clone() })
+    }
+
+    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+        match have {
+            None => vec![Step::create(Change::Create)],
+            Some(have) => difference(want, have),
+        }
+    }
+
+    fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
+        Outputs {
+            name: facts.name.clone(),
+            host: inputs.connection.host.clone(),
+            port: inputs.connection.port,
+            oid: facts.oid,
+            system_identifier: facts.system_identifier.clone(),
+        }
+    }
+
+    fn predict(inputs: &Inputs) -> Object {
+        predicted_outputs(inputs.name.as_str(), &inputs.connection)
+    }
+
+    async fn observe(
+        cx: &Context,
+        inputs: &Inputs,
+        prior: Option<&Self::Prior>,
+    ) -> Result<Option<Observed<Facts>>> {
+        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let oid = prior.and_then(|prior| prior.outputs.oid);
+        on_server(cx, &inputs.connection, known_server, async |server| {
+            let Some(mut seen) = look_up(server, oid, &inputs.name).await? else { return Ok(None) };
+            seen.facts.password = password_state(cx, server, inputs, prior, seen.facts.oid).await?;
+            Ok(Some(seen))
+        })
+        .await
+    }
+
+    async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
+        let name = &inputs.name;
+        let role = Ident(name);
+        let (doing, statements) = match change {
+            Change::Create => {
+                (format!("unable to create role {role}"), create(cx, inputs).await?)
+            }
+            Change::Rename { from } => {
+                return rename(cx, inputs, &from).await;
+            }
+            Change::Set(attribute) => {
+                let keyword = attribute.keyword(attribute.wanted(inputs));
+                (format!("unable to set {keyword} on role {role}"), format!("ALTER ROLE {role} {keyword}"))
+            }
+            Change::ConnectionLimit => (
+                format!("unable to limit the connections of role {role}"),
+                format!("ALTER ROLE {role} CONNECTION LIMIT {}", inputs.connection_limit),
+            ),
+            Change::Password => {
+                let clause = password_clause(cx, inputs).await?;
+                (format!("unable to set the password of role {role}"), format!("ALTER ROLE {role}{clause}"))
+            }
+            Change::Join(group) => (
+                format!("unable to make role {role} a member of {}", Ident(&group)),
+                format!("GRANT {} TO {role}", Ident(&group)),
+            ),
+            Change::Leave(group) => (
+                format!("unable to end the membership of role {role} in {}", Ident(&group)),
+                format!("REVOKE {} FROM {role}", Ident(&group)),
+            ),
+        };
+        lock::transact(cx, &inputs.connection, &doing, &statements).await
+    }
+
+    async fn write_mark(cx: &Context, inputs: &Inputs, facts: &Facts, mark: &Mark) -> Result<()> {
+        let name = current_name(facts)?;
+        lock::transact(cx, &inputs.connection, &format!("unable to mark role {}", Ident(&name)), &comment(&name, mark)).await
+    }
+
+    async fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> Result<Option<Observed<Facts>>> {
+        let known_server = prior.outputs.system_identifier.as_deref();
+        on_server(cx, &prior.inputs.connection, known_server, async |server| {
+            let found = look_up(server, prior.outputs.oid, &prior.inputs.name).await?;
+            let Some(mut seen) = found else { return Ok(None) };
+            (seen.facts.owns, seen.facts.owns_only_retained) =
+                owned(&mut server.connection, seen.facts.oid).await?;
+            Ok(Some(seen))
+        })
+        .await
+    }
+
+    fn deletion(facts: &Facts, policy: DeletionPolicy) -> Result<DeletionPolicy> {
+        if policy == DeletionPolicy::Retain || facts.owns.is_empty() {
+            return Ok(policy);
+        }
+        if facts.owns_only_retained {
+            // Its databases keep their data, so somebody has to own them.
+            return Ok(DeletionPolicy::Retain);
+        }
+        Err(Error::new(format!("role {:?} can't be dropped, because it owns {}", facts.name, facts.owns.join(", ")))
+            .hint(
+                "destroy what it owns first, or give that to another role with REASSIGN OWNED in \
+                 each of these databases; or set deletionPolicy = \"retain\"",
+            ))
+    }
+
+    async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
+        let name = current_name(facts)?;
+        let role = Ident(&name);
+        lock::transact(cx, &prior.inputs.connection, &format!("unable to drop role {role}"), &format!("DROP ROLE {role}")).await
+    }
+
+    async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
+        let name = current_name(facts)?;
+        let role = Ident(&name);
+        let statements = format!("ALTER ROLE {role} NOLOGIN; {}", comment(&name, mark));
+        lock::transact(cx, &prior.inputs.connection, &format!("unable to retire role {role}"), &statements).await
+    }
+}
+
+fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
+    let mut steps = Vec::new();
+    if let Ok(from) = current_name(have)
+        && from != want.name
+    {
+        let change = Change::Rename { from: from.clone() };
+        steps.push(Step::set("/name", Value::known(&from), Value::known(&want.name), change));
+    }
+    for (attribute, is) in &have.attributes {
+        let wanted = attribute.wanted(want);
+        if wanted != *is {
+            let change = Change::Set(*attribute);
+            steps.push(Step::set(attribute.pointer(), Value::known(is), Value::known(wanted), change));
+        }
+    }
+    if want.connection_limit != have.connection_limit {
+        steps.push(Step::set(
+            "/connectionLimit",
+            Value::known(have.connection_limit),
+            Value::known(want.connection_limit),
+            Change::ConnectionLimit,
+        ));
+    }
+    let password = Step::set("/password", Value::sensitive(), Value::sensitive(), Change::Password);
+    match have.password {
+        Password::Other => steps.push(password),
+        Password::UnknownChanged => steps.push(password.unverifiable(
+            "whether the server has this password can't be seen without reading pg_authid",
+        )),
+        Password::Unmanaged | Password::Same | Password::UnknownUnchanged => {}
+    }
+    if let Some(wanted) = &want.member_of {
+        steps.extend(membership_steps(wanted, &have.member_of));
+    }
+    steps
+}
+
+fn membership_steps(wanted: &BTreeSet<Name>, have: &BTreeSet<String>) -> Vec<Step<Change>> {
+    let step = |change| Step::set("/memberOf", Value::known(have), Value::known(wanted), change);
+    let joined = wanted.iter().filter(|group| !have.contains(group.as_str()));
+    let left = have.iter().filter_map(|group| Name::try_from(group.clone()).ok());
+    joined
+        .map(|group| step(Change::Join(group.clone())))
+        .chain(left.filter(|group| !wanted.contains(group)).map(|group| step(Change::Leave(group))))
+        .collect()
+}
+
+/// The name that the server has for it; not the wanted one before a rename.
+fn current_name(facts: &Facts) -> Result<Name> {
+    Name::try_from(facts.name.clone()).map_err(Error::new)
+}
+
+async fn look_up(
+    server: &mut Server,
+    oid: Option<i64>,
+    name: &Name,
+) -> Result<Option<Observed<Facts>>> {
+    let row = sqlx::query(OBSERVE)
+        .bind(oid)
+        .bind(name.as_str())
+        .fetch_optional(&mut server.connection)
+        .await
+        .map_err(|error| failure::stating(&format!("unable to look up role {}", Ident(name)), &error))?;
+    let Some(row) = row else { return Ok(None) };
+    let attributes = Attribute::ALL
+        .into_iter()
+        .enumerate()
+        .map(|(position, attribute)| Ok((attribute, column(&row, 4 + position)?)))
+        .collect::<Result<_>>()?;
+    let facts = Facts {
+        oid: column(&row, 0)?,
+        system_identifier: server.id.clone(),
+        name: column(&row, 1)?,
+        connection_limit: column(&row, 2)?,
+        attributes,
+        password: Password::Unmanaged,
+        member_of: column::<Vec<String>>(&row, 11)?.into_iter().collect(),
+        owns: Vec::new(),
+        owns_only_retained: false,
+    };
+    let comment: Option<String> = column(&row, 3)?;
+    Ok(Some(Observed { facts, ownership: Ownership::from_comment(comment.as_deref()) }))
+}
+
+async fn password_state(
+    cx: &Context,
+    server: &mut Server,
+    inputs: &Inputs,
+    prior: Option<&<Role as ResourceKind>::Prior>,
+    oid: i64,
+) -> Result<Password> {
+    let Some(reference) = &inputs.password else { return Ok(Password::Unmanaged) };
+    if !server.reads_verifiers {
+        let recorded = prior.and_then(|prior| prior.inputs.password.as_ref());
+        return Ok(if recorded == Some(reference) {
+            Password::UnknownUnchanged
+        } else {
+            Password::UnknownChanged
+        });
+    }
+    let password = cx.secret(reference, "/password").await?;
+    let row = sqlx::query("SELECT rolpassword FROM pg_authid WHERE oid = $1::int8::oid")
+        .bind(oid)
+        .fetch_one(&mut server.connection)
+        .await
+        .map_err(|error| failure::stating("unable to read the verifier of a password", &error))?;
+    let verifier: Option<String> = column(&row, 0)?;
+    let same = verifier.is_some_and(|verifier| scram::matches(&password, &verifier));
+    Ok(if same { Password::Same } else { Password::Other })
+}
+
+async fn owned(connection: &mut PgConnection, oid: i64) -> Result<(Vec<String>, bool)> {
+    let rows = sqlx::query(OWNED)
+        .bind(oid)
+        .fetch_all(connection)
+        .await
+        .map_err(|error| failure::stating("unable to see what the role owns", &error))?;
+    let mut owns = Vec::new();
+    let mut only_retained = true;
+    for row in &rows {
+        owns.push(column(row, 0)?);
+        let mark = Mark::find_in(column(row, 1)?);
+        only_retained &= mark.is_some_and(|mark| mark.retained_since.is_some());
+    }
+    Ok((owns, only_retained))
+}
+
+/// Creating and marking are one transaction.
+async fn create(cx: &Context, inputs: &Inputs) -> Result<String> {
+    let role = Ident(&inputs.name);
+    let attributes: Vec<_> = Attribute::ALL
+        .into_iter()
+        .map(|attribute| attribute.keyword(attribute.wanted(inputs)))
+        .collect();
+    let mut statements = format!(
+        "CREATE ROLE {role} {} CONNECTION LIMIT {}{}; {}",
+        attributes.join(" "),
+        inputs.connection_limit,
+        password_clause(cx, inputs).await?,
+        comment(&inputs.name, &cx.mark())
+    );
+    for group in inputs.member_of.iter().flatten() {
+        statements.push_str(&format!("; GRANT {} TO {role}", Ident(group)));
+    }
+    Ok(statements)
+}
+
+async fn password_clause(cx: &Context, inputs: &Inputs) -> Result<String> {
+    let Some(reference) = &inputs.password else { return Ok(String::new()) };
+    let password = cx.secret(reference, "/password").await?;
+    if password.expose_secret().is_empty() {
+        return Err(Error::input("/password", "the password is empty, and the server would refuse it at each login"));
+    }
+    let verifier = scram::verifier(&password);
+    Ok(format!(" PASSWORD {}", Literal(verifier.expose_secret())))
+}
+
+async fn rename(cx: &Context, inputs: &Inputs, from: &Name) -> Result<()> {
+    let (old, new) = (Ident(from), Ident(&inputs.name));
+    let doing = format!("unable to rename role {old} to {new}");
+    lock::transact(cx, &inputs.connection, &doing, &format!("ALTER ROLE {old} RENAME TO {new}"))
+        .await
+        // The new name being taken doesn't pass by waiting.
+        .map_err(|error| error.at("/name").retry(nixops4_provider_sdk::Retry::Never))
+}
+
+fn comment(name: &Name, mark: &Mark) -> String {
+    format!("COMMENT ON ROLE {} IS {}", Ident(name), Literal(&mark.to_string()))
+}

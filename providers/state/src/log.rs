@@ -1,0 +1,175 @@
+//! The log of a deployment's state, whatever keeps it: events, the document that
+//! they add up to, and which of them get in each other's way. It does no IO.
+
+use json_patch::{Patch, PatchOperation};
+use nixops4_provider_sdk::{Error, Result};
+use serde_json::Value;
+
+/// One event of a log.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Event {
+    /// Its place in the log, counted from 0.
+    pub(crate) index: i64,
+    /// When it was appended, RFC 3339.
+    pub(crate) time: String,
+    /// Who appended it.
+    pub(crate) writer: String,
+    /// What it changes.
+    pub(crate) patch: Patch,
+}
+
+/// The document as one process knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct View {
+    document: Value,
+    /// How many events it has in it.
+    length: i64,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self { document: Value::Null, length: 0 }
+    }
+}
+
+impl View {
+    pub(crate) fn document(&self) -> &Value {
+        &self.document
+    }
+
+    /// The index that the next event has.
+    pub(crate) fn length(&self) -> i64 {
+        self.length
+    }
+
+    /// Takes in what others have appended.
+    pub(crate) fn take_in(&mut self, events: Vec<Event>) -> Result<()> {
+        for event in events {
+            if event.index != self.length {
+                return Err(damaged(format!("event {} is missing", self.length)));
+            }
+            json_patch::patch(&mut self.document, &event.patch)
+                .map_err(|error| damaged(format!("event {} does not apply: {error}", event.index)))?;
+            self.length += 1;
+        }
+        Ok(())
+    }
+
+    /// The view with a patch of our own in it.
+    pub(crate) fn with(&self, patch: &Patch) -> Result<Self> {
+        let mut next = self.clone();
+        json_patch::patch(&mut next.document, patch).map_err(|error| {
+            Error::new("the event does not fit the recorded state")
+                .because(error)
+                .hint("whoever sent it did not know the state as it is; read it again")
+        })?;
+        next.length += 1;
+        Ok(next)
+    }
+}
+
+fn damaged(how: String) -> Error {
+    Error::new("the recorded state is damaged")
+        .because(how)
+        .hint("nothing was written; restore the state from a backup")
+}
+
+/// Fails if `patch` touches what one of `others`, appended since its author last
+/// read, has touched. A place is touched by a change of itself, of anything
+/// above and of anything below it.
+pub(crate) fn refuse_overlap(patch: &Patch, others: &[Event]) -> Result<()> {
+    for event in others {
+        for place in places(&event.patch) {
+            if let Some(ours) = places(patch).into_iter().find(|ours| overlap(ours, place)) {
+                return Err(Error::new(format!(
+                    "the recorded state was changed by {} at {} where this would change it: {place} \
+                     (we: {ours})",
+                    event.writer, event.time
+                ))
+                .hint("somebody else applies the same deployment; wait until they are done, then apply again"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn places(patch: &Patch) -> Vec<&str> {
+    patch
+        .iter()
+        .flat_map(|operation| match operation {
+            PatchOperation::Add(at) => vec![at.path.as_str()],
+            PatchOperation::Remove(at) => vec![at.path.as_str()],
+            PatchOperation::Replace(at) => vec![at.path.as_str()],
+            PatchOperation::Move(at) => vec![at.from.as_str(), at.path.as_str()],
+            PatchOperation::Copy(at) => vec![at.from.as_str(), at.path.as_str()],
+            PatchOperation::Test(at) => vec![at.path.as_str()],
+        })
+        .collect()
+}
+
+fn overlap(one: &str, other: &str) -> bool {
+    let above = |above: &str, below: &str| {
+        below.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    above(one, other) || above(other, one)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn patch(operations: Value) -> Patch {
+        serde_json::from_value(operations).unwrap()
+    }
+
+    fn event(index: i64, operations: Value) -> Event {
+        Event {
+            index,
+            time: "2026-01-01T00:00:00Z".to_owned(),
+            writer: "ann@desk".to_owned(),
+            patch: patch(operations),
+        }
+    }
+
+    #[test]
+    fn places_that_overlap() {
+        for (one, other, expected) in [
+            ("/a", "/a", true),
+            ("/a", "/a/b", true),
+            ("/a/b", "/a", true),
+            ("", "/a", true),
+            ("/a", "/ab", false),
+            ("/a/b", "/a/c", false),
+            ("/resources/x", "/deployments/x", false),
+        ] {
+            assert_eq!(overlap(one, other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn an_overlap_names_who_and_when() {
+        let ours = patch(json!([{"op": "add", "path": "/deployments/mail", "value": {}}]));
+        let theirs = event(1, json!([{"op": "add", "path": "/deployments/mail/resources/x", "value": 1}]));
+        let error = refuse_overlap(&ours, std::slice::from_ref(&theirs)).unwrap_err().to_string();
+        assert!(error.contains("ann@desk at 2026-01-01T00:00:00Z"), "{error}");
+        let apart = patch(json!([{"op": "add", "path": "/resources/y", "value": 1}]));
+        refuse_overlap(&apart, &[theirs]).unwrap();
+    }
+
+    #[test]
+    fn a_gap_and_a_patch_that_does_not_apply_are_damage() {
+        let first = event(0, json!([{"op": "add", "path": "", "value": {"a": 1}}]));
+        for second in [
+            event(2, json!([])),
+            event(1, json!([{"op": "remove", "path": "/missing"}])),
+        ] {
+            let error = View::default().take_in(vec![first.clone(), second]).unwrap_err();
+            assert!(error.to_string().contains("damaged"), "{error}");
+        }
+        let mut view = View::default();
+        view.take_in(vec![first]).unwrap();
+        assert_eq!((view.document(), view.length()), (&json!({"a": 1}), 1));
+    }
+}

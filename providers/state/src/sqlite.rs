@@ -1,0 +1,293 @@
+//! The kind `state_sqlite`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use json_patch::{AddOperation, Patch, PatchOperation, jsonptr::PointerBuf};
+use nixops4_protocol::message::StateResourceEvent;
+use nixops4_protocol::state;
+use nixops4_provider_sdk::{Context, Error, Owner, Result, Retry, StateKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Row as _};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use crate::log::{Event, View, refuse_overlap};
+
+/// How long somebody else's write is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The version of the tables below.
+const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS event (
+        deployment TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        time TEXT NOT NULL,
+        writer TEXT NOT NULL,
+        event TEXT NOT NULL,
+        nixops_version TEXT NOT NULL,
+        patch TEXT NOT NULL,
+        PRIMARY KEY (deployment, position)
+    ) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 1;";
+
+/// The state of a deployment in an SQLite file: a log of events that is only ever
+/// appended to. One file can hold the states of several deployments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Inputs {
+    /// The deployment whose state this is. Two deployments never share one.
+    deployment: Owner,
+    /// Path of the file; it is made if it isn't there, its folder isn't. A
+    /// relative path begins where the command is run.
+    path: PathBuf,
+}
+
+/// What an expression can read of it: nothing.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Outputs {}
+
+/// See [`Inputs`].
+pub(crate) struct Sqlite;
+
+/// What this process has read, by place.
+#[derive(Default)]
+struct Views(RefCell<HashMap<Inputs, View>>);
+
+impl StateKind for Sqlite {
+    const TYPE: &'static str = "state_sqlite";
+    type Inputs = Inputs;
+    type Outputs = Outputs;
+
+    fn deployment(inputs: &Inputs) -> &Owner {
+        &inputs.deployment
+    }
+
+    async fn create(_: &Context, inputs: &Inputs) -> Result<Outputs> {
+        let mut file = File::open(inputs, Missing::Create).await?;
+        file.begin(inputs).await?;
+        // What is rolled back needs the same rights as what isn't.
+        file.begin_writing().await?;
+        file.insert(inputs, i64::MAX, "probe", "", &Patch(Vec::new())).await?;
+        file.roll_back().await?;
+        Ok(Outputs {})
+    }
+
+    async fn find(_: &Context, inputs: &Inputs) -> Result<Option<Outputs>> {
+        if !inputs.path.exists() {
+            return Ok(None);
+        }
+        let mut file = File::open(inputs, Missing::Refuse).await?;
+        let events = file.since(inputs, 0).await?;
+        Ok((!events.is_empty()).then_some(Outputs {}))
+    }
+
+    async fn read(cx: &Context, inputs: &Inputs) -> Result<Value> {
+        let mut file = File::open(inputs, Missing::Refuse).await?;
+        let mut view = View::default();
+        view.take_in(file.since(inputs, 0).await?)?;
+        if view.length() == 0 {
+            return Err(Error::input(
+                "/deployment",
+                format!("{} has no state of {:?}", inputs.path.display(), inputs.deployment.as_str()),
+            )
+            .hint("apply first, or see that the name of the deployment is right"));
+        }
+        let document = view.document().clone();
+        cx.session::<Views>().0.borrow_mut().insert(inputs.clone(), view);
+        Ok(document)
+    }
+
+    async fn append(cx: &Context, inputs: &Inputs, event: &StateResourceEvent) -> Result<()> {
+        let views = cx.session::<Views>();
+        let known = views.0.borrow_mut().remove(inputs);
+        let has_read = known.is_some();
+        let mut view = known.unwrap_or_default();
+        let mut file = File::open(inputs, Missing::Refuse).await?;
+        file.begin_writing().await?;
+        let news = file.since(inputs, view.length()).await?;
+        if has_read {
+            refuse_overlap(&event.patch, &news)?;
+        }
+        view.take_in(news)?;
+        let next = view.with(&event.patch)?;
+        cx.failpoint("state:checked");
+        file.insert(inputs, view.length(), &event.event, &event.nixops_version, &event.patch).await?;
+        cx.failpoint("state:inserted");
+        file.commit().await?;
+        cx.failpoint("state:committed");
+        views.0.borrow_mut().insert(inputs.clone(), next);
+        Ok(())
+    }
+}
+
+/// What to do where there is no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    Create,
+    Refuse,
+}
+
+/// An open file.
+struct File {
+    connection: SqliteConnection,
+    path: PathBuf,
+}
+
+impl File {
+    async fn open(inputs: &Inputs, missing: Missing) -> Result<Self> {
+        let path = inputs.path.clone();
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .create_if_missing(missing == Missing::Create)
+            .busy_timeout(BUSY_TIMEOUT)
+            // Readers never wait for a writer.
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .disable_statement_logging();
+        let connection = options.connect().await.map_err(|error| {
+            explain(&path, "open", &error)
+                .hint("see that its folder is there and can be written by who runs this")
+        })?;
+        let mut file = Self { connection, path };
+        file.check_version().await?;
+        Ok(file)
+    }
+
+    async fn check_version(&mut self) -> Result<()> {
+        let row = sqlx::query("PRAGMA user_version").fetch_one(&mut self.connection).await;
+        let version: i64 = row
+            .and_then(|row| row.try_get(0))
+            .map_err(|error| explain(&self.path, "read", &error))?;
+        if version > SCHEMA_VERSION {
+            return Err(Error::input(
+                "/path",
+                format!(
+                    "{} was written by a newer version of this provider (format {version}, this one \
+                     knows {SCHEMA_VERSION})",
+                    self.path.display()
+                ),
+            )
+            .hint("upgrade nixops4-resources-state"));
+        }
+        Ok(())
+    }
+
+    /// Makes the tables and the deployment's first event.
+    async fn begin(&mut self, inputs: &Inputs) -> Result<()> {
+        self.run(SCHEMA).await?;
+        self.begin_writing().await?;
+        if self.since(inputs, 0).await?.is_empty() {
+            let first = Patch(vec![PatchOperation::Add(AddOperation {
+                path: PointerBuf::root(),
+                value: state::empty(),
+            })]);
+            self.insert(inputs, 0, "initialize", env!("CARGO_PKG_VERSION"), &first).await?;
+        }
+        self.commit().await
+    }
+
+    async fn since(&mut self, inputs: &Inputs, index: i64) -> Result<Vec<Event>> {
+        let rows = sqlx::query(
+            "SELECT position, time, writer, patch FROM event
+             WHERE deployment = ? AND position >= ? ORDER BY position",
+        )
+        .bind(inputs.deployment.as_str())
+        .bind(index)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(|error| explain(&self.path, "read", &error))?;
+        rows.iter()
+            .map(|row| {
+                let patch: String = row.try_get(3)?;
+                Ok(Event {
+                    index: row.try_get(0)?,
+                    time: row.try_get(1)?,
+                    writer: row.try_get(2)?,
+                    patch: serde_json::from_str(&patch)
+                        .map_err(|error| sqlx::Error::Decode(error.into()))?,
+                })
+            })
+            .collect::<Result<_, sqlx::Error>>()
+            .map_err(|error| explain(&self.path, "read", &error))
+    }
+
+    async fn insert(
+        &mut self,
+        inputs: &Inputs,
+        index: i64,
+        event: &str,
+        version: &str,
+        patch: &Patch,
+    ) -> Result<()> {
+        let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        sqlx::query(
+            "INSERT INTO event (deployment, position, time, writer, event, nixops_version, patch)
+             VALUES (?, ?, ?, ?, ?, ?, ?)",
+        )
+        .bind(inputs.deployment.as_str())
+        .bind(index)
+        .bind(now)
+        .bind(writer())
+        .bind(event)
+        .bind(version)
+        .bind(serde_json::to_string(patch).unwrap_or_default())
+        .execute(&mut self.connection)
+        .await
+        .map_err(|error| explain(&self.path, "write", &error))?;
+        Ok(())
+    }
+
+    /// Begins a transaction that has the right to write from its first moment.
+    async fn begin_writing(&mut self) -> Result<()> {
+        self.run("BEGIN IMMEDIATE").await
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        self.run("COMMIT").await
+    }
+
+    async fn roll_back(&mut self) -> Result<()> {
+        self.run("ROLLBACK").await
+    }
+
+    async fn run(&mut self, statements: &'static str) -> Result<()> {
+        sqlx::raw_sql(statements)
+            .execute(&mut self.connection)
+            .await
+            .map_err(|error| explain(&self.path, "write", &error))?;
+        Ok(())
+    }
+}
+
+fn explain(path: &std::path::Path, doing: &str, error: &sqlx::Error) -> Error {
+    let unable = Error::input("/path", format!("unable to {doing} the state in {}", path.display()));
+    let Some(cause) = error.as_database_error() else { return unable.because(error) };
+    let unable = unable.because(cause.message());
+    match cause.code().as_deref().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
+        // SQLITE_BUSY, SQLITE_LOCKED
+        Some(5 | 6) => unable
+            .hint("somebody else has been writing to it for long; see who, then apply again")
+            .retry(Retry::UntilDeadline),
+        // SQLITE_READONLY
+        Some(8) => unable.hint("make the file and its folder writable for who runs this"),
+        // SQLITE_FULL
+        Some(13) => unable.hint("make room on that disk; nothing of this event was written"),
+        // SQLITE_CORRUPT, SQLITE_NOTADB
+        Some(11 | 26) => unable.hint("restore the file from a backup, or give another path"),
+        _ => unable,
+    }
+}
+
+/// Who writes: for whoever finds the state changed.
+fn writer() -> String {
+    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    format!("{}@{host}", user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string()))
+}

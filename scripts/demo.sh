@@ -1,0 +1,188 @@
+#!/usr/bin/env bash
+# Applies nixops4/examples/demo to a throwaway PostgreSQL server, and shows what
+# happens. DEMO_BIN names a folder with executables that are built already.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+# --- how it looks --------------------------------------------------------------
+
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
+  bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' plain=$'\e[0m'
+else
+  bold='' dim='' red='' plain=''
+fi
+heading() { printf '\n%s── %s%s\n' "$bold" "$*" "$plain"; }
+say() { printf '%s%s%s\n' "$dim" "$*" "$plain"; }
+fail() {
+  printf '%sdemo: %s%s\n' "$red" "$*" "$plain" >&2
+  exit 1
+}
+# Shows a command as one would type it, then runs it.
+try() {
+  printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"
+  "$@"
+}
+
+# --- what it needs ---------------------------------------------------------------
+
+postgres_bin=
+for folder in /usr/lib/postgresql/*/bin "$(pg_config --bindir 2>/dev/null || true)"; do
+  if [ -x "$folder/postgres" ]; then postgres_bin=$folder; fi
+done
+[ -n "$postgres_bin" ] || fail "found no PostgreSQL server; scripts/setup.sh postgresql says how to get one"
+psql=$postgres_bin/psql
+[ -x "$psql" ] || psql=psql
+
+# postgres refuses to run as root.
+server_user=
+if [ "$(id -u)" -eq 0 ]; then
+  for name in postgres nobody; do
+    if getent passwd "$name" >/dev/null; then server_user=$name && break; fi
+  done
+fi
+as_server_user() {
+  if [ -n "$server_user" ]; then
+    setpriv --reuid "$server_user" --regid "$(id -g "$server_user")" --clear-groups -- "$@"
+  else
+    "$@"
+  fi
+}
+
+# --- a place of its own, that goes away whatever happens ---------------------------
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/nixops4-resources-demo.XXXXXX")
+chmod 711 "$work"
+mkdir "$work/server" "$work/home"
+chmod 700 "$work/home"
+if [ -n "$server_user" ]; then chown "$server_user" "$work/server"; fi
+
+clean_up() {
+  if [ -s "$work/server/data/postmaster.pid" ]; then
+    kill -QUIT "$(head -n 1 "$work/server/data/postmaster.pid")" 2>/dev/null || true
+    for _ in $(seq 100); do
+      [ -e "$work/server/data/postmaster.pid" ] || break
+      sleep 0.05
+    done
+  fi
+  rm -rf "$work"
+}
+# Reads from a pipe that only this script holds open: when the script is gone,
+# even by SIGKILL, the pipe ends.
+exec 9> >(
+  trap '' INT TERM HUP
+  cat >/dev/null
+  clean_up
+)
+watchdog=$!
+finish() {
+  exec 9>&-
+  wait "$watchdog" 2>/dev/null || true
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+# What runs for long gets no part of that pipe, and ends with the script.
+tied() {
+  if command -v setpriv >/dev/null; then
+    setpriv --pdeathsig TERM -- "$@" 9>&-
+  else
+    "$@" 9>&-
+  fi
+}
+
+# --- building ----------------------------------------------------------------------
+
+if [ -z "${DEMO_BIN:-}" ]; then
+  heading "Building (the first time takes some minutes)"
+  cd "$root"
+  tied cargo build --release --locked
+  DEMO_BIN=$(tied cargo build --release --locked --quiet --message-format json |
+    sed -n 's/.*"executable":"\([^"]*\)\/nixops4-resources".*/\1/p')
+fi
+[ -x "$DEMO_BIN/nixops4-resources" ] || fail "found no nixops4-resources in ${DEMO_BIN:-the build}"
+export PATH="$DEMO_BIN:$PATH"
+
+# --- the server ----------------------------------------------------------------------
+
+heading "A PostgreSQL server of our own, in a folder that goes away"
+(umask 077 && head -c 24 /dev/urandom | base64 | tr -d '/+=' >"$work/home/admin-password")
+install -m 600 "$work/home/admin-password" "$work/server/admin-password"
+if [ -n "$server_user" ]; then chown "$server_user" "$work/server/admin-password"; fi
+as_server_user "$postgres_bin/initdb" --pgdata "$work/server/data" --username postgres \
+  --auth scram-sha-256 --pwfile "$work/server/admin-password" --encoding UTF8 --locale C.UTF-8 \
+  --no-sync 9>&- >"$work/home/initdb.log" 2>&1 || fail "initdb failed: $(tail -n 5 "$work/home/initdb.log")"
+
+start_server() {
+  local port
+  for _ in $(seq 20); do
+    port=$((20000 + RANDOM % 30000))
+    if as_server_user "$postgres_bin/pg_ctl" --pgdata "$work/server/data" --wait --silent \
+      --log "$work/server/log" \
+      --options "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories='$work/server' -c fsync=off" \
+      start 9>&- >/dev/null 2>&1; then
+      export DEMO_PORT=$port
+      return
+    fi
+  done
+  fail "the server does not start: $(tail -n 5 "$work/server/log")"
+}
+start_server
+say "PostgreSQL $("$postgres_bin/postgres" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/') listens on 127.0.0.1:$DEMO_PORT"
+
+export DEMO_HOST=127.0.0.1 DEMO_USER=postgres DEMO_PASSWORD_FILE=$work/home/admin-password
+export DEMO_STATE=$work/home/state.sqlite
+export NIXOPS4_SECRETS_STORES=main=sqlite:$work/home/secrets.db
+export NIXOPS4_SECRETS_IDENTITY=$work/home/identity
+
+as_admin() {
+  PGPASSFILE=$work/home/pgpass-admin "$psql" -XAtq -h 127.0.0.1 -p "$DEMO_PORT" -U postgres -d postgres -c "$1" 9>&-
+}
+pgpass() { # file user password-file
+  (umask 077 && printf '127.0.0.1:%s:*:%s:%s\n' "$DEMO_PORT" "$2" "$(cat "$3")" >"$1")
+}
+pgpass "$work/home/pgpass-admin" postgres "$work/home/admin-password"
+
+# --- the deployment ------------------------------------------------------------------
+
+cd "$root/nixops4/examples/demo"
+
+heading "An identity for the secrets store, and what applying would do"
+say "The expression is nixops4/examples/demo/nixops4.nix."
+try nixops4-resources-secrets keygen "$NIXOPS4_SECRETS_IDENTITY"
+try nixops4-resources plan
+
+heading "Applying it"
+try nixops4-resources apply
+
+log_in() {
+  (umask 077 && nixops4-resources-secrets show guestbook/database >"$work/home/guestbook-password")
+  pgpass "$work/home/pgpass-guestbook" guestbook "$work/home/guestbook-password"
+  PGPASSFILE=$work/home/pgpass-guestbook "$psql" -X -h 127.0.0.1 -p "$DEMO_PORT" \
+    -U guestbook -d guestbook 9>&- -c "$1"
+}
+heading "Logging in as the new role, with the password that was made for it"
+say "The password comes out of the store for psql alone; no plan, state or log has it."
+log_in "CREATE TABLE entry (at timestamptz DEFAULT now(), text text)"
+log_in "INSERT INTO entry (text) VALUES ('hello') RETURNING text"
+log_in "SELECT current_user, current_database(), count(*) AS entries FROM entry"
+
+heading "Applying it again: nothing to do"
+try nixops4-resources apply
+
+heading "Somebody changes something behind our back"
+tampering="ALTER ROLE guestbook CONNECTION LIMIT 1 PASSWORD 'changed' CREATEDB; ALTER DATABASE guestbook_archive OWNER TO postgres"
+say "postgres=# $tampering"
+as_admin "$tampering"
+state=0
+try nixops4-resources plan --detailed-exitcode || state=$?
+[ "$state" -eq 2 ] || fail "plan should have seen it (exit code 2), and ended with $state"
+
+heading "Applying it repairs that"
+try nixops4-resources apply
+log_in "SELECT current_user, count(*) AS entries FROM entry"
+state=0
+nixops4-resources plan --detailed-exitcode >/dev/null || state=$?
+[ "$state" -eq 0 ] || fail "there should be nothing left to do, but plan ended with $state"
+
+heading "Done"
+say "The server and everything else is removed now. Next: README.md, and docs/architecture.md."

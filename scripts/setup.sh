@@ -1,0 +1,205 @@
+#!/bin/sh
+# Makes sure that what a make target needs is there: setup.sh [postgresql] [nix] [cc]
+#
+# A Rust toolchain is always needed, and never installed. The rest is installed
+# where there is apt-get, as root or with sudo. Elsewhere it says what is
+# missing. Ends with 0 if everything is there in the end, else with 1.
+set -eu
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+
+say() {
+  printf 'setup: %s\n' "$*" >&2
+}
+
+# --- what is there -----------------------------------------------------------
+
+# Whether $1, a cargo version, is at least $2.
+is_at_least() {
+  awk -v have="$1" -v want="$2" 'BEGIN {
+    split(have, h, /[.-]/)
+    n = split(want, w, ".")
+    for (i = 1; i <= n; i++) {
+      if (h[i] + 0 != w[i] + 0) exit !(h[i] + 0 > w[i] + 0)
+    }
+  }'
+}
+
+check_cargo() {
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' "$root/Cargo.toml")
+  if [ -z "$wanted" ]; then
+    say "found no rust-version in $root/Cargo.toml"
+    return 1
+  fi
+  if ! command -v cargo >/dev/null; then
+    say "cargo is missing: install Rust $wanted or newer with https://rustup.rs"
+    if [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; then
+      say "one is in ${CARGO_HOME:-$HOME/.cargo}/bin, which is not in your PATH"
+    fi
+    return 1
+  fi
+  # "cargo 1.95.0 (f2d3ce0bd 2026-03-21)"
+  if ! answer=$(cargo --version); then
+    say "cargo does not run: set it up with https://rustup.rs (rustup default stable)"
+    return 1
+  fi
+  version=${answer#cargo }
+  version=${version%% *}
+  if ! is_at_least "$version" "$wanted"; then
+    say "cargo $version is too old: this needs Rust $wanted or newer."
+    say "Run 'rustup update stable', or install it with https://rustup.rs;" \
+      "the one that Debian 12 packages is too old."
+    return 1
+  fi
+}
+
+has_postgresql() {
+  for programs in /usr/lib/postgresql/*/bin; do
+    if [ -x "$programs/postgres" ] && [ -x "$programs/psql" ]; then
+      return 0
+    fi
+  done
+  command -v pg_config >/dev/null &&
+    programs=$(pg_config --bindir 2>/dev/null) &&
+    [ -x "$programs/postgres" ] && [ -x "$programs/psql" ]
+}
+
+has_nix() {
+  command -v nix-instantiate >/dev/null
+}
+
+# A compiler alone, without the C library's headers, is not enough.
+has_cc() {
+  command -v cc >/dev/null &&
+    printf '#include <stdio.h>\n' | cc -E - >/dev/null 2>&1
+}
+
+# --- how it is installed -----------------------------------------------------
+
+debian_packages() {
+  case $1 in
+    postgresql) echo postgresql ;;
+    nix) echo nix-bin ;;
+    cc) echo gcc libc6-dev ;;
+  esac
+}
+
+explain() {
+  case $1 in
+    postgresql) say "missing: a PostgreSQL server (initdb, postgres, psql; Debian: postgresql, Nix: nix-shell -p postgresql)" ;;
+    nix) say "missing: Nix (nix-instantiate; Debian: nix-bin, elsewhere: https://nixos.org/download)" ;;
+    cc) say "missing: a C compiler (cc and the C library's headers; Debian: gcc libc6-dev, Nix: nix-shell -p gcc)" ;;
+  esac
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  else
+    sudo "$@"
+  fi
+}
+
+apt_get() {
+  as_root env DEBIAN_FRONTEND=noninteractive \
+    apt-get -q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" </dev/null >>"$log" 2>&1
+}
+
+# Debian's package makes and starts a cluster when it is installed first, unless
+# this setting forbids it. It is there for as long as we install.
+no_cluster=/etc/postgresql-common/createcluster.d/nixops4-resources.conf
+made_no_cluster=
+log=
+
+forbid_cluster() {
+  made_no_cluster=yes
+  as_root mkdir -p "${no_cluster%/*}"
+  echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
+}
+
+clean_up() {
+  if [ -n "$made_no_cluster" ]; then
+    as_root rm -f "$no_cluster"
+    # Only what is empty goes.
+    as_root rmdir "${no_cluster%/*}" 2>/dev/null || true
+  fi
+  if [ -n "$log" ]; then
+    rm -f "$log"
+  fi
+}
+
+# Installs the packages $*.
+install_packages() {
+  log=$(mktemp)
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+
+  say "installing $* ..."
+  case " $* " in
+    *" postgresql "*) forbid_cluster ;;
+  esac
+  # Without a network the packages may still be in apt's cache.
+  apt_get update || say "apt-get update failed; trying with the lists that are there"
+  if ! apt_get install --yes --no-install-recommends "$@"; then
+    cat "$log" >&2
+    say "apt-get could not install $*"
+    return 1
+  fi
+}
+
+# --- the work ----------------------------------------------------------------
+
+missing_of() {
+  for need; do
+    "has_$need" || printf '%s ' "$need"
+  done
+}
+
+for need; do
+  case $need in
+    postgresql | nix | cc) ;;
+    *)
+      say "unknown: $need (known: postgresql nix cc)"
+      exit 2
+      ;;
+  esac
+done
+
+cargo_state=0
+check_cargo || cargo_state=1
+
+missing=$(missing_of "$@")
+if [ -z "$missing" ]; then
+  exit "$cargo_state"
+fi
+
+reason=
+if [ "$cargo_state" -ne 0 ]; then
+  reason="run this again when cargo is there"
+elif ! command -v apt-get >/dev/null; then
+  reason="there is no apt-get here: install them yourself"
+elif [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+  reason="installing needs root: run this as root, or with sudo installed"
+fi
+if [ -n "$reason" ]; then
+  for need in $missing; do
+    explain "$need"
+  done
+  say "$reason"
+  exit 1
+fi
+
+packages=
+for need in $missing; do
+  packages="$packages $(debian_packages "$need")"
+done
+# shellcheck disable=SC2086 # one word for each package
+install_packages $packages || exit 1
+
+# shellcheck disable=SC2086 # one word for each need
+missing=$(missing_of $missing)
+for need in $missing; do
+  explain "$need"
+done
+[ -z "$missing" ]

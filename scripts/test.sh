@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Every check of the project, in the order in which they fail fastest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() {
+  printf '\n== %s\n' "$*"
+}
+
+# nixfmt comes from crates.io; it is built once and kept.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/nixops4-resources
+export PATH="$PATH:$cache/tools/bin"
+if ! command -v nixfmt >/dev/null; then
+  step "building nixfmt (once)"
+  CARGO_TARGET_DIR="$cache/tools/target" cargo install --quiet --locked --root "$cache/tools" nixfmt_rs
+fi
+
+step "format"
+cargo fmt --all --check
+
+step "lints"
+cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+step "Nix"
+tests/nix/run.sh
+
+step "tests"
+cargo test --workspace --quiet
+
+step "demo"
+bin=$(cargo build --workspace --bins --quiet --message-format json | sed -n 's/.*"executable":"\([^"]*\)\/nixops4-resources".*/\1/p')
+DEMO_BIN=$bin scripts/demo.sh >/dev/null
+
+step "all is well"

@@ -1,0 +1,100 @@
+//! What a kind is given beside its inputs: whose work it does, until when, the
+//! secrets, and whatever the process keeps between requests.
+
+use std::any::{Any, TypeId};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::kind::Owner;
+use crate::mark::Mark;
+use crate::secret::{self, SecretRef};
+
+/// What a process keeps from one request to the next, by type: open
+/// connections, mostly.
+#[derive(Default, Clone)]
+pub(crate) struct Sessions(Rc<RefCell<HashMap<TypeId, Rc<dyn Any>>>>);
+
+/// The surroundings of one request.
+pub struct Context {
+    owner: Owner,
+    deadline: Instant,
+    interrupted: Arc<AtomicBool>,
+    sessions: Sessions,
+}
+
+impl Context {
+    pub(crate) fn new(
+        owner: Owner,
+        deadline: Instant,
+        interrupted: Arc<AtomicBool>,
+        sessions: Sessions,
+    ) -> Self {
+        Self { owner, deadline, interrupted, sessions }
+    }
+
+    /// The deployment for which this is done.
+    #[must_use]
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The mark that a thing which is made now has to carry.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        Mark::of(self.owner.clone())
+    }
+
+    /// Fetches a secret. `pointer` is where its reference stands in the inputs.
+    pub async fn secret(&self, reference: &SecretRef, pointer: &str) -> Result<SecretString> {
+        secret::resolve(reference).await.map_err(|error| error.within(pointer))
+    }
+
+    /// The one `T` that this process keeps between requests.
+    #[must_use]
+    pub fn session<T: Default + 'static>(&self) -> Rc<T> {
+        let mut sessions = self.sessions.0.borrow_mut();
+        let session = sessions.entry(TypeId::of::<T>()).or_insert_with(|| Rc::new(T::default()));
+        Rc::clone(session).downcast().unwrap_or_default()
+    }
+
+    /// How long this request may still take.
+    #[must_use]
+    pub fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Fails if the request is to be given up: call it before each step that
+    /// changes something.
+    pub fn checkpoint(&self) -> Result<()> {
+        if self.is_interrupted() {
+            return Err(Error::new("interrupted before everything was done")
+                .hint("what was done stays; the next apply goes on from there"));
+        }
+        if self.time_left().is_zero() {
+            return Err(Error::new("the time for this request is over before everything was done")
+                .hint(format!(
+                    "what was done stays; apply again, or give it more time with {} (seconds)",
+                    crate::serve::TIMEOUT_VARIABLE
+                )));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// A place where tests can kill the process. `name` is unique in the
+    /// provider, such as `database:created`.
+    pub fn failpoint(&self, name: &str) {
+        failpoint::reach(name);
+    }
+}

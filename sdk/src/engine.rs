@@ -1,0 +1,298 @@
+//! The order of things, the same for every kind.
+//!
+//! Validate the inputs, observe, refuse what is foreign, diff, refuse a
+//! replacement, apply each step, observe again: nothing may be left but what
+//! can't be verified. Create and update both run it, so both are idempotent and
+//! both repair drift. What fails because the server is busy, or because somebody
+//! was quicker, begins again with observing.
+
+use nixops4_protocol::Object;
+use nixops4_protocol::message::{Effect, ExtantResource, ListedResource, PlannedValue};
+use serde_json::{Value, json};
+
+use crate::context::Context;
+use crate::error::{Error, Result, Retry};
+use crate::inputs::{self, Parsed, RecordedCommon};
+use crate::kind::{DeletionPolicy, Observed, Ownership, ResourceKind, Step};
+use crate::mark::Mark;
+use crate::retry::retrying;
+
+/// Makes the thing as it is wanted, whatever is there; gives its outputs.
+pub(crate) async fn ensure<K: ResourceKind>(
+    cx: &Context,
+    wanted: &Parsed<K::Inputs>,
+    recorded: Option<&ExtantResource>,
+) -> Result<Object> {
+    let prior = recorded.map(read_prior::<K>).transpose()?;
+    retrying(cx, async || converge::<K>(cx, wanted, prior.as_ref()).await).await
+}
+
+async fn converge<K: ResourceKind>(
+    cx: &Context,
+    wanted: &Parsed<K::Inputs>,
+    prior: Option<&K::Prior>,
+) -> Result<Object> {
+    let inputs = &wanted.inputs;
+    let seen = K::observe(cx, inputs, prior).await?;
+    cx.failpoint("engine:observed");
+    let difference = Difference::<K>::new(cx, wanted, seen.as_ref())?;
+    difference.refuse_replacement(inputs)?;
+    if difference.is_empty()
+        && let Some(seen) = &seen
+    {
+        return outputs::<K>(inputs, &seen.facts);
+    }
+    if let (Some(mark), Some(seen)) = (&difference.mark, &seen) {
+        cx.checkpoint()?;
+        K::write_mark(cx, inputs, &seen.facts, mark).await?;
+        cx.failpoint("engine:marked");
+    }
+    for (number, step) in difference.steps.into_iter().enumerate() {
+        cx.checkpoint()?;
+        tracing::debug!(path = step.path, "{:?}", step.effect);
+        K::apply(cx, inputs, step.change).await?;
+        cx.failpoint(&format!("engine:applied-{number}"));
+    }
+    let seen = verify::<K>(cx, wanted, prior).await?;
+    cx.failpoint("engine:verified");
+    outputs::<K>(inputs, &seen.facts)
+}
+
+/// What is to be done about one thing.
+pub(crate) struct Difference<K: ResourceKind> {
+    /// The mark to write on what is there: it is adopted, or back in service.
+    pub(crate) mark: Option<Mark>,
+    /// The steps.
+    pub(crate) steps: Vec<Step<K::Change>>,
+}
+
+impl<K: ResourceKind> Difference<K> {
+    /// Compares; fails if what is there is foreign.
+    pub(crate) fn new(
+        cx: &Context,
+        wanted: &Parsed<K::Inputs>,
+        seen: Option<&Observed<K::Facts>>,
+    ) -> Result<Self> {
+        let mark = match seen {
+            Some(seen) => taking_over::<K>(cx, wanted, &seen.ownership)?,
+            None => None,
+        };
+        let steps = K::diff(&wanted.inputs, seen.map(|seen| &seen.facts));
+        Ok(Self { mark, steps })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.mark.is_none() && self.steps.is_empty()
+    }
+
+    pub(crate) fn needs_replacement(&self) -> bool {
+        self.steps.iter().any(|step| step.effect == Effect::Replace)
+    }
+
+    fn refuse_replacement(&self, inputs: &K::Inputs) -> Result<()> {
+        let Some(step) = self.steps.iter().find(|step| step.effect == Effect::Replace) else {
+            return Ok(());
+        };
+        let error = Error::input(
+            &step.path,
+            format!(
+                "{} can't be changed from {} to {} in place",
+                K::identity(inputs),
+                show(&step.before),
+                show(&step.after)
+            ),
+        );
+        let hint = "to replace it on purpose, declare a new one beside it, move what it holds, and \
+                    remove this one; or set the input back";
+        Err(error.hint(step.note.as_deref().unwrap_or(hint)))
+    }
+}
+
+/// The mark to write on a thing that is there, if it needs another one; refuses
+/// a thing that isn't ours.
+fn taking_over<K: ResourceKind>(
+    cx: &Context,
+    wanted: &Parsed<K::Inputs>,
+    ownership: &Ownership,
+) -> Result<Option<Mark>> {
+    let whose = match ownership {
+        Ownership::Relation => return Ok(None),
+        Ownership::Marked(mark) if mark.owner == *cx.owner() => {
+            // Declared again after it was retained: it is ours to take back.
+            return Ok(mark.retained_since.is_some().then(|| cx.mark()));
+        }
+        Ownership::Marked(mark) => format!("it is marked as that of {:?}", mark.owner.as_str()),
+        Ownership::Unmarked => "it carries no mark".to_owned(),
+    };
+    if wanted.common.adopt {
+        return Ok(Some(cx.mark()));
+    }
+    Err(Error::input(
+        "/adopt",
+        format!(
+            "{} is there already and was not made by {:?}: {whose}",
+            K::identity(&wanted.inputs),
+            cx.owner().as_str()
+        ),
+    )
+    .hint("set `adopt = true` to take it over, or choose another name"))
+}
+
+/// Observes what was made, and fails if it isn't what was wanted.
+async fn verify<K: ResourceKind>(
+    cx: &Context,
+    wanted: &Parsed<K::Inputs>,
+    prior: Option<&K::Prior>,
+) -> Result<Observed<K::Facts>> {
+    let name = K::identity(&wanted.inputs);
+    let vanished = || {
+        Error::new(format!("{name} is gone again right after it was made"))
+            .hint("see who else changes it, then apply again")
+    };
+    let seen = K::observe(cx, &wanted.inputs, prior).await?.ok_or_else(vanished)?;
+    let left = Difference::<K>::new(cx, wanted, Some(&seen))?;
+    if left.mark.is_some() {
+        return Err(Error::new(format!("{name} does not carry our mark after it was written"))
+            .hint("see who else changes its comment, then apply again"));
+    }
+    match left.steps.iter().find(|step| step.unverifiable.is_none()) {
+        None => Ok(seen),
+        Some(step) => Err(Error::input(
+            &step.path,
+            format!(
+                "{name} still has {} here after it was set to {}",
+                show(&step.before),
+                show(&step.after)
+            ),
+        )
+        .hint("see who else changes it, or whether the server ignores this setting; then apply again")),
+    }
+}
+
+/// Reads a thing as it is.
+pub(crate) async fn read<K: ResourceKind>(
+    cx: &Context,
+    wanted: &Parsed<K::Inputs>,
+    recorded: Option<&ExtantResource>,
+) -> Result<Option<Object>> {
+    let prior = recorded.map(read_prior::<K>).transpose()?;
+    let seen = retrying(cx, async || K::observe(cx, &wanted.inputs, prior.as_ref()).await).await?;
+    seen.map(|seen| outputs::<K>(&wanted.inputs, &seen.facts)).transpose()
+}
+
+/// Lists what carries the owner's mark.
+pub(crate) async fn list<K: ResourceKind>(
+    cx: &Context,
+    wanted: &Parsed<K::Inputs>,
+) -> Result<Vec<ListedResource>> {
+    let found = retrying(cx, async || K::list(cx, &wanted.inputs).await).await?;
+    Ok(found
+        .into_iter()
+        .map(|thing| ListedResource {
+            identity: thing.identity,
+            mark: thing.mark.to_string(),
+            facts: thing.facts,
+        })
+        .collect())
+}
+
+/// What of a record the engine needs to destroy the thing.
+pub(crate) fn recorded_common(resource: &ExtantResource) -> Result<RecordedCommon> {
+    inputs::read(resource.input_properties.clone()).map_err(unreadable_record)
+}
+
+/// Removes or retires what was recorded. What is gone already is no error.
+pub(crate) async fn destroy<K: ResourceKind>(
+    cx: &Context,
+    resource: &ExtantResource,
+    policy: Option<DeletionPolicy>,
+) -> Result<()> {
+    let prior = read_prior::<K>(resource)?;
+    let policy = policy.unwrap_or(K::DELETION_POLICY);
+    retrying(cx, async || remove::<K>(cx, &prior, policy).await).await
+}
+
+async fn remove<K: ResourceKind>(
+    cx: &Context,
+    prior: &K::Prior,
+    policy: DeletionPolicy,
+) -> Result<()> {
+    let Some(seen) = K::observe_recorded(cx, prior).await? else { return Ok(()) };
+    cx.failpoint("engine:found");
+    refuse_to_remove_foreign::<K>(cx, prior, &seen.ownership)?;
+    cx.checkpoint()?;
+    match K::deletion(&seen.facts, policy)? {
+        DeletionPolicy::Delete => {
+            K::delete(cx, prior, &seen.facts).await?;
+            cx.failpoint("engine:deleted");
+            match K::observe_recorded(cx, prior).await? {
+                None => Ok(()),
+                Some(_) => Err(Error::new(format!(
+                    "{} is still there after it was deleted",
+                    K::recorded_identity(prior)?
+                ))
+                .hint("see who makes it again, then destroy it again")),
+            }
+        }
+        DeletionPolicy::Retain => {
+            if matches!(&seen.ownership, Ownership::Marked(mark) if mark.retained_since.is_some()) {
+                return Ok(());
+            }
+            K::retain(cx, prior, &seen.facts, &Mark::retained_now(cx.owner().clone())).await?;
+            cx.failpoint("engine:retained");
+            Ok(())
+        }
+    }
+}
+
+fn refuse_to_remove_foreign<K: ResourceKind>(
+    cx: &Context,
+    prior: &K::Prior,
+    ownership: &Ownership,
+) -> Result<()> {
+    let whose = match ownership {
+        Ownership::Relation => return Ok(()),
+        Ownership::Marked(mark) if mark.owner == *cx.owner() => return Ok(()),
+        Ownership::Marked(mark) => format!("it is marked as that of {:?}", mark.owner.as_str()),
+        Ownership::Unmarked => "it carries no mark any more".to_owned(),
+    };
+    Err(Error::new(format!(
+        "{} is not destroyed, because it is not {:?}'s: {whose}",
+        K::recorded_identity(prior)?,
+        cx.owner().as_str()
+    ))
+    .hint("remove it by hand if it has to go, or only forget it in the state"))
+}
+
+/// Reads what was recorded as the kind's `Prior`.
+pub(crate) fn read_prior<K: ResourceKind>(resource: &ExtantResource) -> Result<K::Prior> {
+    let outputs = resource.output_properties.clone().unwrap_or_default();
+    let record = json!({ "inputs": resource.input_properties, "outputs": outputs });
+    let Value::Object(record) = record else { return Err(Error::new("no record")) };
+    inputs::read(record).map_err(unreadable_record)
+}
+
+fn unreadable_record(error: Error) -> Error {
+    Error::new("what was recorded of this resource can't be read")
+        .because(error)
+        .hint("the state was written by another program or edited; mend the named field there")
+        .retry(Retry::Never)
+}
+
+pub(crate) fn outputs<K: ResourceKind>(inputs: &K::Inputs, facts: &K::Facts) -> Result<Object> {
+    match serde_json::to_value(K::outputs(inputs, facts)) {
+        Ok(Value::Object(outputs)) => Ok(outputs),
+        Ok(_) => Err(Error::new("the outputs are not an object; this is a bug in the provider")),
+        Err(error) => {
+            Err(Error::new("the outputs can't be sent; this is a bug in the provider").because(error))
+        }
+    }
+}
+
+fn show(value: &PlannedValue) -> String {
+    match value {
+        PlannedValue::Known(value) => value.to_string(),
+        PlannedValue::Unknown => "(unknown)".to_owned(),
+        PlannedValue::Sensitive => "(sensitive)".to_owned(),
+    }
+}

@@ -1,0 +1,105 @@
+//! What a user reads when something fails: what, why, where, and what to do next.
+
+use std::fmt;
+
+/// The result of everything that a kind does.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Whether trying the same again may help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// No: somebody has to change something first.
+    Never,
+    /// For some seconds: the server may be starting again.
+    Briefly,
+    /// Until the deadline: the server is busy, or somebody was quicker.
+    UntilDeadline,
+}
+
+/// A failure, written for whoever runs the deployment. Never holds a secret.
+#[derive(Debug, Clone)]
+pub struct Error {
+    summary: String,
+    cause: Option<String>,
+    hint: Option<String>,
+    pointer: Option<String>,
+    retry: Retry,
+}
+
+impl Error {
+    /// A failure in one sentence, lower case, without a full stop: "unable to
+    /// ACTION THING".
+    pub fn new(summary: impl Into<String>) -> Self {
+        Self { summary: summary.into(), cause: None, hint: None, pointer: None, retry: Retry::Never }
+    }
+
+    /// What an input has to be, said of the input at `pointer`.
+    pub fn input(pointer: impl Into<String>, summary: impl Into<String>) -> Self {
+        Self::new(summary).at(pointer)
+    }
+
+    /// Why it failed, in the server's or the library's own words.
+    #[must_use]
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+
+    /// What to do next.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The input that is to blame, as a JSON pointer.
+    #[must_use]
+    pub fn at(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer = Some(pointer.into());
+        self
+    }
+
+    /// Puts `prefix` before the pointer, for an input that is part of another.
+    #[must_use]
+    pub fn within(mut self, prefix: &str) -> Self {
+        self.pointer = Some(format!("{prefix}{}", self.pointer.unwrap_or_default()));
+        self
+    }
+
+    /// Whether trying again may help; it is [`Retry::Never`] unless said.
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Whether trying again may help.
+    #[must_use]
+    pub fn may_retry(&self) -> Retry {
+        self.retry
+    }
+
+    /// The failure in one sentence, without cause, hint and pointer.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(pointer) = &self.pointer {
+            write!(out, "{pointer}: ")?;
+        }
+        out.write_str(&self.summary)?;
+        if let Some(cause) = &self.cause {
+            write!(out, ": {cause}")?;
+        }
+        if let Some(hint) = &self.hint {
+            write!(out, "\nhint: {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}

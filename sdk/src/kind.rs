@@ -1,0 +1,305 @@
+//! What a resource kind is: a few typed structs and a handful of functions.
+//!
+//! `diff`, `outputs` and `identity` are pure. Only `observe`, `apply`, `delete`,
+//! `retain`, `write_mark` and `list` reach a server.
+
+use std::fmt;
+
+use nixops4_protocol::Object;
+use nixops4_protocol::describe::StateNeed;
+use nixops4_protocol::message::{Effect, PlannedValue};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::mark::Mark;
+
+/// One kind of thing that a provider manages.
+///
+/// `owner`, `adopt` and `deletionPolicy` are inputs of every kind; the engine
+/// takes them, and a kind's own [`Inputs`](Self::Inputs) doesn't list them.
+/// Inputs and outputs are camelCase, deny unknown fields, and document each
+/// field with its unit and default; the doc comment of `Inputs` describes the
+/// kind.
+pub trait ResourceKind: 'static {
+    /// Resource type on the wire: the provider's name, `_`, the kind's.
+    const TYPE: &'static str;
+    /// Whether the result has to be recorded.
+    const STATE: StateNeed = StateNeed::Optional;
+    /// What happens at destroy unless the author says otherwise:
+    /// [`DeletionPolicy::Retain`] wherever data would be lost.
+    const DELETION_POLICY: DeletionPolicy;
+    /// Pointers to the inputs without which the thing can't be looked for.
+    const LOCATED_BY: &'static [&'static str];
+    /// Whether [`list`](Self::list) does something.
+    const LISTS: bool = false;
+
+    /// What the author says.
+    type Inputs: DeserializeOwned + JsonSchema;
+    /// What the expression can read afterwards. Never a secret.
+    type Outputs: Serialize + JsonSchema;
+    /// What was recorded, `{inputs, outputs}`. Read leniently: the record of an
+    /// older version must always parse.
+    type Prior: DeserializeOwned;
+    /// What names the thing on its server, from the inputs alone. `Display` is
+    /// how errors name it, such as `role "app" on db:5432`.
+    type Identity: Serialize + fmt::Display;
+    /// The remote thing, normalised so that it can be compared with the inputs.
+    type Facts;
+    /// One step.
+    type Change: fmt::Debug;
+
+    /// Checks what the types of the inputs can't.
+    fn validate(inputs: &Self::Inputs) -> Result<()> {
+        let _ = inputs;
+        Ok(())
+    }
+
+    /// What names the thing, from the inputs.
+    fn identity(inputs: &Self::Inputs) -> Self::Identity;
+
+    /// What names the thing, from what was recorded.
+    fn recorded_identity(prior: &Self::Prior) -> Result<Self::Identity>;
+
+    /// The steps from what is there to what is wanted. Nothing is there: one
+    /// step at the root that creates it.
+    fn diff(want: &Self::Inputs, have: Option<&Self::Facts>) -> Vec<Step<Self::Change>>;
+
+    /// The outputs of the thing as observed.
+    fn outputs(inputs: &Self::Inputs, facts: &Self::Facts) -> Self::Outputs;
+
+    /// The outputs that are certain before the thing is there.
+    fn predict(inputs: &Self::Inputs) -> Object {
+        let _ = inputs;
+        Object::new()
+    }
+
+    /// Looks for the thing. Changes nothing.
+    fn observe(
+        cx: &Context,
+        inputs: &Self::Inputs,
+        prior: Option<&Self::Prior>,
+    ) -> impl Future<Output = Result<Option<Observed<Self::Facts>>>>;
+
+    /// Does one step.
+    fn apply(
+        cx: &Context,
+        inputs: &Self::Inputs,
+        change: Self::Change,
+    ) -> impl Future<Output = Result<()>>;
+
+    /// Writes the mark on the thing, in place of the one that is there.
+    fn write_mark(
+        cx: &Context,
+        inputs: &Self::Inputs,
+        facts: &Self::Facts,
+        mark: &Mark,
+    ) -> impl Future<Output = Result<()>>;
+
+    /// Looks for the thing by what was recorded of it. Changes nothing.
+    fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> impl Future<Output = Result<Option<Observed<Self::Facts>>>>;
+
+    /// What destroy has to do with this thing: a kind can turn `Delete` into
+    /// `Retain` where something retained would be lost, or refuse.
+    fn deletion(facts: &Self::Facts, policy: DeletionPolicy) -> Result<DeletionPolicy> {
+        let _ = facts;
+        Ok(policy)
+    }
+
+    /// Removes the thing.
+    fn delete(
+        cx: &Context,
+        prior: &Self::Prior,
+        facts: &Self::Facts,
+    ) -> impl Future<Output = Result<()>>;
+
+    /// Takes the thing out of service, keeps its data, and writes `mark`.
+    fn retain(
+        cx: &Context,
+        prior: &Self::Prior,
+        facts: &Self::Facts,
+        mark: &Mark,
+    ) -> impl Future<Output = Result<()>>;
+
+    /// Finds what carries the owner's mark on the server that the inputs name.
+    fn list(cx: &Context, inputs: &Self::Inputs) -> impl Future<Output = Result<Vec<Found>>> {
+        let _ = (cx, inputs);
+        std::future::ready(Ok(Vec::new()))
+    }
+}
+
+/// What was recorded of a resource, for a kind to read as its `Prior`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Prior<I, O> {
+    /// What of the inputs is still of use.
+    pub inputs: I,
+    /// What of the outputs is still of use.
+    pub outputs: O,
+}
+
+/// A thing that is there.
+#[derive(Debug, Clone)]
+pub struct Observed<F> {
+    /// What it is like.
+    pub facts: F,
+    /// Whose it is.
+    pub ownership: Ownership,
+}
+
+/// Whose a thing is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ownership {
+    /// It carries a mark of this suite.
+    Marked(Mark),
+    /// It could carry a mark and doesn't.
+    Unmarked,
+    /// Such things have no place for a mark; they are compared value by value.
+    Relation,
+}
+
+impl Ownership {
+    /// What a comment on the thing says of its owner.
+    #[must_use]
+    pub fn from_comment(comment: Option<&str>) -> Self {
+        comment.and_then(Mark::find_in).map_or(Self::Unmarked, Self::Marked)
+    }
+}
+
+/// One step of a difference.
+#[derive(Debug, Clone)]
+pub struct Step<C> {
+    /// JSON pointer to the input that asks for it; empty for the whole thing.
+    pub path: String,
+    /// What is there.
+    pub before: PlannedValue,
+    /// What is wanted.
+    pub after: PlannedValue,
+    /// What it does to whoever uses the thing.
+    pub effect: Effect,
+    /// Why the step may still be due after it was done: nothing can tell that it
+    /// was, or the server lags.
+    pub unverifiable: Option<&'static str>,
+    /// What the reader should know.
+    pub note: Option<String>,
+    /// What to do.
+    pub change: C,
+}
+
+impl<C> Step<C> {
+    /// The step that makes the whole thing.
+    pub fn create(change: C) -> Self {
+        Self {
+            path: String::new(),
+            before: Value::known(()),
+            after: PlannedValue::Unknown,
+            effect: Effect::InPlace,
+            unverifiable: None,
+            note: None,
+            change,
+        }
+    }
+
+    /// A step that changes one field in place.
+    pub fn set(path: &str, before: PlannedValue, after: PlannedValue, change: C) -> Self {
+        Self { path: path.to_owned(), before, after, ..Self::create(change) }
+    }
+
+    /// Says what the step does to whoever uses the thing.
+    #[must_use]
+    pub fn effect(self, effect: Effect) -> Self {
+        Self { effect, ..self }
+    }
+
+    /// Adds what the reader should know.
+    #[must_use]
+    pub fn note(self, note: impl Into<String>) -> Self {
+        Self { note: Some(note.into()), ..self }
+    }
+
+    /// Says why nothing can tell afterwards whether it was done.
+    #[must_use]
+    pub fn unverifiable(self, reason: &'static str) -> Self {
+        Self { unverifiable: Some(reason), ..self }
+    }
+}
+
+/// Makes values for plans.
+pub struct Value;
+
+impl Value {
+    /// A value that may be shown.
+    pub fn known(value: impl Serialize) -> PlannedValue {
+        // A value that JSON can't carry can't be shown either.
+        serde_json::to_value(value).map_or(PlannedValue::Unknown, PlannedValue::Known)
+    }
+
+    /// A secret, or a fact about one.
+    #[must_use]
+    pub fn sensitive() -> PlannedValue {
+        PlannedValue::Sensitive
+    }
+}
+
+/// One thing that carries the owner's mark.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What names it on its server.
+    pub identity: serde_json::Value,
+    /// Its mark.
+    pub mark: Mark,
+    /// Further facts: size, age, ...
+    pub facts: Object,
+}
+
+/// The deployment that a thing belongs to: 1 to 64 letters, digits and `. _ / -`,
+/// beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"))]
+pub struct Owner(String);
+
+impl Owner {
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if begins && name.len() <= 64 && name.chars().all(fits) {
+            return Ok(Self(name));
+        }
+        Err(format!(
+            "{name:?} can't be an owner: use 1 to 64 letters, digits and . _ / -, beginning with a \
+             letter or digit"
+        ))
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// What destroy does with a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum DeletionPolicy {
+    /// Take it out of service and keep its data. The same owner takes it back
+    /// by declaring it again.
+    Retain,
+    /// Remove it with all that it holds.
+    Delete,
+}

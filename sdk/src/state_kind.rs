@@ -1,0 +1,46 @@
+//! Kinds that keep the state of a deployment.
+
+use nixops4_protocol::message::StateResourceEvent;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::error::Result;
+use crate::kind::Owner;
+
+/// A place where the state of a deployment is kept.
+pub trait StateKind: 'static {
+    /// Resource type on the wire.
+    const TYPE: &'static str;
+    /// What the author says: which deployment, and where.
+    type Inputs: DeserializeOwned + JsonSchema;
+    /// What the expression can read afterwards.
+    type Outputs: Serialize + JsonSchema;
+
+    /// The deployment whose state this is.
+    fn deployment(inputs: &Self::Inputs) -> &Owner;
+
+    /// Makes the place if it isn't there, and proves that it can be written.
+    fn create(cx: &Context, inputs: &Self::Inputs) -> impl Future<Output = Result<Self::Outputs>>;
+
+    /// Looks whether the place is there. Changes nothing.
+    fn find(
+        cx: &Context,
+        inputs: &Self::Inputs,
+    ) -> impl Future<Output = Result<Option<Self::Outputs>>>;
+
+    /// The whole state document.
+    fn read(
+        cx: &Context,
+        inputs: &Self::Inputs,
+    ) -> impl Future<Output = Result<serde_json::Value>>;
+
+    /// Appends one event. Refuses a patch that overlaps with what somebody else
+    /// changed since this process last read.
+    fn append(
+        cx: &Context,
+        inputs: &Self::Inputs,
+        event: &StateResourceEvent,
+    ) -> impl Future<Output = Result<()>>;
+}
