@@ -1,0 +1,352 @@
+//! A provider for tests: its things are JSON files in a directory.
+//!
+//! `scratch_thing` inputs: `directory`, `name`, `content` (anything), `size`,
+//! `region` (cannot be changed), `secret`, and what makes it misbehave:
+//! `failOn` (a list of create, update, plan), `sleep` (milliseconds), `act`
+//! (hang, garbage, exit, chatter). Outputs: `path`, `serial` (known once made)
+//! and `content`. Each create and update appends a line to `DIRECTORY/log`.
+//!
+//! `scratch_state` inputs: `file`, `failAfter` (how many events are taken).
+//!
+//! With the argument `v0` it knows the protocol's v0 alone, and answers once.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use nixops4_protocol::message::{
+    Action, Change, CreateResourceResponse, Effect, ErrorResponse, PlanResourceRequest,
+    PlanResourceResponse, PlannedValue, ReadResourceResponse, Request, Response,
+    StateResourceEventResponse, StateResourceReadResponse, UpdateResourceResponse,
+};
+use nixops4_protocol::{Object, codec, state};
+use serde_json::{Value, json};
+
+type Answer = Result<Response, String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_v0 = arguments.iter().any(|argument| argument == "v0");
+    if arguments.iter().any(|argument| argument == "describe") {
+        if !is_v0 {
+            say(io::stdout(), &description().to_string());
+        }
+        return ExitCode::SUCCESS;
+    }
+    while let Ok(Some(line)) = codec::read_line(&mut io::stdin().lock(), codec::MAX_LINE) {
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => answer(request, is_v0),
+            Err(error) => Err(format!("this is not a request: {error}")),
+        };
+        let answer = answer.unwrap_or_else(|message| Response::Error(ErrorResponse { message }));
+        io::stdout()
+            .write_all(&codec::encode(&answer).unwrap())
+            .unwrap();
+        if is_v0 && !line.contains("state") {
+            break;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+fn say(mut to: impl io::Write, line: &str) {
+    writeln!(to, "{line}").unwrap();
+}
+
+fn answer(request: Request, is_v0: bool) -> Answer {
+    match request {
+        Request::Create(request) if request.r#type == "scratch_state" => {
+            let file = state_file(&request.input_properties);
+            if !file.exists() {
+                fs::write(&file, "").map_err(|error| format!("{}: {error}", file.display()))?;
+            }
+            Ok(Response::Create(CreateResourceResponse {
+                output_properties: Object::new(),
+            }))
+        }
+        Request::StateRead(request) => Ok(Response::StateRead(StateResourceReadResponse {
+            state: read_state(&state_file(&request.resource.input_properties))?,
+        })),
+        Request::StateEvent(event) => {
+            let inputs = &event.resource.input_properties;
+            let file = state_file(inputs);
+            let mut text = fs::read_to_string(&file).map_err(|error| error.to_string())?;
+            let events = text.lines().count() as u64;
+            if inputs.get("failAfter").and_then(Value::as_u64) == Some(events) {
+                return Err("the disk is full".to_owned());
+            }
+            text.push_str(&serde_json::to_string(&event.patch).unwrap());
+            text.push('\n');
+            fs::write(&file, text).map_err(|error| error.to_string())?;
+            Ok(Response::StateEvent(StateResourceEventResponse {}))
+        }
+        Request::Create(request) => {
+            let output_properties = make("create", &request.input_properties)?;
+            Ok(Response::Create(CreateResourceResponse {
+                output_properties,
+            }))
+        }
+        Request::Update(request) => {
+            let output_properties = make("update", &request.input_properties)?;
+            Ok(Response::Update(UpdateResourceResponse {
+                output_properties,
+            }))
+        }
+        Request::Read(request) if !is_v0 && request.r#type == "scratch_state" => {
+            let present = state_file(&request.input_properties).exists();
+            Ok(Response::Read(ReadResourceResponse {
+                identity: Value::Null,
+                present,
+                output_properties: present.then(Object::new),
+            }))
+        }
+        Request::Plan(request) if !is_v0 => plan(&request).map(Response::Plan),
+        other => Err(format!("this provider does not know {:?}", other.name())),
+    }
+}
+
+fn state_file(inputs: &Object) -> PathBuf {
+    PathBuf::from(inputs["file"].as_str().unwrap())
+}
+
+fn read_state(file: &Path) -> Result<Object, String> {
+    let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let mut document = state::empty();
+    for line in text.lines() {
+        let patch: json_patch::Patch =
+            serde_json::from_str(line).map_err(|error| error.to_string())?;
+        json_patch::patch(&mut document, &patch).map_err(|error| error.to_string())?;
+    }
+    match document {
+        Value::Object(document) => Ok(document),
+        _ => Err("the state is no object".to_owned()),
+    }
+}
+
+fn text<'a>(inputs: &'a Object, name: &str) -> &'a str {
+    inputs.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn file_of(inputs: &Object) -> PathBuf {
+    Path::new(text(inputs, "directory")).join(format!("{}.json", text(inputs, "name")))
+}
+
+/// What is kept of a thing.
+fn facts(inputs: &Object) -> Object {
+    ["content", "size", "region", "secret"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), inputs.get(name)?.clone())))
+        .filter(|(_, value)| !value.is_null())
+        .collect()
+}
+
+fn look(file: &Path) -> Option<Object> {
+    serde_json::from_slice(&fs::read(file).ok()?).ok()
+}
+
+fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
+    let fails = inputs.get("failOn").and_then(Value::as_array);
+    if fails.is_some_and(|fails| fails.iter().any(|fail| fail == when)) {
+        return Err(format!("told to fail on {when}\ntell it otherwise"));
+    }
+    if when == "plan" {
+        return Ok(());
+    }
+    match text(inputs, "act") {
+        "hang" => std::thread::sleep(Duration::from_hours(1)),
+        "garbage" => say(io::stdout(), "hello, I am no JSON"),
+        "exit" => {
+            say(io::stderr(), "the last words of the provider");
+            std::process::exit(3);
+        }
+        "chatter" => say(io::stderr(), "doing \u{1b}[2Jthings"),
+        _ => {}
+    }
+    if let Some(milliseconds) = inputs.get("sleep").and_then(Value::as_u64) {
+        std::thread::sleep(Duration::from_millis(milliseconds));
+    }
+    Ok(())
+}
+
+fn log(inputs: &Object, what: &str) {
+    let mut log = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(Path::new(text(inputs, "directory")).join("log"))
+        .unwrap();
+    writeln!(log, "{what} {}", text(inputs, "name")).unwrap();
+}
+
+fn make(what: &str, inputs: &Object) -> Result<Object, String> {
+    log(inputs, &format!("{what}-began"));
+    misbehave(what, inputs)?;
+    let file = file_of(inputs);
+    let mut thing = facts(inputs);
+    let serial = look(&file)
+        .and_then(|thing| thing.get("serial").cloned())
+        .unwrap_or_else(|| json!(format!("serial-{}", text(inputs, "name"))));
+    thing.insert("serial".to_owned(), serial);
+    fs::write(&file, Value::Object(thing.clone()).to_string())
+        .map_err(|error| format!("{}: {error}", file.display()))?;
+    log(inputs, what);
+    Ok(outputs(inputs, &thing))
+}
+
+fn outputs(inputs: &Object, thing: &Object) -> Object {
+    let mut outputs = predicted(inputs);
+    outputs.insert("serial".to_owned(), thing["serial"].clone());
+    outputs
+}
+
+fn predicted(inputs: &Object) -> Object {
+    let mut outputs = Object::new();
+    outputs.insert("path".to_owned(), json!(file_of(inputs)));
+    let content = inputs.get("content").cloned().unwrap_or_default();
+    outputs.insert("content".to_owned(), content);
+    outputs
+}
+
+fn plan(request: &PlanResourceRequest) -> Result<PlanResourceResponse, String> {
+    let inputs = &request.input_properties;
+    misbehave("plan", inputs)?;
+    let unknown = &request.unknown_inputs;
+    let hidden = |name: &str| {
+        unknown.iter().any(|pointer| {
+            pointer.is_empty() || pointer.split('/').nth(1).is_some_and(|top| top == name)
+        })
+    };
+    if hidden("name") || hidden("directory") {
+        return Ok(PlanResourceResponse {
+            identity: Value::Null,
+            action: Action::Create,
+            changes: Vec::new(),
+            output_properties: Object::new(),
+            unknown_outputs: ["path", "content", "serial"].map(str::to_owned).to_vec(),
+        });
+    }
+    let there = look(&file_of(inputs));
+    let mut changes = Vec::new();
+    for name in ["content", "region", "secret", "size"] {
+        let before = there
+            .as_ref()
+            .and_then(|thing| thing.get(name).cloned())
+            .unwrap_or_default();
+        let after = inputs.get(name).cloned().unwrap_or_default();
+        if hidden(name) || before != after {
+            changes.push(change(name, before, after, hidden(name)));
+        }
+    }
+    let replaces = changes
+        .iter()
+        .any(|change| change.effect == Effect::Replace);
+    let action = match &there {
+        None => Action::Create,
+        Some(_) if changes.is_empty() => Action::None,
+        Some(_) if replaces => Action::Refuse,
+        Some(_) => Action::Update,
+    };
+    let mut certain = match &there {
+        Some(thing) => outputs(inputs, thing),
+        None => predicted(inputs),
+    };
+    if hidden("content") {
+        certain.remove("content");
+    }
+    let unknown_outputs = ["path", "content", "serial"]
+        .into_iter()
+        .filter(|name| !certain.contains_key(*name))
+        .map(str::to_owned)
+        .collect();
+    Ok(PlanResourceResponse {
+        identity: json!({ "file": file_of(inputs) }),
+        action,
+        changes,
+        output_properties: certain,
+        unknown_outputs,
+    })
+}
+
+fn change(name: &str, before: Value, after: Value, is_unknown: bool) -> Change {
+    let (effect, note) = match name {
+        "size" => (Effect::Disruptive, None),
+        "region" if !before.is_null() => (
+            Effect::Replace,
+            Some("a thing stays where it is".to_owned()),
+        ),
+        _ => (Effect::InPlace, None),
+    };
+    let (before, after) = match name {
+        "secret" => (PlannedValue::Sensitive, PlannedValue::Sensitive),
+        _ if is_unknown => (PlannedValue::Known(before), PlannedValue::Unknown),
+        _ => (PlannedValue::Known(before), PlannedValue::Known(after)),
+    };
+    Change {
+        path: format!("/{name}"),
+        before,
+        after,
+        effect,
+        note,
+    }
+}
+
+fn description() -> Value {
+    json!({
+        "name": "scratch",
+        "version": "1",
+        "description": "Things for tests.",
+        "executable": "scratch-provider",
+        "kinds": {
+            "scratch_thing": {
+                "description": "A file. With content.",
+                "state": "optional",
+                "requests": [
+                    "createResourceRequest",
+                    "updateResourceRequest",
+                    "nixops4-resources/planResourceRequest",
+                ],
+                "inputs": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["directory", "name"],
+                    "properties": {
+                        "directory": { "type": "string", "description": "Where it is." },
+                        "name": { "type": "string", "minLength": 1 },
+                        "content": {},
+                        "size": { "type": "integer", "minimum": 0, "default": 1 },
+                        "region": { "type": "string" },
+                        "secret": { "anyOf": [
+                            { "type": "object", "required": ["file"], "properties": { "file": { "type": "string" } } },
+                            { "type": "null" },
+                        ] },
+                        "failOn": { "type": "array", "items": { "type": "string" } },
+                        "sleep": { "type": "integer" },
+                        "act": { "enum": ["hang", "garbage", "exit", "chatter"] },
+                    },
+                },
+                "outputs": {
+                    "type": "object",
+                    "properties": { "path": { "type": "string" }, "serial": {}, "content": {} },
+                },
+            },
+            "scratch_state": {
+                "description": "A file of patches.",
+                "state": "never",
+                "requests": [
+                    "createResourceRequest",
+                    "stateResourceReadRequest",
+                    "stateResourceEvent",
+                    "nixops4-resources/readResourceRequest",
+                ],
+                "inputs": {
+                    "type": "object",
+                    "additionalProperties": false,
+                    "required": ["file"],
+                    "properties": { "file": { "type": "string" }, "failAfter": { "type": "integer" } },
+                },
+                "outputs": { "type": "object", "properties": {} },
+            },
+        },
+    })
+}

@@ -1,0 +1,126 @@
+//! `plan` and `apply`, from the survey to the exit code.
+
+use crate::apply::{self, Signals};
+use crate::failure::{Failure, Problem};
+use crate::plan::decision;
+use crate::plan::judge::Judgement;
+use crate::plan::report;
+use crate::plan::survey::{self, Survey};
+use crate::records::Opening;
+use crate::report::{Action, Event, PlanReport};
+use crate::session::Session;
+
+/// How a command ended that did not fail altogether.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Everything is as wanted.
+    Done,
+    /// Something failed, and was told.
+    Failed,
+    /// Changes are pending.
+    Pending,
+}
+
+/// Shows what apply would do.
+pub(crate) async fn plan(session: &Session) -> Result<Ending, Failure> {
+    let mut signals = signals()?;
+    let survey = surveyed(session, Opening::Look, &mut signals).await?;
+    let plan = report::report(&session.file.to_string_lossy(), &survey);
+    session.ui.plan(&plan);
+    survey.records.close().await;
+    session.providers.close().await;
+    refuse_duplicates(&survey)?;
+    Ok(if plan.counts.refuse + plan.counts.failed > 0 {
+        Ending::Failed
+    } else if plan.is_pending() {
+        Ending::Pending
+    } else {
+        Ending::Done
+    })
+}
+
+/// Makes the deployment what its file says.
+pub(crate) async fn apply(session: &Session) -> Result<Ending, Failure> {
+    let mut signals = signals()?;
+    let survey = surveyed(session, Opening::Make, &mut signals).await?;
+    let plan = report::report(&session.file.to_string_lossy(), &survey);
+    session.ui.event(&Event::Plan { plan: plan.clone() });
+    refuse_duplicates(&survey)?;
+    refuse_refusals(&plan)?;
+    let summary = apply::apply(session, survey, &mut signals).await?;
+    session.providers.close().await;
+    for skip in &summary.skipped {
+        session.ui.event(&Event::Skipped {
+            path: skip.path.clone(),
+            reason: skip.reason.clone(),
+        });
+    }
+    let ending = if summary.success {
+        Ending::Done
+    } else {
+        Ending::Failed
+    };
+    session.ui.event(&Event::Summary(summary));
+    Ok(ending)
+}
+
+fn signals() -> Result<Signals, Failure> {
+    Signals::new().map_err(|error| Failure::Io("cannot wait for signals".to_owned(), error))
+}
+
+async fn surveyed(
+    session: &Session,
+    opening: Opening,
+    signals: &mut Signals,
+) -> Result<Survey, Failure> {
+    tokio::select! {
+        survey = survey::survey(session, opening) => survey,
+        () = signals.next() => Err(Failure::Interrupted),
+    }
+}
+
+/// Two members that are the same thing would undo each other's work.
+fn refuse_duplicates(survey: &Survey) -> Result<(), Failure> {
+    let decided = survey.foreseen.iter().filter_map(|(member, judgement)| {
+        let Judgement::Decided(decision) = judgement else {
+            return None;
+        };
+        Some((&member.path, member.kind.as_str(), decision))
+    });
+    let problems: Vec<Problem> = decision::duplicates(decided)
+        .into_iter()
+        .filter_map(|(kind, identity, members)| {
+            let names: Vec<String> = members.iter().map(|path| format!("'{path}'")).collect();
+            Some(Problem {
+                path: members.into_iter().next()?,
+                message: format!(
+                    "{} are the same {kind} ({identity}): give one of them another name, or \
+                     remove it",
+                    names.join(" and ")
+                ),
+            })
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Problems(problems))
+    }
+}
+
+fn refuse_refusals(plan: &PlanReport) -> Result<(), Failure> {
+    let problems: Vec<Problem> = plan
+        .resources
+        .iter()
+        .filter(|resource| resource.action == Action::Refuse)
+        .map(|resource| Problem {
+            path: resource.path.clone(),
+            message: resource.error.clone().unwrap_or_default(),
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Refused(problems))
+    }
+}

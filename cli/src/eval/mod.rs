@@ -1,0 +1,272 @@
+//! What a deployment expression says, given the outputs that are known.
+//!
+//! One evaluation is one run of Nix. This module knows the expression's contract
+//! and nothing of providers, plans or state.
+
+mod failure;
+mod nix;
+mod output;
+mod store;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nixops4_protocol::Object;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::member::{MemberPath, OutputRef};
+
+pub(crate) use failure::EvalError;
+use nix::Nix;
+
+/// Takes what Nix and the author's own traces say on stderr, line by line.
+pub(crate) type Notes = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How many places are looked at one by one to find the author's own mistake.
+const PLACES_LOOKED_AT: usize = 16;
+
+/// What is in a deployment, as far as it is known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Evaluation {
+    /// The resources whose provider, type and state are known.
+    pub(crate) members: BTreeMap<MemberPath, Member>,
+    /// The places whose very members depend on outputs that are not known.
+    pub(crate) structures: Vec<Structure>,
+}
+
+/// A resource.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Member {
+    pub(crate) path: MemberPath,
+    /// The provider, as the expression names it.
+    pub(crate) executable: String,
+    pub(crate) args: Vec<String>,
+    /// Resource type on the wire.
+    pub(crate) kind: String,
+    /// The state resource that keeps what is recorded of it.
+    pub(crate) state: Option<MemberPath>,
+    /// The inputs, null where they are not known.
+    pub(crate) inputs: Object,
+    /// JSON pointers to what is not known, each with the outputs that it waits
+    /// for as far as Nix could tell.
+    pub(crate) unknown: BTreeMap<String, BTreeSet<OutputRef>>,
+    /// What the Nix store must hold before the provider is started.
+    pub(crate) provider_paths: Vec<String>,
+    /// What the Nix store must hold before the inputs are used.
+    pub(crate) input_paths: Vec<String>,
+}
+
+impl Member {
+    /// Whether all inputs are known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.unknown.is_empty()
+    }
+
+    /// The outputs that it waits for.
+    pub(crate) fn waits_for(&self) -> impl Iterator<Item = &OutputRef> {
+        self.unknown.values().flatten()
+    }
+}
+
+/// Members that are not known before something else is applied.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Structure {
+    pub(crate) path: MemberPath,
+    pub(crate) part: Part,
+    pub(crate) waits_for: BTreeSet<OutputRef>,
+}
+
+/// What of a member is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Part {
+    /// The names of its members.
+    Members,
+    /// What it is.
+    Member,
+    /// The provider, type or state of a resource.
+    Resource,
+    /// The inputs of a resource.
+    Inputs,
+}
+
+impl Part {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Members => "members",
+            Self::Member => "member",
+            Self::Resource => "resource",
+            Self::Inputs => "inputs",
+        }
+    }
+}
+
+/// The outputs that an evaluation may use.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub(crate) struct Known {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<Object>,
+    complete: bool,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    members: BTreeMap<String, Known>,
+}
+
+impl Known {
+    /// Adds the outputs of a member. If they are `complete`, an output that is
+    /// missing is an error, and not one that comes later.
+    pub(crate) fn add(&mut self, path: &MemberPath, outputs: Object, complete: bool) {
+        let mut here = self;
+        for name in path.names() {
+            here = here.members.entry(name.clone()).or_default();
+        }
+        here.outputs = Some(outputs);
+        here.complete = complete;
+    }
+}
+
+/// How much of a deployment is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Inputs only of those that keep others' state: quick.
+    States,
+    /// Everything.
+    All,
+}
+
+/// A place whose true error is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Place {
+    path: MemberPath,
+    part: &'static str,
+    pointer: Vec<String>,
+}
+
+/// Evaluates one deployment, again and again.
+pub(crate) struct Evaluator {
+    file: PathBuf,
+    nix: Nix,
+    /// Whether this Nix remembers what failed, so that a missing output is only
+    /// heard of once, however many places want it.
+    remembers_failures: AtomicBool,
+    /// Store paths that were made in this run.
+    realised: Mutex<BTreeSet<String>>,
+}
+
+impl Evaluator {
+    /// An evaluator of `file`, which must exist.
+    pub(crate) fn new(file: &Path, show_trace: bool, notes: Notes) -> Result<Self, EvalError> {
+        let absolute = std::path::absolute(file)
+            .and_then(|path| path.metadata().map(|_| path))
+            .map_err(|source| EvalError::File {
+                file: file.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            file: absolute,
+            nix: Nix::new(show_trace, notes),
+            remembers_failures: AtomicBool::new(false),
+            realised: Mutex::default(),
+        })
+    }
+
+    /// Evaluates with these outputs. An author's own mistake that hides behind
+    /// what is unknown is an error if it can be told from a missing output.
+    pub(crate) async fn evaluate(
+        &self,
+        look: Look,
+        known: &Known,
+    ) -> Result<Evaluation, EvalError> {
+        let look = match look {
+            Look::States => "states",
+            Look::All => "all",
+        };
+        let request = nix::Request {
+            file: &self.file,
+            mark: nix::MARK,
+            known,
+            catch: true,
+            look,
+            places: &[],
+        };
+        let (items, marks) = self.nix.run(&request).await?;
+        let evaluation = output::evaluation(items, &marks)?;
+        for place in output::unexplained(&evaluation) {
+            if self.remembers_failures.load(Ordering::Relaxed) {
+                break;
+            }
+            match self.explain(known, &place).await {
+                Err(EvalError::Unknown) => self.remembers_failures.store(true, Ordering::Relaxed),
+                result => result?,
+            }
+        }
+        Ok(evaluation)
+    }
+
+    /// Fails with the author's own error if what keeps the unknown places from
+    /// being known is one.
+    pub(crate) async fn explain_stall(
+        &self,
+        known: &Known,
+        evaluation: &Evaluation,
+    ) -> Result<(), EvalError> {
+        for place in output::places(evaluation).iter().take(PLACES_LOOKED_AT) {
+            match self.explain(known, place).await {
+                Err(EvalError::Unknown) => {}
+                result => result?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Evaluates a place without catching anything.
+    async fn explain(&self, known: &Known, place: &Place) -> Result<(), EvalError> {
+        let request = nix::Request {
+            file: &self.file,
+            mark: nix::MARK,
+            known,
+            catch: false,
+            look: "places",
+            places: std::slice::from_ref(place),
+        };
+        self.nix.run(&request).await.map(|_| ())
+    }
+
+    /// Makes sure that the Nix store holds these paths, building what is not
+    /// there yet.
+    pub(crate) async fn realise(&self, paths: &[String]) -> Result<(), EvalError> {
+        let mut realised = self.realised.lock().await;
+        let missing: Vec<&String> = paths
+            .iter()
+            .filter(|path| !realised.contains(*path))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.nix.realise(&missing).await?;
+        realised.extend(missing.into_iter().cloned());
+        Ok(())
+    }
+}
+
+/// The inputs of a member as Nix gave them, if they are a set.
+fn object(path: &MemberPath, value: Value) -> Result<Object, EvalError> {
+    match value {
+        Value::Object(object) => Ok(object),
+        Value::Null => Ok(Object::new()),
+        other => Err(EvalError::Inputs {
+            path: path.clone(),
+            found: match other {
+                Value::Array(_) => "a list",
+                Value::String(_) => "a string",
+                Value::Number(_) => "a number",
+                _ => "a boolean",
+            },
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! Runs the Nix that is installed.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use tokio::sync::OnceCell;
+
+use super::output::{Item, Mark};
+use super::{EvalError, Known, Notes, Place, failure, store};
+
+/// Begins each trace line and each error of the driver's.
+pub(super) const MARK: &str = "@nixops4-resources@";
+
+const DRIVER: &str = include_str!("driver.nix");
+const NIX_INSTANTIATE: &str = "nix-instantiate";
+const NIX_STORE: &str = "nix-store";
+
+/// What the driver is asked.
+#[derive(Debug, Serialize)]
+pub(super) struct Request<'a> {
+    pub(super) file: &'a Path,
+    pub(super) mark: &'a str,
+    pub(super) known: &'a Known,
+    pub(super) catch: bool,
+    pub(super) look: &'a str,
+    pub(super) places: &'a [Place],
+}
+
+/// The installed Nix.
+pub(super) struct Nix {
+    show_trace: bool,
+    notes: Notes,
+    environment: OnceCell<Vec<(&'static str, OsString)>>,
+}
+
+impl Nix {
+    pub(super) fn new(show_trace: bool, notes: Notes) -> Self {
+        Self {
+            show_trace,
+            notes,
+            environment: OnceCell::new(),
+        }
+    }
+
+    async fn command(&self, program: &str) -> Result<Command, EvalError> {
+        let environment = self
+            .environment
+            .get_or_try_init(|| async { store::environment().map_err(EvalError::PrivateStore) })
+            .await?;
+        let mut command = Command::new(program);
+        command
+            .envs(environment.iter().cloned())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
+    /// Evaluates once.
+    pub(super) async fn run(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<(Vec<Item>, Vec<Mark>), EvalError> {
+        // Only the user can read what is in it.
+        let directory = tempfile::Builder::new()
+            .prefix("nixops4-resources-")
+            .tempdir()
+            .map_err(EvalError::Scratch)?;
+        let driver = directory.path().join("driver.nix");
+        let write = |name: &str, text: &[u8]| std::fs::write(directory.path().join(name), text);
+        write("driver.nix", DRIVER.as_bytes()).map_err(EvalError::Scratch)?;
+        let json = serde_json::to_vec(request).map_err(EvalError::Answer)?;
+        write("request.json", &json).map_err(EvalError::Scratch)?;
+
+        let mut command = self.command(NIX_INSTANTIATE).await?;
+        // Derivations that inputs refer to are built later, so they are written.
+        command
+            .args(["--eval", "--strict", "--json"])
+            .args(["--read-write-mode", "--show-trace"])
+            .arg(&driver);
+        let output = command.output().await.map_err(not_started)?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() {
+            return Err(failure::read(
+                &stderr,
+                output.status,
+                &driver,
+                request.file,
+                self.show_trace,
+            ));
+        }
+        let marks = self.sort_out(&stderr);
+        let items = if request.look == "places" {
+            Vec::new()
+        } else {
+            serde_json::from_slice(&output.stdout).map_err(EvalError::Answer)?
+        };
+        Ok((items, marks))
+    }
+
+    /// Keeps the driver's own lines and passes on what else was said.
+    fn sort_out(&self, stderr: &str) -> Vec<Mark> {
+        let mut marks = Vec::new();
+        for line in stderr.lines() {
+            let own = line
+                .strip_prefix("trace: ")
+                .and_then(|rest| rest.strip_prefix(MARK));
+            if let Some(json) = own {
+                marks.extend(serde_json::from_str::<Mark>(json));
+            } else if !failure::is_noise(line) {
+                (self.notes)(line);
+            }
+        }
+        marks
+    }
+
+    /// Builds, or fetches, store paths.
+    pub(super) async fn realise(&self, paths: &[&String]) -> Result<(), EvalError> {
+        let mut command = self.command(NIX_STORE).await?;
+        command
+            .arg("--realise")
+            .args(paths)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().map_err(not_started)?;
+        let mut said = Vec::new();
+        if let Some(stderr) = child.stderr.take() {
+            let mut reader = BufReader::new(stderr);
+            let mut line = Vec::new();
+            // A build may take long, so that what it says is shown at once.
+            while reader
+                .read_until(b'\n', &mut line)
+                .await
+                .map_err(EvalError::NixFailed)?
+                > 0
+            {
+                let text = String::from_utf8_lossy(&line).trim_end().to_owned();
+                if !failure::is_noise(&text) {
+                    (self.notes)(&text);
+                    said.push(text);
+                }
+                line.clear();
+            }
+        }
+        if child.wait().await.map_err(EvalError::NixFailed)?.success() {
+            return Ok(());
+        }
+        said.retain(|line| line.starts_with("error:"));
+        Err(EvalError::Realise {
+            paths: paths.iter().map(|path| (*path).clone()).collect(),
+            said: said.join("\n"),
+        })
+    }
+}
+
+fn not_started(source: io::Error) -> EvalError {
+    if source.kind() == io::ErrorKind::NotFound {
+        EvalError::NixMissing
+    } else {
+        EvalError::NixFailed(source)
+    }
+}

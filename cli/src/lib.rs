@@ -1,0 +1,116 @@
+//! The command `nixops4-resources`: plans and applies NixOps4 deployments with
+//! the Nix and the providers that are installed.
+//!
+//! [`report`] is what `--json` prints; everything else is the command's own.
+
+mod apply;
+mod args;
+mod call;
+mod commands;
+mod describe;
+mod eval;
+mod executables;
+mod failure;
+mod member;
+mod plan;
+mod providers;
+mod records;
+pub mod report;
+mod schema;
+mod session;
+mod ui;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+
+use args::{Arguments, Command};
+use commands::Ending;
+use failure::Failure;
+pub use member::{MemberPath, OutputRef};
+use session::Session;
+use ui::{Reader, Ui};
+
+/// Wrong use of the command, as in sysexits.h; 2 means pending changes.
+const USAGE: u8 = 64;
+const PENDING: u8 = 2;
+
+/// Runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to be told if this can't be written.
+            let _ = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let reader = if arguments.common.json {
+        Reader::Machine
+    } else {
+        Reader::Person
+    };
+    let ui = Arc::new(Ui::new(reader, arguments.common.verbose));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run(&arguments, &ui)),
+        Err(error) => Err(Failure::Io("cannot start".to_owned(), error)),
+    };
+    match result {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::FAILURE,
+        Ok(Ending::Pending) => {
+            let asked = matches!(&arguments.command, Command::Plan(plan) if plan.detailed_exitcode);
+            ExitCode::from(if asked { PENDING } else { 0 })
+        }
+        Err(failure) => {
+            let message = failure.to_string();
+            if reader == Reader::Machine {
+                ui.json(
+                    &report::Event::Error {
+                        message: message.clone(),
+                    },
+                    false,
+                );
+            }
+            ui.error(&message);
+            match failure {
+                Failure::Usage(_) => ExitCode::from(USAGE),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
+    let common = &arguments.common;
+    let session = || {
+        Session::new(
+            common.file.clone(),
+            common.show_trace,
+            common.parallel,
+            common.timeout,
+            Arc::clone(ui),
+        )
+    };
+    match &arguments.command {
+        Command::Plan(_) => commands::plan(&session()?).await,
+        Command::Apply => commands::apply(&session()?).await,
+        Command::Describe(describe) => {
+            describe::describe(describe.what.as_deref(), common.timeout, ui).await?;
+            Ok(Ending::Done)
+        }
+        Command::Call(call) => {
+            call::call(call, common.timeout, ui).await?;
+            Ok(Ending::Done)
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The command `nixops4-resources`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nixops4_resources::main()
+}

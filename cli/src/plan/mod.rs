@@ -1,0 +1,7 @@
+//! What apply would do.
+
+pub(crate) mod decision;
+pub(crate) mod difference;
+pub(crate) mod judge;
+pub(crate) mod report;
+pub(crate) mod survey;

@@ -1,0 +1,51 @@
+//! What every command that looks at a deployment needs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::eval::Evaluator;
+use crate::failure::Failure;
+use crate::providers::Providers;
+use crate::ui::Ui;
+
+/// One run of the command on one deployment.
+pub(crate) struct Session {
+    pub(crate) file: PathBuf,
+    pub(crate) evaluator: Evaluator,
+    pub(crate) providers: Providers,
+    /// How many resources are worked on at once.
+    pub(crate) parallel: usize,
+    pub(crate) ui: Arc<Ui>,
+}
+
+impl Session {
+    /// Prepares everything; asks nobody anything yet.
+    pub(crate) fn new(
+        file: PathBuf,
+        show_trace: bool,
+        parallel: usize,
+        timeout: Duration,
+        ui: Arc<Ui>,
+    ) -> Result<Self, Failure> {
+        let notes = Arc::clone(&ui);
+        let evaluator = Evaluator::new(
+            &file,
+            show_trace,
+            Arc::new(move |line: &str| notes.said("nix", line)),
+        )?;
+        Ok(Self {
+            file,
+            evaluator,
+            providers: Providers::new(stderr_sink(&ui), timeout),
+            parallel,
+            ui,
+        })
+    }
+}
+
+/// Shows what providers say on stderr.
+pub(crate) fn stderr_sink(ui: &Arc<Ui>) -> nixops4_protocol::client::StderrSink {
+    let ui = Arc::clone(ui);
+    Arc::new(move |label: &str, line: &str| ui.said(label, line))
+}

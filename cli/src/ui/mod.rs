@@ -1,0 +1,176 @@
+//! The only place that prints.
+//!
+//! People get text, machines get JSON on stdout; what providers and Nix say on
+//! stderr goes to stderr, each line with the name of whom it is about.
+
+mod plan;
+mod progress;
+mod summary;
+pub(crate) mod text;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::{Mutex, PoisonError};
+
+use anstream::{AutoStream, ColorChoice};
+use serde::Serialize;
+
+use crate::report::{Event, PlanReport};
+use progress::Progress;
+use text::Paint;
+
+/// The width of lines that go to no terminal.
+const WIDTH: usize = 120;
+
+/// Who reads what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Somebody at a terminal, or reading a log.
+    Person,
+    /// A program.
+    Machine,
+}
+
+/// Prints.
+pub(crate) struct Ui {
+    reader: Reader,
+    all: bool,
+    paint: Paint,
+    errors: Paint,
+    progress: Mutex<Progress>,
+}
+
+impl Ui {
+    /// `all` lists what stays as it is, too.
+    pub(crate) fn new(reader: Reader, all: bool) -> Self {
+        let coloured = |choice| Paint {
+            colour: choice != ColorChoice::Never,
+        };
+        let is_live = reader == Reader::Person && io::stdout().is_terminal();
+        Self {
+            reader,
+            all,
+            paint: coloured(AutoStream::choice(&io::stdout())),
+            errors: coloured(AutoStream::choice(&io::stderr())),
+            progress: Mutex::new(Progress::new(is_live)),
+        }
+    }
+
+    /// Who reads what is printed.
+    pub(crate) fn reader(&self) -> Reader {
+        self.reader
+    }
+
+    /// How text for stdout is coloured.
+    pub(crate) fn paint(&self) -> Paint {
+        self.paint
+    }
+
+    /// How wide a line on stdout may be.
+    pub(crate) fn width() -> usize {
+        rustix::termios::tcgetwinsize(io::stdout())
+            .ok()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|width| *width > 0)
+            .unwrap_or(WIDTH)
+    }
+
+    /// Text on stdout.
+    pub(crate) fn print(&self, text: &str) {
+        self.progress().around(|| {
+            // Nobody is left to be told if stdout is closed.
+            let _ = io::stdout().lock().write_all(text.as_bytes());
+            let _ = io::stdout().flush();
+        });
+    }
+
+    /// One JSON document on stdout, on one line or made to be read.
+    pub(crate) fn json(&self, document: &impl Serialize, pretty: bool) {
+        let json = if pretty {
+            serde_json::to_string_pretty(document)
+        } else {
+            serde_json::to_string(document)
+        };
+        match json {
+            Ok(json) => self.print(&format!("{json}\n")),
+            Err(error) => self.error(&format!("cannot write this as JSON: {error}")),
+        }
+    }
+
+    /// What somebody said on stderr.
+    pub(crate) fn said(&self, who: &str, line: &str) {
+        let who = self.errors.dim(&format!("{who}:"));
+        self.stderr(&format!("{who} {}\n", text::harmless(line)));
+    }
+
+    /// An error on stderr.
+    pub(crate) fn error(&self, message: &str) {
+        let head = self.errors.bad("error:");
+        self.stderr(&format!("{head} {}\n", text::harmless(message)));
+    }
+
+    /// The plan, for whoever reads.
+    pub(crate) fn plan(&self, report: &PlanReport) {
+        match self.reader {
+            Reader::Machine => self.json(report, true),
+            Reader::Person => {
+                self.print(&plan::plan(report, self.all, Self::width(), self.paint));
+            }
+        }
+    }
+
+    /// Something happened during apply.
+    pub(crate) fn event(&self, event: &Event) {
+        if self.reader == Reader::Machine {
+            self.json(event, false);
+            return;
+        }
+        let paint = self.paint;
+        match event {
+            Event::Plan { plan } => self.plan(plan),
+            Event::Started {
+                path, operation, ..
+            } => {
+                let line = self.progress().started(path, *operation, paint);
+                if let Some(line) = line {
+                    self.print(&format!("{line}\n"));
+                }
+            }
+            Event::Finished {
+                path,
+                operation,
+                seconds,
+                ..
+            } => {
+                self.progress().ended(path);
+                let line = progress::finished(path, *operation, *seconds, paint);
+                self.print(&format!("{line}\n"));
+            }
+            Event::Failed {
+                path,
+                operation,
+                error,
+                seconds,
+                ..
+            } => {
+                self.progress().ended(path);
+                let lines = progress::failed(path, *operation, error, *seconds, paint);
+                self.print(&format!("{lines}\n"));
+            }
+            // The summary lists them.
+            Event::Skipped { .. } => {}
+            Event::Note { message } => self.print(&format!("{message}\n")),
+            Event::Error { message } => self.error(message),
+            Event::Summary(end) => self.print(&summary::summary(end, paint)),
+        }
+    }
+
+    fn stderr(&self, text: &str) {
+        self.progress().around(|| {
+            let _ = io::stderr().lock().write_all(text.as_bytes());
+        });
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,198 @@
+//! Words, values and colours. Pure.
+
+use anstyle::{AnsiColor, Style};
+use nixops4_protocol::message::{Effect, PlannedValue};
+use serde_json::Value;
+
+use crate::report::Action;
+
+/// Colours text, or does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Paint {
+    /// Whether colours are wanted.
+    pub(crate) colour: bool,
+}
+
+impl Paint {
+    /// `text` in a style.
+    pub(crate) fn with(self, style: Style, text: &str) -> String {
+        if self.colour && !text.is_empty() {
+            format!("{style}{text}{style:#}")
+        } else {
+            text.to_owned()
+        }
+    }
+
+    /// What matters less.
+    pub(crate) fn dim(self, text: &str) -> String {
+        self.with(Style::new().dimmed(), text)
+    }
+
+    /// What matters more.
+    pub(crate) fn bold(self, text: &str) -> String {
+        self.with(Style::new().bold(), text)
+    }
+
+    /// What went well.
+    pub(crate) fn good(self, text: &str) -> String {
+        self.with(colour(AnsiColor::Green), text)
+    }
+
+    /// What needs attention.
+    pub(crate) fn warn(self, text: &str) -> String {
+        self.with(colour(AnsiColor::Yellow), text)
+    }
+
+    /// What went wrong.
+    pub(crate) fn bad(self, text: &str) -> String {
+        self.with(colour(AnsiColor::Red).bold(), text)
+    }
+}
+
+fn colour(colour: AnsiColor) -> Style {
+    Style::new().fg_color(Some(colour.into()))
+}
+
+/// The mark of an action, at most three characters.
+pub(crate) fn symbol(action: Action, paint: Paint) -> String {
+    match action {
+        Action::None => paint.dim("="),
+        Action::Create => paint.good("+"),
+        Action::Update => paint.warn("~"),
+        Action::Record | Action::Ensure => paint.dim("~"),
+        Action::Replace => paint.bad("-/+"),
+        Action::Refuse | Action::Unknown => paint.bad("!"),
+        Action::Later => paint.warn("?"),
+    }
+}
+
+/// A JSON pointer as people write paths: `/a/b/0` is `a.b[0]`.
+pub(crate) fn field(pointer: &str) -> String {
+    let mut text = String::new();
+    for token in pointer.split('/').skip(1) {
+        let token = token.replace("~1", "/").replace("~0", "~");
+        if !text.is_empty() && token.bytes().all(|byte| byte.is_ascii_digit()) {
+            text.push('[');
+            text.push_str(&token);
+            text.push(']');
+        } else {
+            if !text.is_empty() {
+                text.push('.');
+            }
+            text.push_str(&token);
+        }
+    }
+    if text.is_empty() {
+        "(inputs)".to_owned()
+    } else {
+        text
+    }
+}
+
+/// A value on one line, cut to `room` characters.
+pub(crate) fn value(value: &PlannedValue, room: usize, paint: Paint) -> String {
+    match value {
+        PlannedValue::Known(Value::Null) => paint.dim("(none)"),
+        PlannedValue::Known(value) => cut(&value.to_string(), room),
+        PlannedValue::Unknown => paint.dim("(known after apply)"),
+        PlannedValue::Sensitive => paint.dim("(sensitive)"),
+    }
+}
+
+/// At most `room` characters of a text, and what is left out is marked.
+pub(crate) fn cut(text: &str, room: usize) -> String {
+    let room = room.max(8);
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(room - 1).collect();
+    format!("{kept}…")
+}
+
+/// What an effect means for whoever uses the resource.
+pub(crate) fn effect(effect: Effect) -> Option<&'static str> {
+    match effect {
+        Effect::InPlace => None,
+        Effect::Disruptive => Some("interrupts whoever uses it"),
+        Effect::Replace => Some("only by making it anew, which loses what it holds"),
+    }
+}
+
+/// Text that others wrote, without what would steer a terminal.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Why something failed, in a provider's words: harmless, and without the stack
+/// trace that some append.
+pub(crate) fn reason(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .take_while(|line| line.trim() != "Stack backtrace:")
+        .collect();
+    harmless(lines.join("\n").trim_end())
+}
+
+/// A text whose lines after the first are indented.
+pub(crate) fn indented(text: &str, indent: &str) -> String {
+    let mut lines = text.lines();
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |all, line| format!("{all}\n{indent}{line}"))
+}
+
+/// A number of things.
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// A time that somebody waited.
+pub(crate) fn seconds(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1} s");
+    }
+    let minutes = (seconds / 60.0).floor();
+    format!("{minutes:.0} min {:.0} s", seconds - minutes * 60.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cut, field, harmless, seconds};
+
+    #[test]
+    fn pointers_are_written_as_paths() {
+        for (pointer, written) in [
+            ("", "(inputs)"),
+            ("/a", "a"),
+            ("/a/b/0/c", "a.b[0].c"),
+            ("/a~1b/~0", "a/b.~"),
+            ("/0", "0"),
+        ] {
+            assert_eq!(field(pointer), written);
+        }
+    }
+
+    #[test]
+    fn long_text_is_cut_by_characters() {
+        assert_eq!(cut("äöüäöüäöü", 8), "äöüäöüä…");
+        assert_eq!(cut("short", 8), "short");
+    }
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[2Jb\r"), "a\u{fffd}[2Jb\u{fffd}");
+    }
+
+    #[test]
+    fn times_are_readable() {
+        assert_eq!(seconds(0.04), "0.0 s");
+        assert_eq!(seconds(61.0), "1 min 1 s");
+    }
+}

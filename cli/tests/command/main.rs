@@ -1,0 +1,7 @@
+//! The command as its users run it.
+
+mod apply;
+mod call;
+mod failures;
+mod output;
+mod support;

@@ -1,0 +1,196 @@
+//! A deployment in a directory of its own, and the command run on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nix that writes deployments of scratch things.
+const PRELUDE: &str = include_str!("prelude.nix");
+
+/// What a run of the command came to.
+pub(crate) struct Ran {
+    /// Exit code; `None` if a signal ended it.
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    /// Makes sure of the exit code.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(
+            self.code,
+            Some(code),
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// Makes sure that stdout and stderr together say something.
+    #[track_caller]
+    pub(crate) fn says(self, what: &str) -> Self {
+        assert!(
+            self.stdout.contains(what) || self.stderr.contains(what),
+            "nobody says {what:?}\nstdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// Makes sure that neither stdout nor stderr says something.
+    #[track_caller]
+    pub(crate) fn never_says(self, what: &str) -> Self {
+        assert!(
+            !self.stdout.contains(what) && !self.stderr.contains(what),
+            "somebody says {what:?}\nstdout:\n{}\nstderr:\n{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// Each line of stdout as JSON.
+    #[track_caller]
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).expect(line))
+            .collect()
+    }
+
+    /// The last event: the summary.
+    #[track_caller]
+    pub(crate) fn summary(&self) -> Value {
+        let summary = self.events().pop().expect("events");
+        assert_eq!(summary["event"], "summary");
+        summary
+    }
+}
+
+/// A deployment.
+pub(crate) struct Deployment {
+    directory: TempDir,
+}
+
+impl Deployment {
+    /// One with these members, an attribute set in Nix that may use `o` (the
+    /// outputs), `thing NAME INPUTS`, `stateless NAME INPUTS`, `old NAME INPUTS`
+    /// (of a provider that knows v0 alone) and `state`.
+    pub(crate) fn new(members: &str) -> Self {
+        let deployment = Self {
+            directory: TempDir::new().expect("a directory"),
+        };
+        fs::create_dir(deployment.things()).expect("things");
+        let prelude = PRELUDE
+            .replace("@PROVIDER@", &provider().to_string_lossy())
+            .replace(
+                "@DIRECTORY@",
+                &deployment.directory.path().to_string_lossy(),
+            );
+        fs::write(deployment.path("prelude.nix"), prelude).expect("prelude");
+        deployment.write(members);
+        deployment
+    }
+
+    /// Other members from now on.
+    pub(crate) fn write(&self, members: &str) {
+        let root = format!("import ./prelude.nix (s: with s; {members})\n");
+        fs::write(self.path("nixops4.nix"), root).expect("root");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn things(&self) -> PathBuf {
+        self.path("things")
+    }
+
+    /// A thing as it is, if it is there.
+    pub(crate) fn thing(&self, name: &str) -> Option<Value> {
+        let text = fs::read(self.things().join(format!("{name}.json"))).ok()?;
+        Some(serde_json::from_slice(&text).expect("a thing"))
+    }
+
+    /// Changes a thing behind everybody's back.
+    pub(crate) fn tamper(&self, name: &str, thing: &Value) {
+        fs::write(
+            self.things().join(format!("{name}.json")),
+            thing.to_string(),
+        )
+        .expect("thing");
+    }
+
+    /// What providers were asked to do, in order.
+    pub(crate) fn log(&self) -> Vec<String> {
+        fs::read_to_string(self.things().join("log"))
+            .unwrap_or_default()
+            .lines()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// How often something stands in the log.
+    pub(crate) fn times(&self, what: &str) -> usize {
+        self.log().iter().filter(|line| *line == what).count()
+    }
+
+    /// The command, ready to be run in the deployment's directory.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nixops4-resources"));
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the command.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
+        ran(&mut self.command(arguments))
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn ran(command: &mut Command) -> Ran {
+    let output = command.output().expect("the command runs");
+    Ran {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+/// The scratch provider. `cargo test --test NAME` builds no examples, so that it
+/// is built here, once.
+pub(crate) fn provider() -> PathBuf {
+    static PROVIDER: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let directory = Path::new(env!("CARGO_BIN_EXE_nixops4-resources"))
+            .parent()
+            .expect("a profile's directory");
+        let target = directory.parent().expect("a target directory");
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo
+            .args(["build", "--quiet", "--example", "scratch-provider"])
+            .arg("--manifest-path")
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
+            .arg("--target-dir")
+            .arg(target);
+        if directory.ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo").success());
+        directory.join("examples").join("scratch-provider")
+    };
+    PROVIDER.get_or_init(build).clone()
+}
