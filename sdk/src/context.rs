@@ -37,7 +37,12 @@ impl Context {
         interrupted: Arc<AtomicBool>,
         sessions: Sessions,
     ) -> Self {
-        Self { owner, deadline, interrupted, sessions }
+        Self {
+            owner,
+            deadline,
+            interrupted,
+            sessions,
+        }
     }
 
     /// The deployment for which this is done.
@@ -54,14 +59,22 @@ impl Context {
 
     /// Fetches a secret. `pointer` is where its reference stands in the inputs.
     pub async fn secret(&self, reference: &SecretRef, pointer: &str) -> Result<SecretString> {
-        secret::resolve(reference).await.map_err(|error| error.within(pointer))
+        secret::resolve(reference)
+            .await
+            .map_err(|error| error.within(pointer))
     }
 
     /// The one `T` that this process keeps between requests.
+    ///
+    /// Take out of it what is in use, and put that back when it is whole: a step
+    /// that fails, runs out of time or panics then leaves nothing half done
+    /// behind for the next request.
     #[must_use]
     pub fn session<T: Default + 'static>(&self) -> Rc<T> {
         let mut sessions = self.sessions.0.borrow_mut();
-        let session = sessions.entry(TypeId::of::<T>()).or_insert_with(|| Rc::new(T::default()));
+        let session = sessions
+            .entry(TypeId::of::<T>())
+            .or_insert_with(|| Rc::new(T::default()));
         Rc::clone(session).downcast().unwrap_or_default()
     }
 
@@ -79,11 +92,14 @@ impl Context {
                 .hint("what was done stays; the next apply goes on from there"));
         }
         if self.time_left().is_zero() {
-            return Err(Error::new("the time for this request is over before everything was done")
-                .hint(format!(
-                    "what was done stays; apply again, or give it more time with {} (seconds)",
-                    crate::serve::TIMEOUT_VARIABLE
-                )));
+            return Err(
+                Error::new("the time for this request is over before everything was done").hint(
+                    format!(
+                        "what was done stays; apply again, or give it more time with {} (seconds)",
+                        crate::serve::TIMEOUT_VARIABLE
+                    ),
+                ),
+            );
         }
         Ok(())
     }
@@ -94,7 +110,23 @@ impl Context {
 
     /// A place where tests can kill the process. `name` is unique in the
     /// provider, such as `database:created`.
+    #[inline]
     pub fn failpoint(&self, name: &str) {
-        failpoint::reach(name);
+        failpoint::reach(name, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use crate::model::cx;
+
+    #[test]
+    fn a_session_is_kept_by_type() {
+        let cx = cx();
+        cx.session::<Cell<u8>>().set(1);
+        assert_eq!(cx.session::<Cell<u8>>().get(), 1);
+        assert_eq!(cx.session::<Cell<u16>>().get(), 0);
     }
 }

@@ -11,11 +11,13 @@ use nixops4_protocol::message::{Effect, ExtantResource, ListedResource, PlannedV
 use serde_json::{Value, json};
 
 use crate::context::Context;
-use crate::error::{Error, Result, Retry};
+use crate::error::{Error, Result, shortened};
+use crate::failpoint;
 use crate::inputs::{self, Parsed, RecordedCommon};
 use crate::kind::{DeletionPolicy, Observed, Ownership, ResourceKind, Step};
 use crate::mark::Mark;
 use crate::retry::retrying;
+use crate::typed;
 
 /// Makes the thing as it is wanted, whatever is there; gives its outputs.
 pub(crate) async fn ensure<K: ResourceKind>(
@@ -37,21 +39,22 @@ async fn converge<K: ResourceKind>(
     cx.failpoint("engine:observed");
     let difference = Difference::<K>::new(cx, wanted, seen.as_ref())?;
     difference.refuse_replacement(inputs)?;
-    if difference.is_empty()
-        && let Some(seen) = &seen
-    {
-        return outputs::<K>(inputs, &seen.facts);
+    if difference.is_empty() {
+        return match &seen {
+            Some(seen) => outputs::<K>(inputs, &seen.facts),
+            None => Err(bug::<K>("it has no step that creates what isn't there")),
+        };
     }
-    if let (Some(mark), Some(seen)) = (&difference.mark, &seen) {
+    if let (Some(taking), Some(seen)) = (&difference.taking, &seen) {
         cx.checkpoint()?;
-        K::write_mark(cx, inputs, &seen.facts, mark).await?;
+        K::write_mark(cx, inputs, &seen.facts, &taking.mark).await?;
         cx.failpoint("engine:marked");
     }
     for (number, step) in difference.steps.into_iter().enumerate() {
         cx.checkpoint()?;
         tracing::debug!(path = step.path, "{:?}", step.effect);
         K::apply(cx, inputs, step.change).await?;
-        cx.failpoint(&format!("engine:applied-{number}"));
+        failpoint::reach("engine:applied", Some(number));
     }
     let seen = verify::<K>(cx, wanted, prior).await?;
     cx.failpoint("engine:verified");
@@ -60,10 +63,18 @@ async fn converge<K: ResourceKind>(
 
 /// What is to be done about one thing.
 pub(crate) struct Difference<K: ResourceKind> {
-    /// The mark to write on what is there: it is adopted, or back in service.
-    pub(crate) mark: Option<Mark>,
+    /// What is there gets another mark first.
+    pub(crate) taking: Option<Taking>,
     /// The steps.
     pub(crate) steps: Vec<Step<K::Change>>,
+}
+
+/// A thing that is there is adopted, or comes back into service.
+pub(crate) struct Taking {
+    /// The mark to write.
+    pub(crate) mark: Mark,
+    /// The mark that is there.
+    pub(crate) from: Option<Mark>,
 }
 
 impl<K: ResourceKind> Difference<K> {
@@ -73,16 +84,16 @@ impl<K: ResourceKind> Difference<K> {
         wanted: &Parsed<K::Inputs>,
         seen: Option<&Observed<K::Facts>>,
     ) -> Result<Self> {
-        let mark = match seen {
+        let taking = match seen {
             Some(seen) => taking_over::<K>(cx, wanted, &seen.ownership)?,
             None => None,
         };
         let steps = K::diff(&wanted.inputs, seen.map(|seen| &seen.facts));
-        Ok(Self { mark, steps })
+        Ok(Self { taking, steps })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.mark.is_none() && self.steps.is_empty()
+        self.taking.is_none() && self.steps.is_empty()
     }
 
     pub(crate) fn needs_replacement(&self) -> bool {
@@ -90,7 +101,11 @@ impl<K: ResourceKind> Difference<K> {
     }
 
     fn refuse_replacement(&self, inputs: &K::Inputs) -> Result<()> {
-        let Some(step) = self.steps.iter().find(|step| step.effect == Effect::Replace) else {
+        let Some(step) = self
+            .steps
+            .iter()
+            .find(|step| step.effect == Effect::Replace)
+        else {
             return Ok(());
         };
         let error = Error::input(
@@ -102,11 +117,14 @@ impl<K: ResourceKind> Difference<K> {
                 show(&step.after)
             ),
         );
-        let hint = "to replace it on purpose, declare a new one beside it, move what it holds, and \
-                    remove this one; or set the input back";
-        Err(error.hint(step.note.as_deref().unwrap_or(hint)))
+        Err(error.hint(step.note.as_deref().unwrap_or(INSTEAD_OF_REPLACING)))
     }
 }
+
+/// What to do about a change that only a replacement could make, unless the kind
+/// knows better.
+pub(crate) const INSTEAD_OF_REPLACING: &str = "to replace it on purpose, declare a new one beside \
+     it, move what it holds, and remove this one; or set the input back";
 
 /// The mark to write on a thing that is there, if it needs another one; refuses
 /// a thing that isn't ours.
@@ -114,18 +132,25 @@ fn taking_over<K: ResourceKind>(
     cx: &Context,
     wanted: &Parsed<K::Inputs>,
     ownership: &Ownership,
-) -> Result<Option<Mark>> {
-    let whose = match ownership {
+) -> Result<Option<Taking>> {
+    let (from, whose) = match ownership {
         Ownership::Relation => return Ok(None),
         Ownership::Marked(mark) if mark.owner == *cx.owner() => {
             // Declared again after it was retained: it is ours to take back.
-            return Ok(mark.retained_since.is_some().then(|| cx.mark()));
+            return Ok(mark.retained_since.is_some().then(|| Taking {
+                mark: cx.mark(),
+                from: Some(mark.clone()),
+            }));
         }
-        Ownership::Marked(mark) => format!("it is marked as that of {:?}", mark.owner.as_str()),
-        Ownership::Unmarked => "it carries no mark".to_owned(),
+        Ownership::Marked(mark) => (
+            Some(mark.clone()),
+            format!("it is marked as that of {:?}", mark.owner.as_str()),
+        ),
+        Ownership::Unmarked => (None, "it carries no mark".to_owned()),
     };
     if wanted.common.adopt {
-        return Ok(Some(cx.mark()));
+        let mark = cx.mark();
+        return Ok(Some(Taking { mark, from }));
     }
     Err(Error::input(
         "/adopt",
@@ -149,11 +174,15 @@ async fn verify<K: ResourceKind>(
         Error::new(format!("{name} is gone again right after it was made"))
             .hint("see who else changes it, then apply again")
     };
-    let seen = K::observe(cx, &wanted.inputs, prior).await?.ok_or_else(vanished)?;
+    let seen = K::observe(cx, &wanted.inputs, prior)
+        .await?
+        .ok_or_else(vanished)?;
     let left = Difference::<K>::new(cx, wanted, Some(&seen))?;
-    if left.mark.is_some() {
-        return Err(Error::new(format!("{name} does not carry our mark after it was written"))
-            .hint("see who else changes its comment, then apply again"));
+    if left.taking.is_some() {
+        return Err(Error::new(format!(
+            "{name} does not carry our mark after it was written"
+        ))
+        .hint("see who else changes its comment, then apply again"));
     }
     match left.steps.iter().find(|step| step.unverifiable.is_none()) {
         None => Ok(seen),
@@ -165,7 +194,9 @@ async fn verify<K: ResourceKind>(
                 show(&step.after)
             ),
         )
-        .hint("see who else changes it, or whether the server ignores this setting; then apply again")),
+        .hint(
+            "see who else changes it, or whether the server ignores this setting; then apply again",
+        )),
     }
 }
 
@@ -176,8 +207,12 @@ pub(crate) async fn read<K: ResourceKind>(
     recorded: Option<&ExtantResource>,
 ) -> Result<Option<Object>> {
     let prior = recorded.map(read_prior::<K>).transpose()?;
-    let seen = retrying(cx, async || K::observe(cx, &wanted.inputs, prior.as_ref()).await).await?;
-    seen.map(|seen| outputs::<K>(&wanted.inputs, &seen.facts)).transpose()
+    let seen = retrying(cx, async || {
+        K::observe(cx, &wanted.inputs, prior.as_ref()).await
+    })
+    .await?;
+    seen.map(|seen| outputs::<K>(&wanted.inputs, &seen.facts))
+        .transpose()
 }
 
 /// Lists what carries the owner's mark.
@@ -198,7 +233,7 @@ pub(crate) async fn list<K: ResourceKind>(
 
 /// What of a record the engine needs to destroy the thing.
 pub(crate) fn recorded_common(resource: &ExtantResource) -> Result<RecordedCommon> {
-    inputs::read(resource.input_properties.clone()).map_err(unreadable_record)
+    inputs::read(&resource.input_properties).map_err(unreadable_record)
 }
 
 /// Removes or retires what was recorded. What is gone already is no error.
@@ -217,7 +252,9 @@ async fn remove<K: ResourceKind>(
     prior: &K::Prior,
     policy: DeletionPolicy,
 ) -> Result<()> {
-    let Some(seen) = K::observe_recorded(cx, prior).await? else { return Ok(()) };
+    let Some(seen) = K::observe_recorded(cx, prior).await? else {
+        return Ok(());
+    };
     cx.failpoint("engine:found");
     refuse_to_remove_foreign::<K>(cx, prior, &seen.ownership)?;
     cx.checkpoint()?;
@@ -234,15 +271,30 @@ async fn remove<K: ResourceKind>(
                 .hint("see who makes it again, then destroy it again")),
             }
         }
+        DeletionPolicy::Retain if is_retained(&seen.ownership) => Ok(()),
         DeletionPolicy::Retain => {
-            if matches!(&seen.ownership, Ownership::Marked(mark) if mark.retained_since.is_some()) {
-                return Ok(());
-            }
-            K::retain(cx, prior, &seen.facts, &Mark::retained_now(cx.owner().clone())).await?;
+            let mark = Mark::retained_now(cx.owner().clone());
+            K::retain(cx, prior, &seen.facts, &mark).await?;
             cx.failpoint("engine:retained");
-            Ok(())
+            match K::observe_recorded(cx, prior).await? {
+                Some(seen) if !may_be_retained(&seen.ownership) => Err(Error::new(format!(
+                    "{} is not marked as retained after that was written",
+                    K::recorded_identity(prior)?
+                ))
+                .hint("see who else changes its comment, then destroy it again")),
+                // Gone altogether: somebody else wanted it removed.
+                _ => Ok(()),
+            }
         }
     }
+}
+
+fn is_retained(ownership: &Ownership) -> bool {
+    matches!(ownership, Ownership::Marked(mark) if mark.retained_since.is_some())
+}
+
+fn may_be_retained(ownership: &Ownership) -> bool {
+    *ownership == Ownership::Relation || is_retained(ownership)
 }
 
 fn refuse_to_remove_foreign<K: ResourceKind>(
@@ -266,33 +318,45 @@ fn refuse_to_remove_foreign<K: ResourceKind>(
 
 /// Reads what was recorded as the kind's `Prior`.
 pub(crate) fn read_prior<K: ResourceKind>(resource: &ExtantResource) -> Result<K::Prior> {
-    let outputs = resource.output_properties.clone().unwrap_or_default();
-    let record = json!({ "inputs": resource.input_properties, "outputs": outputs });
-    let Value::Object(record) = record else { return Err(Error::new("no record")) };
-    inputs::read(record).map_err(unreadable_record)
+    let record = json!({
+        "inputs": resource.input_properties,
+        "outputs": resource.output_properties.clone().unwrap_or_default(),
+    });
+    let fields = record.as_object().into_iter().flatten();
+    typed::read(fields, &[]).map_err(unreadable_record)
 }
 
 fn unreadable_record(error: Error) -> Error {
     Error::new("what was recorded of this resource can't be read")
-        .because(error)
+        .because(error.without_hint())
         .hint("the state was written by another program or edited; mend the named field there")
-        .retry(Retry::Never)
+}
+
+pub(crate) fn identity<K: ResourceKind>(inputs: &K::Inputs) -> Result<Value> {
+    serde_json::to_value(K::identity(inputs))
+        .map_err(|error| bug::<K>("its identity can't be sent").because(error))
 }
 
 pub(crate) fn outputs<K: ResourceKind>(inputs: &K::Inputs, facts: &K::Facts) -> Result<Object> {
     match serde_json::to_value(K::outputs(inputs, facts)) {
         Ok(Value::Object(outputs)) => Ok(outputs),
-        Ok(_) => Err(Error::new("the outputs are not an object; this is a bug in the provider")),
-        Err(error) => {
-            Err(Error::new("the outputs can't be sent; this is a bug in the provider").because(error))
-        }
+        Ok(_) => Err(bug::<K>("its outputs are not an object")),
+        Err(error) => Err(bug::<K>("its outputs can't be sent").because(error)),
     }
+}
+
+fn bug<K: ResourceKind>(what: &str) -> Error {
+    Error::new(format!("the kind {} has a bug: {what}", K::TYPE))
+        .hint("report it with the version of the provider")
 }
 
 fn show(value: &PlannedValue) -> String {
     match value {
-        PlannedValue::Known(value) => value.to_string(),
+        PlannedValue::Known(value) => shortened(&value.to_string(), typed::SHOWN),
         PlannedValue::Unknown => "(unknown)".to_owned(),
         PlannedValue::Sensitive => "(sensitive)".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

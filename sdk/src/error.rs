@@ -30,7 +30,13 @@ impl Error {
     /// A failure in one sentence, lower case, without a full stop: "unable to
     /// ACTION THING".
     pub fn new(summary: impl Into<String>) -> Self {
-        Self { summary: summary.into(), cause: None, hint: None, pointer: None, retry: Retry::Never }
+        Self {
+            summary: summary.into(),
+            cause: None,
+            hint: None,
+            pointer: None,
+            retry: Retry::Never,
+        }
     }
 
     /// What an input has to be, said of the input at `pointer`.
@@ -84,6 +90,34 @@ impl Error {
     pub fn summary(&self) -> &str {
         &self.summary
     }
+
+    /// The input that is to blame, if one is.
+    #[must_use]
+    pub fn pointer(&self) -> Option<&str> {
+        self.pointer.as_deref()
+    }
+
+    /// Without its hint, for an error that is the cause of another.
+    pub(crate) fn without_hint(self) -> Self {
+        Self { hint: None, ..self }
+    }
+
+    /// Without its pointer, for a place that shows it by itself.
+    pub(crate) fn without_pointer(self) -> Self {
+        Self {
+            pointer: None,
+            ..self
+        }
+    }
+}
+
+/// The beginning of a text, in characters: what comes from outside can be as
+/// long as a request.
+pub(crate) fn shortened(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
 }
 
 impl fmt::Display for Error {
@@ -103,3 +137,30 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_where_why_and_what_next() {
+        let error = Error::input("/file", "unable to read it").because("no such file");
+        let error = error.hint("make it").within("/password");
+        assert_eq!(
+            error.to_string(),
+            "/password/file: unable to read it: no such file\nhint: make it"
+        );
+        assert_eq!(error.may_retry(), Retry::Never);
+        assert_eq!(
+            error.without_hint().without_pointer().to_string(),
+            "unable to read it: no such file"
+        );
+        assert_eq!(Error::new("x").within("/a").to_string(), "/a: x");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(shortened("ééé", 3), "ééé");
+        assert_eq!(shortened("éééé", 3), "ééé...");
+    }
+}

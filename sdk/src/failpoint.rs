@@ -5,10 +5,15 @@
 //! sends SIGKILL to the process itself. A point that is passed is logged at
 //! trace level under the target `failpoint`, so that a test can find them all.
 
+/// A place called `name`, in a loop `NAME-NUMBER`.
 #[cfg(feature = "failpoints")]
-pub(crate) fn reach(name: &str) {
+pub(crate) fn reach(name: &str, number: Option<usize>) {
+    let name = match number {
+        None => name.to_owned(),
+        Some(number) => format!("{name}-{number}"),
+    };
     tracing::trace!(target: "failpoint", "{name}");
-    fail::eval(name, |action| {
+    fail::eval(&name, |action| {
         if action.as_deref() == Some("kill") {
             // Returns only if it fails, and then the test that asked for it does.
             let _ = rustix::process::kill_process(
@@ -20,7 +25,8 @@ pub(crate) fn reach(name: &str) {
 }
 
 #[cfg(not(feature = "failpoints"))]
-pub(crate) fn reach(_name: &str) {}
+#[inline]
+pub(crate) fn reach(_name: &str, _number: Option<usize>) {}
 
 /// Reads `FAILPOINTS`, once, before the first request.
 #[cfg(feature = "failpoints")]

@@ -1,13 +1,13 @@
-//! From the JSON of a request to typed inputs, with errors that name the field.
+//! From the JSON of a request to a kind's typed inputs.
 
 use nixops4_protocol::Object;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kind::{DeletionPolicy, Owner, ResourceKind};
+use crate::typed;
 
 /// The inputs that every kind has.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -24,7 +24,10 @@ pub(crate) struct Common {
     /// What destroying does: `retain` takes it out of service and keeps its
     /// data, `delete` removes it.
     #[serde(default)]
-    #[expect(dead_code, reason = "only destroying asks for it, and reads it from the record")]
+    #[expect(
+        dead_code,
+        reason = "only destroying asks for it, and reads it from the record"
+    )]
     deletion_policy: Option<DeletionPolicy>,
 }
 
@@ -39,16 +42,20 @@ pub(crate) struct Parsed<I> {
 
 /// Parses and validates the inputs of a kind.
 pub(crate) fn parse<K: ResourceKind>(properties: &Object) -> Result<Parsed<K::Inputs>> {
-    let mut own = without_nulls(properties);
-    let mut common = Object::new();
-    for name in COMMON {
-        if let Some(value) = own.remove(name) {
-            common.insert(name.to_owned(), value);
-        }
-    }
-    let common = read(common)?;
-    let inputs = read(own)?;
-    K::validate(&inputs)?;
+    let parsed = parse_types::<K>(properties)?;
+    K::validate(&parsed.inputs)?;
+    Ok(parsed)
+}
+
+/// Parses the inputs of a kind, and leaves it at that: where some aren't known
+/// yet, validating them together would be guessing.
+pub(crate) fn parse_types<K: ResourceKind>(properties: &Object) -> Result<Parsed<K::Inputs>> {
+    let is_common = |name: &str| COMMON.contains(&name);
+    // The kind's own come first: they know all names, so that a misspelt
+    // `owner` isn't called missing.
+    let own = properties.iter().filter(|(name, _)| !is_common(name));
+    let inputs = typed::read(own, &COMMON)?;
+    let common = typed::read(properties.iter().filter(|(name, _)| is_common(name)), &[])?;
     Ok(Parsed { common, inputs })
 }
 
@@ -61,54 +68,21 @@ pub(crate) struct RecordedCommon {
     pub(crate) deletion_policy: Option<DeletionPolicy>,
 }
 
-/// Reads a JSON object as typed inputs. Null means absent.
-pub(crate) fn read<T: DeserializeOwned>(properties: Object) -> Result<T> {
-    let value = Value::Object(without_nulls(&properties));
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let mut pointer = to_pointer(error.path());
-        let message = error.into_inner().to_string();
-        // These two name the field only in their text.
-        for kind in ["unknown field `", "missing field `"] {
-            if let Some(name) = message.strip_prefix(kind).and_then(|rest| rest.split('`').next()) {
-                let token = format!("/{}", escape(name));
-                if !pointer.ends_with(&token) {
-                    pointer.push_str(&token);
-                }
-            }
-        }
-        Error::input(pointer, message)
-    })
+/// Reads a JSON object as a type. Null means absent.
+pub(crate) fn read<'a, T: Deserialize<'a>>(properties: &'a Object) -> Result<T> {
+    typed::read(properties, &[])
 }
 
-fn to_pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    path.iter()
-        .map(|segment| match segment {
-            Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", escape(key)),
-            Segment::Enum { variant } => format!("/{}", escape(variant)),
-            Segment::Unknown => String::new(),
-        })
-        .collect()
-}
-
-/// A name as one token of a JSON pointer.
-pub(crate) fn escape(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
-}
-
-/// The same object without its nulls: an option of Nix that is not set arrives
-/// as one. Nulls in lists stay, for the types to refuse.
-pub(crate) fn without_nulls(object: &Object) -> Object {
-    object
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, value)| {
-            let value = match value {
-                Value::Object(nested) => Value::Object(without_nulls(nested)),
-                other => other.clone(),
-            };
-            (key.clone(), value)
-        })
-        .collect()
+/// The same value without the nulls in its objects: an option of Nix that is
+/// not set arrives as one.
+pub(crate) fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(name, value)| (name.clone(), without_nulls(value)))
+            .collect(),
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
 }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Result, shortened};
 use crate::mark::Mark;
 
 /// One kind of thing that a provider manages.
@@ -31,8 +31,13 @@ pub trait ResourceKind: 'static {
     /// What happens at destroy unless the author says otherwise:
     /// [`DeletionPolicy::Retain`] wherever data would be lost.
     const DELETION_POLICY: DeletionPolicy;
-    /// Pointers to the inputs without which the thing can't be looked for.
+    /// Names of the inputs without which the thing can't be looked for. While
+    /// one of them isn't known, or one that has no default, a plan looks for
+    /// nothing.
     const LOCATED_BY: &'static [&'static str];
+    /// Names of the outputs that no change in place touches, such as the
+    /// server's own identifiers: a plan to change the thing passes them on.
+    const LASTING: &'static [&'static str] = &[];
     /// Whether [`list`](Self::list) does something.
     const LISTS: bool = false;
 
@@ -51,7 +56,8 @@ pub trait ResourceKind: 'static {
     /// One step.
     type Change: fmt::Debug;
 
-    /// Checks what the types of the inputs can't.
+    /// Checks what the types of the inputs can't. Not asked by a plan while
+    /// an input isn't known.
     fn validate(inputs: &Self::Inputs) -> Result<()> {
         let _ = inputs;
         Ok(())
@@ -64,33 +70,46 @@ pub trait ResourceKind: 'static {
     fn recorded_identity(prior: &Self::Prior) -> Result<Self::Identity>;
 
     /// The steps from what is there to what is wanted. Nothing is there: one
-    /// step at the root that creates it.
+    /// step at the root that creates it. Whoever does all of the steps finds
+    /// nothing to do afterwards, but for steps that say why that can't be seen.
+    ///
+    /// A plan leaves out the steps whose `path` is an input that isn't known
+    /// yet, which looks unset here: a step depends on the input at its path and
+    /// on those in [`LOCATED_BY`](Self::LOCATED_BY), on no other.
     fn diff(want: &Self::Inputs, have: Option<&Self::Facts>) -> Vec<Step<Self::Change>>;
 
     /// The outputs of the thing as observed.
     fn outputs(inputs: &Self::Inputs, facts: &Self::Facts) -> Self::Outputs;
 
-    /// The outputs that are certain before the thing is there.
+    /// The outputs that are certain before the inputs are applied, by name.
+    ///
+    /// An optional input that isn't known yet looks unset here: say nothing of
+    /// an output that depends on an unset one. While an input that isn't known
+    /// has a default other than null, this isn't asked.
     fn predict(inputs: &Self::Inputs) -> Object {
         let _ = inputs;
         Object::new()
     }
 
-    /// Looks for the thing. Changes nothing.
+    /// Looks for the thing, by `prior` first where it records what the server
+    /// itself calls it. Changes nothing.
     fn observe(
         cx: &Context,
         inputs: &Self::Inputs,
         prior: Option<&Self::Prior>,
     ) -> impl Future<Output = Result<Option<Observed<Self::Facts>>>>;
 
-    /// Does one step.
+    /// Does one step of the [`diff`](Self::diff). A step that creates the thing
+    /// gives it [`Context::mark`] at once, in one with creating it.
     fn apply(
         cx: &Context,
         inputs: &Self::Inputs,
         change: Self::Change,
     ) -> impl Future<Output = Result<()>>;
 
-    /// Writes the mark on the thing, in place of the one that is there.
+    /// Writes the mark on the thing, in place of the one that is there. It comes
+    /// before all steps: the thing is as `facts` say, so name it by them and not
+    /// by `inputs`, to which it may only be renamed afterwards.
     fn write_mark(
         cx: &Context,
         inputs: &Self::Inputs,
@@ -118,7 +137,8 @@ pub trait ResourceKind: 'static {
         facts: &Self::Facts,
     ) -> impl Future<Output = Result<()>>;
 
-    /// Takes the thing out of service, keeps its data, and writes `mark`.
+    /// Takes the thing out of service, keeps its data, and writes `mark`; the
+    /// mark last, because a thing that carries it counts as retained.
     fn retain(
         cx: &Context,
         prior: &Self::Prior,
@@ -166,7 +186,9 @@ impl Ownership {
     /// What a comment on the thing says of its owner.
     #[must_use]
     pub fn from_comment(comment: Option<&str>) -> Self {
-        comment.and_then(Mark::find_in).map_or(Self::Unmarked, Self::Marked)
+        comment
+            .and_then(Mark::find_in)
+            .map_or(Self::Unmarked, Self::Marked)
     }
 }
 
@@ -206,7 +228,12 @@ impl<C> Step<C> {
 
     /// A step that changes one field in place.
     pub fn set(path: &str, before: PlannedValue, after: PlannedValue, change: C) -> Self {
-        Self { path: path.to_owned(), before, after, ..Self::create(change) }
+        Self {
+            path: path.to_owned(),
+            before,
+            after,
+            ..Self::create(change)
+        }
     }
 
     /// Says what the step does to whoever uses the thing.
@@ -218,13 +245,19 @@ impl<C> Step<C> {
     /// Adds what the reader should know.
     #[must_use]
     pub fn note(self, note: impl Into<String>) -> Self {
-        Self { note: Some(note.into()), ..self }
+        Self {
+            note: Some(note.into()),
+            ..self
+        }
     }
 
     /// Says why nothing can tell afterwards whether it was done.
     #[must_use]
     pub fn unverifiable(self, reason: &'static str) -> Self {
-        Self { unverifiable: Some(reason), ..self }
+        Self {
+            unverifiable: Some(reason),
+            ..self
+        }
     }
 }
 
@@ -280,6 +313,7 @@ impl TryFrom<String> for Owner {
         if begins && name.len() <= 64 && name.chars().all(fits) {
             return Ok(Self(name));
         }
+        let name = shortened(&name, 100);
         Err(format!(
             "{name:?} can't be an owner: use 1 to 64 letters, digits and . _ / -, beginning with a \
              letter or digit"

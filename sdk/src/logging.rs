@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::secret::redact;
@@ -14,15 +15,17 @@ pub(crate) const FORMAT_VARIABLE: &str = "NIXOPS4_RESOURCES_LOG_FORMAT";
 /// Starts logging, and makes a panic say where it was without its message, which
 /// could hold anything.
 pub(crate) fn set_up() {
-    let level = std::env::var(LEVEL_VARIABLE)
-        .ok()
-        .and_then(|level| level.parse().ok())
-        .unwrap_or(tracing::level_filters::LevelFilter::WARN);
+    let level = std::env::var(LEVEL_VARIABLE).unwrap_or_default();
+    let format = std::env::var(FORMAT_VARIABLE).unwrap_or_default();
+    let known_level = match level.as_str() {
+        "" => Some(LevelFilter::WARN),
+        level => level.parse().ok(),
+    };
     let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+        .with_max_level(known_level.unwrap_or(LevelFilter::WARN))
         .with_writer(RedactedStderr)
         .with_ansi(false);
-    let result = if std::env::var(FORMAT_VARIABLE).is_ok_and(|format| format == "json") {
+    let result = if format == "json" {
         builder.json().try_init()
     } else {
         builder.without_time().try_init()
@@ -30,9 +33,20 @@ pub(crate) fn set_up() {
     // Somebody who embeds a provider has set up logging already.
     drop(result);
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let place = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
         tracing::error!("panicked at {place}; this is a bug in the provider");
     }));
+    if known_level.is_none() {
+        tracing::warn!(
+            "{LEVEL_VARIABLE} has to be off, error, warn, info, debug or trace; it counts as warn"
+        );
+    }
+    if !matches!(format.as_str(), "" | "text" | "json") {
+        tracing::warn!("{FORMAT_VARIABLE} has to be text or json; it counts as text");
+    }
 }
 
 struct RedactedStderr;

@@ -25,7 +25,10 @@ impl Mark {
     /// The mark of a thing in service.
     #[must_use]
     pub fn of(owner: Owner) -> Self {
-        Self { owner, retained_since: None }
+        Self {
+            owner,
+            retained_since: None,
+        }
     }
 
     /// The mark of a thing that is taken out of service now.
@@ -33,7 +36,10 @@ impl Mark {
     pub fn retained_now(owner: Owner) -> Self {
         // Seconds are enough, and read better.
         let now = OffsetDateTime::now_utc();
-        Self { owner, retained_since: Some(now.replace_nanosecond(0).unwrap_or(now)) }
+        Self {
+            owner,
+            retained_since: Some(now.replace_nanosecond(0).unwrap_or(now)),
+        }
     }
 
     /// Finds the mark in a comment. A line that begins like one but can't be
@@ -48,6 +54,9 @@ impl Mark {
         let mut retained_since = None;
         for field in line.strip_prefix(PREFIX)?.split_whitespace() {
             match field.split_once('=')? {
+                // Two of a kind: somebody has put a mark together by hand.
+                ("owner", _) if owner.is_some() => return None,
+                ("retained-since", _) if retained_since.is_some() => return None,
                 ("owner", value) => owner = Some(Owner::try_from(value.to_owned()).ok()?),
                 ("retained-since", value) => {
                     retained_since = Some(OffsetDateTime::parse(value, &Rfc3339).ok()?);
@@ -56,7 +65,10 @@ impl Mark {
                 _ => {}
             }
         }
-        Some(Self { owner: owner?, retained_since })
+        Some(Self {
+            owner: owner?,
+            retained_since,
+        })
     }
 }
 
@@ -91,6 +103,9 @@ mod tests {
             "nixops4-resources: owner=",
             "nixops4-resources: owner=demo retained-since=yesterday",
             "xnixops4-resources: owner=demo",
+            "nixops4-resources: owner=demo owner=other",
+            "nixops4-resources: owner=demo loose",
+            "nixops4-resources: owner=démo",
         ] {
             assert_eq!(Mark::find_in(text), None, "{text}");
         }

@@ -1,74 +1,137 @@
 //! What apply would do: observe and diff, with what isn't known yet left open.
+//!
+//! A plan never guesses: what depends on an input that isn't known is unknown
+//! itself, and so is every output of a thing that can't be looked for.
 
 use std::collections::BTreeSet;
 
 use nixops4_protocol::Object;
 use nixops4_protocol::message::{
-    Action, Change, Effect, PlanResourceRequest, PlanResourceResponse, PlannedValue,
+    Action, Change, Effect, ExtantResource, PlanResourceRequest, PlanResourceResponse, PlannedValue,
 };
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::engine::{self, Difference};
-use crate::error::Result;
-use crate::inputs::{self, Parsed};
+use crate::engine::{self, Difference, INSTEAD_OF_REPLACING, Taking};
+use crate::error::{Error, Result};
+use crate::inputs::{COMMON, Parsed, without_nulls};
 use crate::kind::{ResourceKind, Step};
+use crate::mark::Mark;
 use crate::retry::retrying;
-use crate::schema;
+use crate::schema::Shape;
+use crate::typed::{self, escape};
 
 /// The inputs of a plan, split by what is known.
 pub(crate) struct Known {
     /// The inputs whose value is known.
     pub(crate) properties: Object,
     /// Names of the inputs that aren't known, or not wholly.
-    pub(crate) unknown: BTreeSet<String>,
+    unknown: BTreeSet<String>,
+    /// Not even the names of the inputs are known.
+    nothing: bool,
 }
 
 impl Known {
     /// Splits the inputs of a request. An input that is unknown in one place is
-    /// unknown altogether: half a value would be a guess.
-    pub(crate) fn new(request: &PlanResourceRequest) -> Self {
-        let unknown: BTreeSet<_> = request
-            .unknown_inputs
-            .iter()
-            .filter_map(|pointer| pointer.split('/').nth(1))
-            .map(|token| token.replace("~1", "/").replace("~0", "~"))
-            .collect();
+    /// unknown altogether: half a value would be a guess. Fails for a name that
+    /// is no input, known or not.
+    pub(crate) fn new(request: &PlanResourceRequest, shape: &Shape) -> Result<Self> {
+        let mut unknown = BTreeSet::new();
+        let mut nothing = false;
+        for pointer in &request.unknown_inputs {
+            match pointer.split_once('/') {
+                Some(("", path)) => {
+                    unknown.insert(first_token(path));
+                }
+                None if pointer.is_empty() => nothing = true,
+                _ => {
+                    return Err(Error::new(format!(
+                        "unknownInputs holds {pointer:?}, which is no JSON pointer"
+                    ))
+                    .hint(
+                        "a JSON pointer to an input is a slash and its name, such as /password",
+                    ));
+                }
+            }
+        }
         let mut properties = request.input_properties.clone();
-        properties.retain(|name, _| !unknown.contains(name));
-        Self { properties, unknown }
+        properties.retain(|name, value| !value.is_null() && !unknown.contains(name));
+        let mut names = properties.keys().chain(&unknown);
+        if let Some(name) = names.find(|name| !shape.has_input(name)) {
+            return Err(typed::unknown_field(name, &shape.inputs()));
+        }
+        Ok(Self {
+            properties,
+            unknown,
+            nothing,
+        })
     }
 
     /// Whether the thing can't be looked for, or its inputs not be read.
-    pub(crate) fn hides<K: ResourceKind>(&self) -> bool {
-        let required = schema::required_inputs::<K>();
-        self.unknown.iter().any(|name| {
-            K::LOCATED_BY.contains(&name.as_str()) || required.contains(name) || name == "adopt"
-        })
+    pub(crate) fn hides<K: ResourceKind>(&self, shape: &Shape) -> bool {
+        self.nothing
+            || self.unknown.iter().any(|name| {
+                K::LOCATED_BY.contains(&name.as_str()) || shape.requires(name) || name == "adopt"
+            })
+    }
+
+    /// Whether every input is known.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.nothing && self.unknown.is_empty()
+    }
+
+    fn covers(&self, pointer: &str) -> bool {
+        let path = pointer.strip_prefix('/').unwrap_or_default();
+        !self.unknown.contains(&first_token(path))
     }
 
     /// The changes of the inputs that aren't known.
-    fn changes(&self) -> impl Iterator<Item = Change> {
-        self.unknown.iter().map(|name| Change {
-            path: format!("/{}", inputs::escape(name)),
-            before: PlannedValue::Unknown,
-            after: PlannedValue::Unknown,
-            effect: Effect::InPlace,
-            note: None,
-        })
+    fn open_changes(&self) -> impl Iterator<Item = Change> {
+        self.unknown
+            .iter()
+            .map(|name| change(name, PlannedValue::Unknown, PlannedValue::Unknown))
     }
 }
 
-/// The plan for a thing that can't be looked for yet.
-pub(crate) fn unseen<K: ResourceKind>(known: &Known, is_recorded: bool) -> PlanResourceResponse {
-    let mut changes = all_inputs(&known.properties);
-    changes.extend(known.changes());
+fn first_token(path: &str) -> String {
+    let token = path.split('/').next().unwrap_or_default();
+    token.replace("~1", "/").replace("~0", "~")
+}
+
+/// The plan for a thing that can't be looked for yet: the inputs, beside those
+/// that were recorded.
+pub(crate) fn unseen(
+    known: &Known,
+    recorded: Option<&ExtantResource>,
+    shape: &Shape,
+) -> PlanResourceResponse {
+    let before = |name: &str| match recorded {
+        Some(resource) => resource.input_properties.get(name).map(without_nulls),
+        None => None,
+    };
+    let mut changes: Vec<_> = known
+        .properties
+        .iter()
+        .map(|(name, value)| (name, before(name).unwrap_or_default(), without_nulls(value)))
+        .filter(|(_, before, after)| before != after)
+        .map(|(name, before, after)| {
+            change(
+                name,
+                PlannedValue::Known(before),
+                PlannedValue::Known(after),
+            )
+        })
+        .collect();
+    changes.extend(known.open_changes());
     PlanResourceResponse {
         identity: Value::Null,
-        action: if is_recorded { Action::Update } else { Action::Create },
+        action: match recorded {
+            Some(_) => Action::Update,
+            None => Action::Create,
+        },
         changes,
         output_properties: Object::new(),
-        unknown_outputs: schema::output_names::<K>(),
+        unknown_outputs: shape.outputs.clone(),
     }
 }
 
@@ -77,106 +140,149 @@ pub(crate) async fn plan<K: ResourceKind>(
     cx: &Context,
     wanted: &Parsed<K::Inputs>,
     known: &Known,
-    request: &PlanResourceRequest,
+    recorded: Option<&ExtantResource>,
+    shape: &Shape,
 ) -> Result<PlanResourceResponse> {
-    let prior = request.resource.as_ref().map(engine::read_prior::<K>).transpose()?;
+    let prior = recorded.map(engine::read_prior::<K>).transpose()?;
     let inputs = &wanted.inputs;
     let seen = retrying(cx, async || K::observe(cx, inputs, prior.as_ref()).await).await?;
-    let identity = serde_json::to_value(K::identity(inputs)).unwrap_or_default();
-    let outputs = match &seen {
-        Some(seen) => engine::outputs::<K>(inputs, &seen.facts)?,
-        None => Object::new(),
+    let answer = Answer {
+        identity: engine::identity::<K>(inputs)?,
+        shape,
     };
-    let difference = match Difference::<K>::new(cx, wanted, seen.as_ref()) {
+    let mut difference = match Difference::<K>::new(cx, wanted, seen.as_ref()) {
         Ok(difference) => difference,
-        Err(refused) => return Ok(refusal::<K>(identity, outputs, &refused.to_string())),
+        Err(refused) => return Ok(answer.refusal(refused)),
     };
-    let replaced = difference.needs_replacement();
-    let is_there = seen.is_some();
-    let mut changes = Vec::new();
-    if let Some(mark) = &difference.mark {
-        changes.push(adoption(mark.to_string()));
-    }
-    for step in difference.steps {
-        if !is_there {
-            changes.extend(all_inputs(&known.properties));
-        } else if !known.unknown.contains(top(&step.path)) {
-            changes.push(to_change(step));
-        }
-    }
-    changes.extend(known.changes());
-    let action = match (is_there, replaced, changes.is_empty()) {
-        (false, ..) => Action::Create,
-        (true, true, _) => Action::Refuse,
-        (true, false, true) => Action::None,
-        (true, false, false) => Action::Update,
+    let Some(seen) = seen else {
+        let mut changes: Vec<_> = creating(&known.properties).collect();
+        let noted = difference.steps.into_iter().map(to_change);
+        changes.extend(noted.filter(|change| change.note.is_some()));
+        changes.extend(known.open_changes());
+        let outputs = predicted::<K>(inputs, known, shape);
+        return Ok(answer.plan(Action::Create, changes, outputs));
     };
-    let certain = if action == Action::None { outputs } else { K::predict(inputs) };
-    Ok(PlanResourceResponse {
-        identity,
-        action,
-        changes,
-        unknown_outputs: schema::output_names::<K>()
-            .into_iter()
-            .filter(|name| !certain.contains_key(name))
-            .collect(),
-        output_properties: certain,
+    difference.steps.retain(|step| known.covers(&step.path));
+    let refused = difference.needs_replacement();
+    let mut changes: Vec<_> = difference.taking.iter().map(taking).collect();
+    changes.extend(difference.steps.into_iter().map(to_change));
+    changes.extend(known.open_changes());
+    let outputs = engine::outputs::<K>(inputs, &seen.facts)?;
+    Ok(if refused {
+        answer.plan(Action::Refuse, changes, Object::new())
+    } else if changes.is_empty() {
+        answer.plan(Action::None, changes, outputs)
+    } else {
+        let mut certain = outputs;
+        certain.retain(|name, _| K::LASTING.contains(&name.as_str()));
+        certain.extend(predicted::<K>(inputs, known, shape));
+        answer.plan(Action::Update, changes, certain)
     })
 }
 
-fn refusal<K: ResourceKind>(identity: Value, outputs: Object, why: &str) -> PlanResourceResponse {
-    PlanResourceResponse {
-        identity,
-        action: Action::Refuse,
-        changes: vec![Change {
-            path: String::new(),
+/// What every answer about one thing has.
+struct Answer<'a> {
+    identity: Value,
+    shape: &'a Shape,
+}
+
+impl Answer<'_> {
+    fn plan(self, action: Action, changes: Vec<Change>, certain: Object) -> PlanResourceResponse {
+        let is_open = |name: &&String| !certain.contains_key(*name);
+        PlanResourceResponse {
+            identity: self.identity,
+            action,
+            changes,
+            unknown_outputs: self.shape.outputs.iter().filter(is_open).cloned().collect(),
+            output_properties: certain,
+        }
+    }
+
+    /// Nothing is certain of what apply will refuse; least of all the outputs of
+    /// a thing that isn't ours.
+    fn refusal(self, refused: Error) -> PlanResourceResponse {
+        let change = Change {
+            path: refused.pointer().unwrap_or_default().to_owned(),
             before: PlannedValue::Unknown,
             after: PlannedValue::Unknown,
             effect: Effect::InPlace,
-            note: Some(why.to_owned()),
-        }],
-        unknown_outputs: schema::output_names::<K>()
-            .into_iter()
-            .filter(|name| !outputs.contains_key(name))
-            .collect(),
-        output_properties: outputs,
+            note: Some(refused.without_pointer().to_string()),
+        };
+        self.plan(Action::Refuse, vec![change], Object::new())
     }
 }
 
-fn adoption(mark: String) -> Change {
+/// The outputs that the known inputs tell.
+fn predicted<K: ResourceKind>(inputs: &K::Inputs, known: &Known, shape: &Shape) -> Object {
+    if known
+        .unknown
+        .iter()
+        .any(|name| shape.has_default(name) && !COMMON.contains(&name.as_str()))
+    {
+        // The default stands in its place, and could be taken for its value.
+        return Object::new();
+    }
+    let mut outputs = K::predict(inputs);
+    outputs.retain(|name, _| shape.outputs.contains(name));
+    outputs
+}
+
+fn taking(taking: &Taking) -> Change {
+    let before = taking.from.as_ref().map(whose);
+    let note = match &taking.from {
+        Some(mark) if mark.owner == taking.mark.owner => {
+            "it was retained, and comes back into service"
+        }
+        _ => "it is there already, and is taken over",
+    };
     Change {
-        path: "/owner".to_owned(),
-        before: PlannedValue::Unknown,
-        after: PlannedValue::Known(Value::String(mark)),
-        effect: Effect::InPlace,
-        note: Some("it is there already, and is taken over".to_owned()),
+        note: Some(note.to_owned()),
+        ..change(
+            "owner",
+            PlannedValue::Known(before.map_or(Value::Null, Value::String)),
+            PlannedValue::Known(Value::String(whose(&taking.mark))),
+        )
+    }
+}
+
+fn whose(mark: &Mark) -> String {
+    match mark.retained_since {
+        None => mark.owner.to_string(),
+        Some(since) => format!("{} (retained on {})", mark.owner, since.date()),
     }
 }
 
 fn to_change<C>(step: Step<C>) -> Change {
+    let replaces = step.effect == Effect::Replace;
+    let reason = step
+        .unverifiable
+        .or(replaces.then_some(INSTEAD_OF_REPLACING));
     Change {
         path: step.path,
         before: step.before,
         after: step.after,
         effect: step.effect,
-        note: step.note.or_else(|| step.unverifiable.map(ToOwned::to_owned)),
+        note: step.note.or_else(|| reason.map(ToOwned::to_owned)),
     }
 }
 
 /// A thing that isn't there yet: each input that is set is a change.
-fn all_inputs(properties: &Object) -> Vec<Change> {
-    inputs::without_nulls(properties)
-        .into_iter()
-        .map(|(name, value)| Change {
-            path: format!("/{}", inputs::escape(&name)),
-            before: PlannedValue::Known(Value::Null),
-            after: PlannedValue::Known(value),
-            effect: Effect::InPlace,
-            note: None,
-        })
-        .collect()
+fn creating(properties: &Object) -> impl Iterator<Item = Change> {
+    properties.iter().map(|(name, value)| {
+        let after = PlannedValue::Known(without_nulls(value));
+        change(name, PlannedValue::Known(Value::Null), after)
+    })
 }
 
-fn top(pointer: &str) -> &str {
-    pointer.split('/').nth(1).unwrap_or_default()
+fn change(input: &str, before: PlannedValue, after: PlannedValue) -> Change {
+    Change {
+        path: format!("/{}", escape(input)),
+        before,
+        after,
+        effect: Effect::InPlace,
+        note: None,
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result, Retry};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How long [`Retry::Briefly`] lasts: a server that restarts needs this.
-const BRIEFLY: Duration = Duration::from_secs(5);
+const BRIEFLY: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 5000 });
 /// How soon an interruption is noticed.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -19,7 +19,9 @@ pub(crate) async fn retrying<T>(
     cx: &Context,
     mut attempt: impl AsyncFnMut() -> Result<T>,
 ) -> Result<T> {
-    let begun = Instant::now();
+    // When the failures that may only be met briefly began. Whatever else
+    // happens in between shows that the server is there after all.
+    let mut brief_since = None;
     let mut longest = FIRST_PAUSE;
     loop {
         let error = match attempt().await {
@@ -28,16 +30,24 @@ pub(crate) async fn retrying<T>(
         };
         let left = match error.may_retry() {
             Retry::Never => return Err(error),
-            Retry::Briefly => BRIEFLY.saturating_sub(begun.elapsed()).min(cx.time_left()),
-            Retry::UntilDeadline => cx.time_left(),
+            Retry::Briefly => {
+                let since: &mut Instant = brief_since.get_or_insert_with(Instant::now);
+                BRIEFLY.saturating_sub(since.elapsed())
+            }
+            Retry::UntilDeadline => {
+                brief_since = None;
+                cx.time_left()
+            }
         };
-        if left.is_zero() || cx.is_interrupted() {
+        // A random part keeps many processes from coming back at once.
+        let pause = rand::rng().random_range(longest / 2..=longest).min(left);
+        // An attempt without any time left would fail for that alone, and this
+        // error says more.
+        if left.is_zero() || pause >= cx.time_left() || cx.is_interrupted() {
             return Err(error);
         }
         tracing::debug!("trying again: {}", error.summary());
-        // A random part keeps many processes from coming back at once.
-        let pause = rand::rng().random_range(longest / 2..=longest);
-        pause_unless_interrupted(cx, pause.min(left), error).await?;
+        pause_unless_interrupted(cx, pause, error).await?;
         longest = (longest * 2).min(LONGEST_PAUSE);
     }
 }
@@ -56,3 +66,6 @@ async fn pause_unless_interrupted(cx: &Context, pause: Duration, error: Error) -
         tokio::time::sleep(left.min(SLICE)).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

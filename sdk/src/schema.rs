@@ -1,5 +1,7 @@
 //! Schemas and descriptions, from the Rust structs.
 
+use std::collections::BTreeMap;
+
 use nixops4_protocol::Object;
 use nixops4_protocol::describe::KindDescription;
 use nixops4_protocol::message::RequestName;
@@ -17,7 +19,11 @@ pub(crate) fn of<T: JsonSchema>() -> Object {
         settings.inline_subschemas = true;
         settings.meta_schema = None;
     });
-    let mut schema = match settings.into_generator().into_root_schema_for::<T>().to_value() {
+    let mut schema = match settings
+        .into_generator()
+        .into_root_schema_for::<T>()
+        .to_value()
+    {
         Value::Object(schema) => schema,
         _ => Object::new(),
     };
@@ -28,36 +34,96 @@ pub(crate) fn of<T: JsonSchema>() -> Object {
 /// The schema of a kind's inputs, those that every kind has included.
 pub(crate) fn inputs<K: ResourceKind>() -> Object {
     let mut common = of::<Common>();
-    let own = of::<K::Inputs>();
+    let mut own = of::<K::Inputs>();
     if let Some(Value::Object(properties)) = common.get_mut("properties") {
-        let description = properties["deletionPolicy"]["description"].take();
-        let mut policy = of::<DeletionPolicy>();
-        policy.insert("description".to_owned(), description);
-        policy.insert("default".to_owned(), json!(K::DELETION_POLICY));
-        properties.insert("deletionPolicy".to_owned(), Value::Object(policy));
-        properties.extend(own.get("properties").and_then(Value::as_object).cloned().unwrap_or_default());
+        if let Some(policy) = properties.get_mut("deletionPolicy") {
+            let mut schema = of::<DeletionPolicy>();
+            schema.insert("description".to_owned(), policy["description"].take());
+            schema.insert("default".to_owned(), json!(K::DELETION_POLICY));
+            *policy = Value::Object(schema);
+        }
+        if let Some(Value::Object(own)) = own.remove("properties") {
+            properties.extend(own);
+        }
     }
     if let (Some(Value::Array(required)), Some(Value::Array(more))) =
-        (common.get_mut("required"), own.get("required"))
+        (common.get_mut("required"), own.remove("required"))
     {
-        required.extend(more.iter().cloned());
+        required.extend(more);
     }
     common.remove("description");
+    own.remove("description");
+    // What the kind says beside its fields, such as `dependentRequired`.
+    common.extend(own);
     common
 }
 
-/// Names of the inputs that have no default.
-pub(crate) fn required_inputs<K: ResourceKind>() -> Vec<String> {
-    let schema = inputs::<K>();
-    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-    required.filter_map(Value::as_str).map(ToOwned::to_owned).collect()
+/// The names of a kind's inputs and outputs, for planning: found once for a
+/// process, because making a schema takes a while.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    inputs: BTreeMap<String, Unset>,
+    /// Names of the outputs.
+    pub(crate) outputs: Vec<String>,
 }
 
-/// Names of a kind's outputs.
-pub(crate) fn output_names<K: ResourceKind>() -> Vec<String> {
-    let schema = of::<K::Outputs>();
+/// What it means that an input is not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unset {
+    Error,
+    Default,
+    Null,
+}
+
+impl Shape {
+    pub(crate) fn of<K: ResourceKind>() -> Self {
+        let schema = inputs::<K>();
+        let required: Vec<_> = strings(schema.get("required")).collect();
+        let inputs = fields(&schema)
+            .map(|(name, field)| {
+                let default = field.get("default").is_some_and(|value| !value.is_null());
+                let unset = match (required.contains(&name.as_str()), default) {
+                    (true, _) => Unset::Error,
+                    (false, true) => Unset::Default,
+                    (false, false) => Unset::Null,
+                };
+                (name.clone(), unset)
+            })
+            .collect();
+        let outputs = fields(&of::<K::Outputs>())
+            .map(|(name, _)| name.clone())
+            .collect();
+        Self { inputs, outputs }
+    }
+
+    /// Names of the inputs.
+    pub(crate) fn inputs(&self) -> Vec<&str> {
+        self.inputs.keys().map(String::as_str).collect()
+    }
+
+    pub(crate) fn has_input(&self, name: &str) -> bool {
+        self.inputs.contains_key(name)
+    }
+
+    /// Whether it is an error not to set this input.
+    pub(crate) fn requires(&self, name: &str) -> bool {
+        self.inputs.get(name) == Some(&Unset::Error)
+    }
+
+    /// Whether this input has a value even if nobody sets it.
+    pub(crate) fn has_default(&self, name: &str) -> bool {
+        self.inputs.get(name) == Some(&Unset::Default)
+    }
+}
+
+fn fields(schema: &Object) -> impl Iterator<Item = (&String, &Value)> {
     let properties = schema.get("properties").and_then(Value::as_object);
-    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+    properties.into_iter().flatten()
+}
+
+fn strings(list: Option<&Value>) -> impl Iterator<Item = &str> {
+    let list = list.and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// What a resource kind says of itself.
@@ -98,7 +164,11 @@ pub(crate) fn describe_state<K: StateKind>() -> KindDescription {
 }
 
 fn description<T: JsonSchema>() -> String {
-    of::<T>().get("description").and_then(Value::as_str).unwrap_or_default().to_owned()
+    of::<T>()
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn without_description(mut schema: Object) -> Object {

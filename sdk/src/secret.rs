@@ -7,30 +7,38 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use nixops4_secrets_store::{Generation, Identities, SecretId, SecretName, Store, StoreUrl};
+use rustix::fs::OFlags;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de};
+use zeroize::Zeroizing;
 
-use crate::error::{Error, Result, Retry};
+use crate::error::{Error, Result, Retry, shortened};
+use crate::typed::SHOWN;
+
+pub use crate::redaction::{redact, remember};
 
 /// Maps the logical names of stores to their URLs: `NAME=URL`, several separated
 /// by white space.
 pub const STORES_VARIABLE: &str = "NIXOPS4_SECRETS_STORES";
 /// Names the file with the identity that opens the stores.
 pub const IDENTITY_VARIABLE: &str = "NIXOPS4_SECRETS_IDENTITY";
+/// What is in there can be read by everybody on the machine.
+const NIX_STORE: &str = "/nix/store";
 /// A file is read up to this size, in bytes.
 const MAX_FILE: u64 = 1 << 20;
-/// Shorter values would turn up in ordinary text.
-const MIN_REDACTED: usize = 6;
 
 /// Where a secret is to be found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum SecretRef {
-    /// In a file, without its last newline.
+    /// In a file, without the line end at its end. It has to be a regular file,
+    /// outside the Nix store.
     File(PathBuf),
     /// In an environment variable of the provider.
     Env(String),
@@ -80,27 +88,58 @@ impl<'de> Deserialize<'de> for SecretRef {
         let written: Written = serde_json::from_value(written).map_err(|_| {
             de::Error::custom(format!("this is not a reference to a secret; {FORMS}"))
         })?;
-        match written {
-            Written { file: Some(file), env: None, store: None, name: None, generation: None, id: None } => {
-                Ok(Self::File(file))
-            }
-            Written { file: None, env: Some(env), store: None, name: None, generation: None, id: None } => {
-                Ok(Self::Env(env))
-            }
-            Written {
+        written.into_reference().map_err(de::Error::custom)
+    }
+}
+
+impl Written {
+    /// The one form that it has; errors repeat nothing of it.
+    fn into_reference(self) -> Result<SecretRef, String> {
+        match self {
+            Self {
+                file: Some(file),
+                env: None,
+                store: None,
+                name: None,
+                generation: None,
+                id: None,
+            } if !file.as_os_str().is_empty() => Ok(SecretRef::File(file)),
+            Self {
+                file: None,
+                env: Some(env),
+                store: None,
+                name: None,
+                generation: None,
+                id: None,
+            } if is_variable_name(&env) => Ok(SecretRef::Env(env)),
+            Self {
                 file: None,
                 env: None,
                 store: Some(store),
                 name: Some(name),
                 generation: Some(generation),
                 id: Some(id),
-            } => Ok(Self::Stored(StoredSecret { store, name, generation, id })),
-            _ => Err(de::Error::custom(format!(
+            } => Ok(SecretRef::Stored(StoredSecret {
+                store,
+                name,
+                generation,
+                id,
+            })),
+            Self { env: Some(env), .. } if !is_variable_name(&env) => Err(format!(
+                "`env` is not the name of an environment variable (letters, digits and _); {FORMS}"
+            )),
+            _ => Err(format!(
                 "a reference to a secret has either `file`, or `env`, or all of `store`, `name`, \
                  `generation` and `id`; {FORMS}"
-            ))),
+            )),
         }
     }
+}
+
+fn is_variable_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 impl JsonSchema for SecretRef {
@@ -120,7 +159,7 @@ impl JsonSchema for SecretRef {
             "properties": {
                 "file": {
                     "type": ["string", "null"], "default": null,
-                    "description": "Path of a file with the secret; one newline at its end is left out.",
+                    "description": "Path of a file with the secret, outside the Nix store; one line end at its end is left out.",
                 },
                 "env": {
                     "type": ["string", "null"], "default": null,
@@ -159,23 +198,52 @@ pub(crate) async fn resolve(reference: &SecretRef) -> Result<SecretString> {
 }
 
 fn from_file(path: &Path) -> Result<SecretString> {
-    let unable = |cause: String| {
-        Error::input("/file", format!("unable to read the secret in {}", path.display()))
-            .because(cause)
-            .hint("give the path of a file that this process can read and that holds the secret alone")
+    let unable = |cause: &dyn fmt::Display| {
+        Error::input(
+            "/file",
+            format!("unable to read the secret in {}", path.display()),
+        )
+        .because(cause)
+        .hint("give the path of a file that this process can read and that holds the secret alone")
     };
-    let size = std::fs::metadata(path).map_err(|error| unable(error.to_string()))?.len();
-    if size > MAX_FILE {
-        return Err(unable(format!("it has {size} bytes, more than any secret")));
+    let real = if path.starts_with(NIX_STORE) {
+        path.to_owned()
+    } else {
+        path.canonicalize().map_err(|error| unable(&error))?
+    };
+    if real.starts_with(NIX_STORE) {
+        return Err(
+            unable(&"it is in the Nix store, which everybody can read").hint(
+                "keep it elsewhere, and give its path in quotes: a bare path in Nix is copied to \
+                 the store",
+            ),
+        );
     }
-    let bytes = std::fs::read(path).map_err(|error| unable(error.to_string()))?;
+    // Opening a pipe or a terminal would wait for somebody to write.
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(&real)
+        .map_err(|error| unable(&error))?;
+    if !file.metadata().map_err(|error| unable(&error))?.is_file() {
+        return Err(unable(&"it is not a regular file"));
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.by_ref()
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| unable(&error))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(unable(&format_args!(
+            "it is larger than any secret ({MAX_FILE} bytes)"
+        )));
+    }
     // The bytes that aren't UTF-8 are part of the secret: the error can't show them.
-    let mut text = String::from_utf8(bytes).map_err(|_| unable("it is not text in UTF-8".into()))?;
-    if text.ends_with('\n') {
-        text.pop();
-    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| unable(&"it is not text in UTF-8"))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
     if text.is_empty() {
-        return Err(unable("it is empty".into()));
+        return Err(unable(&"it is empty"));
     }
     Ok(SecretString::from(text))
 }
@@ -189,8 +257,11 @@ fn from_env(name: &str) -> Result<SecretString> {
                 Err(std::env::VarError::NotPresent) => "not set",
                 Err(std::env::VarError::NotUnicode(_)) => "not text in UTF-8",
             };
-            Err(Error::input("/env", format!("the environment variable {name} is {state}"))
-                .hint("set it where nixops4 is run; a provider inherits that environment"))
+            Err(Error::input(
+                "/env",
+                format!("the environment variable {name} is {state}"),
+            )
+            .hint("set it where nixops4 is run; a provider inherits that environment"))
         }
     }
 }
@@ -203,10 +274,18 @@ async fn from_store(stored: &StoredSecret) -> Result<SecretString> {
     let id = SecretId::try_from(stored.id.clone())
         .map_err(|error| Error::input("/id", error.to_string()))?;
     let mut store = existing_store(&stored.store).await?.ok_or_else(|| {
-        Error::input("/store", format!("the secrets store {:?} is not there", stored.store))
-            .hint(format!("see that {STORES_VARIABLE} leads to the store that holds the secret"))
+        Error::input(
+            "/store",
+            format!("the secrets store {:?} is not there", stored.store),
+        )
+        .hint(format!(
+            "see that {STORES_VARIABLE} leads to the store that holds the secret"
+        ))
     })?;
-    store.reveal(&name, generation, Some(&id)).await.map_err(|error| store_error(&error, "/name"))
+    store
+        .reveal(&name, generation, Some(&id))
+        .await
+        .map_err(|error| store_error(&error, "/name"))
 }
 
 /// Opens the store of a logical name; `None` where there is none yet. Errors
@@ -229,78 +308,76 @@ pub async fn store(name: &str) -> Result<Store> {
 /// What a failure of the store means to the user.
 #[must_use]
 pub fn store_error(error: &nixops4_secrets_store::Error, pointer: &str) -> Error {
-    let retry = if error.is_retryable() { Retry::UntilDeadline } else { Retry::Never };
+    let retry = if error.is_retryable() {
+        Retry::UntilDeadline
+    } else {
+        Retry::Never
+    };
     Error::input(pointer, error.to_string()).retry(retry)
 }
 
 fn store_url(name: &str) -> Result<StoreUrl> {
-    let mapping = std::env::var(STORES_VARIABLE).unwrap_or_default();
-    let stores = parse_stores(&mapping)?;
-    let Some(url) = stores.get(name) else {
+    let mapping = std::env::var_os(STORES_VARIABLE).unwrap_or_default();
+    let mapping = mapping
+        .to_str()
+        .ok_or_else(|| Error::input("/store", format!("{STORES_VARIABLE} is not text in UTF-8")))?;
+    let mut stores = parse_stores(mapping)?;
+    let Some(url) = stores.remove(name) else {
+        let name = shortened(name, SHOWN);
         let known: Vec<_> = stores.into_keys().collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        let known = if known.is_empty() {
+            "none".to_owned()
+        } else {
+            known.join(", ")
+        };
         return Err(Error::input(
             "/store",
             format!("no secrets store is called {name:?}; {STORES_VARIABLE} names {known}"),
         )
-        .hint(format!("set {STORES_VARIABLE}=\"{name}=sqlite:/path/to/secrets.db\"")));
+        .hint(format!(
+            "set {STORES_VARIABLE}=\"{name}=sqlite:/path/to/secrets.db\""
+        )));
     };
-    url.parse().map_err(|error: nixops4_secrets_store::Invalid| {
-        Error::input("/store", format!("the URL of {name:?} in {STORES_VARIABLE} can't be used"))
+    url.parse()
+        .map_err(|error: nixops4_secrets_store::Invalid| {
+            Error::input(
+                "/store",
+                format!("the URL of {name:?} in {STORES_VARIABLE} can't be used"),
+            )
             .because(error)
-    })
+        })
 }
 
 fn parse_stores(mapping: &str) -> Result<BTreeMap<String, String>> {
-    mapping
-        .split_whitespace()
-        .map(|entry| match entry.split_once('=') {
-            Some((name, url)) if !name.is_empty() => Ok((name.to_owned(), url.to_owned())),
-            // An entry may be a URL with a password in it: don't repeat it.
-            _ => Err(Error::input("/store", format!("{STORES_VARIABLE} has an entry without a name"))
-                .hint(format!("write {STORES_VARIABLE}=\"NAME=URL NAME=URL ...\""))),
-        })
-        .collect()
+    let refuse = |problem: &str| {
+        Error::input("/store", format!("{STORES_VARIABLE} {problem}"))
+            .hint(format!("write {STORES_VARIABLE}=\"NAME=URL NAME=URL ...\""))
+    };
+    let mut stores = BTreeMap::new();
+    for entry in mapping.split_whitespace() {
+        // An entry may be a URL with a password in it: don't repeat it.
+        let (name, url) = entry
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty() && !name.contains("://"))
+            .ok_or_else(|| refuse("has an entry without a name"))?;
+        if stores.insert(name.to_owned(), url.to_owned()).is_some() {
+            return Err(refuse(&format!("names the store {name:?} twice")));
+        }
+    }
+    Ok(stores)
 }
 
 fn identities() -> Result<Identities> {
     let path = std::env::var_os(IDENTITY_VARIABLE).filter(|path| !path.is_empty());
     let Some(path) = path else {
-        return Err(Error::input("/store", format!("{IDENTITY_VARIABLE} is not set")).hint(format!(
-            "set {IDENTITY_VARIABLE} to the file of the age identity or SSH key that opens the \
+        return Err(
+            Error::input("/store", format!("{IDENTITY_VARIABLE} is not set")).hint(format!(
+                "set {IDENTITY_VARIABLE} to the file of the age identity or SSH key that opens the \
              store (`nixops4-resources-secrets keygen FILE` makes one)"
-        )));
+            )),
+        );
     };
     Identities::from_file(Path::new(&path)).map_err(|error| store_error(&error, "/store"))
-}
-
-/// Every value that this process has resolved, for [`redact`].
-static RESOLVED: Mutex<Vec<SecretString>> = Mutex::new(Vec::new());
-
-/// Makes sure that a value shows up in nothing that this process says.
-pub fn remember(value: &SecretString) {
-    if value.expose_secret().len() < MIN_REDACTED {
-        return;
-    }
-    let mut resolved = RESOLVED.lock().unwrap_or_else(PoisonError::into_inner);
-    if !resolved.iter().any(|known| known.expose_secret() == value.expose_secret()) {
-        resolved.push(value.clone());
-    }
-}
-
-/// Replaces every value that this process has resolved.
-///
-/// The last line of defence: nothing is meant to carry one in the first place.
-#[must_use]
-pub fn redact(text: &str) -> String {
-    let resolved = RESOLVED.lock().unwrap_or_else(PoisonError::into_inner);
-    resolved.iter().fold(text.to_owned(), |text, value| {
-        if text.contains(value.expose_secret()) {
-            text.replace(value.expose_secret(), "(secret)")
-        } else {
-            text
-        }
-    })
 }
 
 impl fmt::Display for SecretRef {
@@ -309,70 +386,15 @@ impl fmt::Display for SecretRef {
             Self::File(path) => write!(out, "file {}", path.display()),
             Self::Env(name) => write!(out, "environment variable {name}"),
             Self::Stored(stored) => {
-                write!(out, "secret {} generation {} in store {}", stored.name, stored.generation, stored.store)
+                write!(
+                    out,
+                    "secret {} generation {} in store {}",
+                    stored.name, stored.generation, stored.store
+                )
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn references_that_parse() {
-        for (written, reference) in [
-            (json!({"file": "/run/x"}), SecretRef::File("/run/x".into())),
-            (json!({"env": "X", "file": null}), SecretRef::Env("X".into())),
-            (
-                json!({"store": "main", "name": "a/b", "generation": 2, "id": "x", "file": null, "env": null}),
-                SecretRef::Stored(StoredSecret {
-                    store: "main".into(),
-                    name: "a/b".into(),
-                    generation: 2,
-                    id: "x".into(),
-                }),
-            ),
-        ] {
-            assert_eq!(serde_json::from_value::<SecretRef>(written).unwrap(), reference);
-        }
-    }
-
-    #[test]
-    fn what_is_no_reference_is_never_repeated() {
-        for written in [
-            json!("canary-value"),
-            json!(["canary-value"]),
-            json!({"password": "canary-value"}),
-            json!({"canary-value": 1}),
-            json!({"file": "/x", "env": "canary-value"}),
-            json!({"store": "main", "name": "canary-value"}),
-            json!({"file": {"canary-value": 1}}),
-            json!({}),
-            json!(12345),
-        ] {
-            let error = serde_json::from_value::<SecretRef>(written).unwrap_err().to_string();
-            assert!(!error.contains("canary"), "{error}");
-            assert!(error.contains("write { file"), "{error}");
-        }
-    }
-
-    #[test]
-    fn stores() {
-        assert_eq!(parse_stores("").unwrap().len(), 0);
-        let stores = parse_stores(" main=sqlite:/a=b\n team=sqlite:/c ").unwrap();
-        assert_eq!(stores["main"], "sqlite:/a=b");
-        assert_eq!(stores["team"], "sqlite:/c");
-        let error = parse_stores("postgresql://u:canary@h/d").unwrap_err().to_string();
-        assert!(!error.contains("canary"), "{error}");
-    }
-
-    #[test]
-    fn redaction() {
-        remember(&SecretString::from("redaction-test-value"));
-        remember(&SecretString::from("abc"));
-        assert_eq!(redact("abc: redaction-test-value!"), "abc: (secret)!");
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use nixops4_protocol::message::{ErrorResponse, Request, Response};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::context::Sessions;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::provider::{Provider, Surroundings};
 use crate::secret::redact;
 use crate::{failpoint, logging};
@@ -25,147 +25,228 @@ use crate::{failpoint, logging};
 /// Sets how long one request may take, in seconds.
 pub(crate) const TIMEOUT_VARIABLE: &str = "NIXOPS4_RESOURCES_TIMEOUT";
 const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
-/// How long a step that was begun in time may take to end.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(30 * 24);
+/// How long a step that was begun in time may take to end, but not longer than
+/// the time itself.
 const GRACE: Duration = Duration::from_secs(30);
+/// How much of what is wrong with a line its answer says, in characters: the
+/// reason may repeat parts of the line.
+const SHOWN_PROBLEM: usize = 1000;
 
 /// Serves until the end of stdin.
 pub(crate) fn serve(provider: &Provider) -> ExitCode {
-    let answers = match take_stdout() {
-        Ok(answers) => answers,
-        Err(error) => return fail(&format!("cannot set stdout aside: {error}")),
-    };
+    // Signals first: a state provider that is still starting ignores Ctrl-C too.
+    let signals = Signals::default();
+    let listening = signals.listen(provider.ignores_interrupts());
     logging::set_up();
     failpoint::set_up();
-    match Server::new(provider, answers).and_then(|mut server| server.run()) {
+    let served = listening
+        .and_then(|()| Server::new(provider, signals, Channel::take()?))
+        .and_then(|mut server| server.run());
+    match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error.to_string()),
+        // Whoever asked doesn't listen any more.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) => {
+            tracing::error!("unable to serve: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn fail(message: &str) -> ExitCode {
-    tracing::error!("{message}");
-    ExitCode::FAILURE
+/// Where requests come from and answers go.
+struct Channel {
+    requests: BufReader<File>,
+    answers: File,
 }
 
-/// Keeps stdout for answers: whatever else writes to it goes to stderr.
-fn take_stdout() -> io::Result<File> {
-    let answers = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
-    rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
-    Ok(File::from(answers))
+impl Channel {
+    /// Keeps stdin for requests and stdout for answers: whatever else writes to
+    /// stdout goes to stderr, and whatever else reads stdin, a child process or
+    /// a secret in `/dev/stdin`, finds its end.
+    fn take() -> io::Result<Self> {
+        use rustix::{io::fcntl_dupfd_cloexec, stdio};
+        let requests = fcntl_dupfd_cloexec(stdio::stdin(), 3)?;
+        let answers = fcntl_dupfd_cloexec(stdio::stdout(), 3)?;
+        stdio::dup2_stdin(File::open("/dev/null")?)?;
+        stdio::dup2_stdout(stdio::stderr())?;
+        Ok(Self {
+            requests: BufReader::new(File::from(requests)),
+            answers: File::from(answers),
+        })
+    }
+}
+
+/// Ctrl-C reaches providers too: a step that runs is finished, and the answer is
+/// an error then, unless that was the last one. SIGTERM ends the process after
+/// that answer, or at once if there is nothing to answer.
+///
+/// Neither gets lost: while `idle` is set a signal ends the process, otherwise
+/// it sets a flag, which is read after `idle` was set again.
+struct Signals {
+    /// No request is being handled.
+    idle: Arc<AtomicBool>,
+    /// The request that is handled is to be given up.
+    interrupted: Arc<AtomicBool>,
+    /// SIGTERM came while a request was handled.
+    terminated: Arc<AtomicBool>,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        Self {
+            idle: Arc::new(AtomicBool::new(true)),
+            interrupted: Arc::default(),
+            terminated: Arc::default(),
+        }
+    }
+}
+
+impl Signals {
+    fn listen(&self, ignore_interrupts: bool) -> io::Result<()> {
+        use signal_hook::flag::{register, register_conditional_shutdown};
+        if ignore_interrupts {
+            // A flag that nobody reads.
+            register(SIGINT, Arc::default())?;
+        } else {
+            // In this order: the first ends the process before the second counts.
+            register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(&self.idle))?;
+            register(SIGINT, Arc::clone(&self.interrupted))?;
+            register(SIGTERM, Arc::clone(&self.interrupted))?;
+        }
+        register_conditional_shutdown(SIGTERM, 128 + SIGTERM, Arc::clone(&self.idle))?;
+        register(SIGTERM, Arc::clone(&self.terminated))?;
+        Ok(())
+    }
+
+    /// From here on a signal waits for the answer.
+    fn begin(&self) {
+        // What interrupted the last request doesn't concern this one. `idle` is
+        // still set: what comes between the two ends the process.
+        self.interrupted.store(false, Ordering::SeqCst);
+        self.idle.store(false, Ordering::SeqCst);
+    }
+
+    fn are_interrupting(&self) -> bool {
+        self.interrupted.load(Ordering::SeqCst)
+    }
+
+    /// From here on a signal ends the process; says whether one already does.
+    /// `was_interrupted`: the answer has taken account of an interruption.
+    fn end(&self, was_interrupted: bool) -> bool {
+        self.idle.store(true, Ordering::SeqCst);
+        let came_too_late = self.are_interrupting() && !was_interrupted;
+        self.terminated.load(Ordering::SeqCst) || came_too_late
+    }
 }
 
 struct Server<'a> {
     provider: &'a Provider,
-    answers: File,
-    at: Surroundings,
-    /// No request is being handled.
-    idle: Arc<AtomicBool>,
-    /// SIGTERM came while a request was handled.
-    terminated: Arc<AtomicBool>,
+    signals: Signals,
+    channel: Channel,
+    /// Fails if the environment says something that can't be followed: that is
+    /// the answer to every request then.
+    at: Result<Surroundings>,
     runtime: tokio::runtime::Runtime,
 }
 
 impl<'a> Server<'a> {
-    fn new(provider: &'a Provider, answers: File) -> Result<Self> {
-        let unable = |error: io::Error| Error::new("unable to start").because(error);
+    fn new(provider: &'a Provider, signals: Signals, channel: Channel) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .build()
-            .map_err(unable)?;
-        let interrupted = Arc::new(AtomicBool::new(false));
-        let idle = Arc::new(AtomicBool::new(true));
-        let terminated = Arc::new(AtomicBool::new(false));
-        listen(provider, &interrupted, &idle, &terminated).map_err(unable)?;
-        let at = Surroundings { time: timeout()?, interrupted, sessions: Sessions::default() };
-        Ok(Self { provider, answers, at, idle, terminated, runtime })
+            .build()?;
+        let at = timeout().map(|time| Surroundings {
+            time,
+            interrupted: Arc::clone(&signals.interrupted),
+            sessions: Sessions::default(),
+        });
+        Ok(Self {
+            provider,
+            signals,
+            channel,
+            at,
+            runtime,
+        })
     }
 
-    fn run(&mut self) -> Result<()> {
-        let mut lines = BufReader::new(io::stdin().lock());
+    fn run(&mut self) -> io::Result<()> {
         loop {
-            let line = match codec::read_line(&mut lines, codec::MAX_LINE) {
+            let line = match codec::read_line(&mut self.channel.requests, codec::MAX_LINE) {
                 Ok(None) => return Ok(()),
                 Ok(Some(line)) => Ok(line),
-                Err(error) if error.is_recoverable() => Err(error),
-                Err(error) => return Err(Error::new("unable to read requests").because(error)),
+                Err(codec::LineError::Io(error)) => return Err(error),
+                Err(error) => Err(error),
             };
-            // What interrupted the last request doesn't concern this one.
-            self.at.interrupted.store(false, Ordering::SeqCst);
-            self.idle.store(false, Ordering::SeqCst);
+            self.signals.begin();
             let response = match line {
                 Ok(line) => self.respond(&line),
-                Err(error) => refuse(error.to_string()),
+                Err(error) => refuse(&error.to_string()),
             };
+            let was_interrupted = self.signals.are_interrupting();
             self.write(&response)?;
-            self.idle.store(true, Ordering::SeqCst);
-            if self.terminated.load(Ordering::SeqCst) {
+            if self.signals.end(was_interrupted) {
                 return Ok(());
             }
         }
     }
 
     fn respond(&self, line: &str) -> Response {
-        let request: Request = match serde_json::from_str(line) {
+        let request = match Request::parse(line) {
             Ok(request) => request,
-            Err(error) => return refuse(format!("this is not a request: {error}")),
+            Err(error) => {
+                let problem = shortened(&error.to_string(), SHOWN_PROBLEM);
+                return refuse(&format!("this is not a request: {problem}"));
+            }
         };
-        let handling = AssertUnwindSafe(self.provider.handle(&self.at, request)).catch_unwind();
-        let limit = self.at.time.saturating_add(GRACE);
-        let handled = self.runtime.block_on(async { tokio::time::timeout(limit, handling).await });
+        let at = match &self.at {
+            Ok(at) => at,
+            Err(error) => return refuse(&error.to_string()),
+        };
+        let handling = AssertUnwindSafe(self.provider.handle(at, request)).catch_unwind();
+        let limit = at.time.saturating_add(GRACE.min(at.time));
+        let handled = self
+            .runtime
+            .block_on(async { tokio::time::timeout(limit, handling).await });
         match handled {
             Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(error))) => refuse(error.to_string()),
+            Ok(Ok(Err(error))) => refuse(&error.to_string()),
             Ok(Err(_panic)) => refuse(
                 "the provider failed by a bug of its own; its log says where\nhint: what was done \
-                 stays; report the bug with the log"
-                    .to_owned(),
+                 stays; report the bug with the log",
             ),
-            Err(_) => refuse(format!(
-                "a step took longer than {} s and was given up\nhint: see whether the server \
-                 answers at all; {TIMEOUT_VARIABLE} sets the time in seconds",
+            Err(_) => refuse(&format!(
+                "a step took longer than {} s and was given up\nhint: what was done stays; see \
+                 whether the server answers at all; {TIMEOUT_VARIABLE} sets the time in seconds",
                 limit.as_secs()
             )),
         }
     }
 
-    fn write(&mut self, response: &Response) -> Result<()> {
-        let unable = |error: &dyn std::fmt::Display| Error::new("unable to answer").because(error);
-        let line = codec::encode(response).map_err(|error| unable(&error))?;
-        self.answers.write_all(&line).map_err(|error| unable(&error))?;
-        self.answers.flush().map_err(|error| unable(&error))
+    fn write(&mut self, response: &Response) -> io::Result<()> {
+        let line = codec::encode(response)?;
+        self.channel.answers.write_all(&line)?;
+        self.channel.answers.flush()
     }
 }
 
-fn refuse(message: String) -> Response {
-    Response::Error(ErrorResponse { message: redact(&message) })
-}
-
-/// Ctrl-C reaches providers too: a step that runs is finished, and the answer is
-/// an error then. SIGTERM ends the process after that answer, or at once if
-/// there is nothing to answer.
-fn listen(
-    provider: &Provider,
-    interrupted: &Arc<AtomicBool>,
-    idle: &Arc<AtomicBool>,
-    terminated: &Arc<AtomicBool>,
-) -> io::Result<()> {
-    use signal_hook::flag::{register, register_conditional_shutdown};
-    if provider.ignores_interrupts() {
-        register(SIGINT, Arc::new(AtomicBool::new(false)))?;
-    } else {
-        register_conditional_shutdown(SIGINT, 128 + SIGINT, Arc::clone(idle))?;
-        register(SIGINT, Arc::clone(interrupted))?;
-        register(SIGTERM, Arc::clone(interrupted))?;
-    }
-    register_conditional_shutdown(SIGTERM, 128 + SIGTERM, Arc::clone(idle))?;
-    register(SIGTERM, Arc::clone(terminated))?;
-    Ok(())
+fn refuse(message: &str) -> Response {
+    Response::Error(ErrorResponse {
+        message: redact(message),
+    })
 }
 
 fn timeout() -> Result<Duration> {
-    let Some(text) = std::env::var_os(TIMEOUT_VARIABLE) else { return Ok(DEFAULT_TIMEOUT) };
-    let seconds = text.to_str().and_then(|text| text.parse().ok()).filter(|seconds| *seconds > 0);
-    seconds.map(Duration::from_secs).ok_or_else(|| {
-        Error::new(format!("{TIMEOUT_VARIABLE} has to be a whole number of seconds, 1 or more"))
-    })
+    let Some(text) = std::env::var_os(TIMEOUT_VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(DEFAULT_TIMEOUT);
+    };
+    let seconds = text.to_str().and_then(|text| text.parse().ok());
+    seconds
+        .map(Duration::from_secs)
+        .filter(|time| !time.is_zero() && *time <= LONGEST_TIMEOUT)
+        .ok_or_else(|| {
+            Error::new(format!(
+                "{TIMEOUT_VARIABLE} has to be a whole number of seconds, 1 to {}",
+                LONGEST_TIMEOUT.as_secs()
+            ))
+        })
 }

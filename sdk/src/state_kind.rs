@@ -31,10 +31,8 @@ pub trait StateKind: 'static {
     ) -> impl Future<Output = Result<Option<Self::Outputs>>>;
 
     /// The whole state document.
-    fn read(
-        cx: &Context,
-        inputs: &Self::Inputs,
-    ) -> impl Future<Output = Result<serde_json::Value>>;
+    fn read(cx: &Context, inputs: &Self::Inputs)
+    -> impl Future<Output = Result<serde_json::Value>>;
 
     /// Appends one event. Refuses a patch that overlaps with what somebody else
     /// changed since this process last read.

@@ -133,6 +133,7 @@ impl ResourceKind for Database {
     const TYPE: &'static str = "postgresql_database";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
+    const LASTING: &'static [&'static str] = &["oid", "systemIdentifier"];
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -246,9 +247,10 @@ impl ResourceKind for Database {
         let doing = format!("unable to drop database {database}");
         on_server(cx, &prior.inputs.connection, None, async |server| {
             let connection = &mut server.connection;
-            lock::hold(connection, &doing).await?;
+            lock::hold(cx, connection, &doing).await?;
             // DELETE is what the author asked for: whoever is connected is sent off.
-            run(connection, &doing, format!("DROP DATABASE {database} WITH (FORCE)")).await?;
+            // Another process may have been quicker.
+            run(connection, &doing, format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await?;
             lock::release(connection).await
         })
         .await
@@ -378,14 +380,14 @@ async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
     let staged = Ident(&staging);
     on_server(cx, &inputs.connection, None, async |server| {
         let connection = &mut server.connection;
-        lock::hold(connection, &doing).await?;
+        lock::hold(cx, connection, &doing).await?;
         refuse_taken_name(connection, inputs, &doing).await?;
         // Left by somebody who was killed; the lock says that nobody makes it now.
         run(connection, &doing, format!("DROP DATABASE IF EXISTS {staged}")).await?;
         cx.failpoint("database:cleared");
         run(connection, &doing, creation(inputs, &staging))
             .await
-            .map_err(|error| name_input(error, inputs))?;
+            .map_err(|error| name_input(error, inputs, &doing))?;
         cx.failpoint("database:created");
         run(connection, &doing, comment(&staging, &cx.mark())).await?;
         cx.failpoint("database:marked");
@@ -438,18 +440,29 @@ fn creation(inputs: &Inputs, staging: &Name) -> String {
     statement
 }
 
-/// Finds the input that the server's complaint is about.
-fn name_input(error: Error, inputs: &Inputs) -> Error {
+/// Finds the input that the server's complaint is about. `doing` is what the
+/// error begins with.
+fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
     let text = error.to_string();
-    let about = |word: &str| text.contains(word);
+    let complaint = text.trim_start_matches(doing).split("\nhint: ").next().unwrap_or_default();
+    let about = |word: &str| complaint.contains(word);
+    let names = |name: &Option<Name>| name.as_ref().is_some_and(|name| about(&format!("\"{name}\"")));
     if about("encoding") {
-        error.at("/encoding")
+        error.at("/encoding").hint(
+            "set an encoding that the server knows and that goes with the template and the locale; \
+             template0 goes with each",
+        )
     } else if about("locale") || about("collation") || about("LC_C") {
-        error.at("/locale")
-    } else if about("template") || inputs.template.as_ref().is_some_and(|name| about(&format!("{:?}", name.as_str()))) {
-        error.at("/template")
-    } else if inputs.owner_role.as_ref().is_some_and(|name| about(&format!("{:?}", name.as_str()))) {
+        error.at("/locale").hint(
+            "set a locale that `locale -a` lists on the server's machine; with another one than the \
+             template's, leave template unset",
+        )
+    } else if about("template database") {
+        error.at("/template").hint("set template to a database that is there, or leave it unset")
+    } else if about("role") && names(&inputs.owner_role) {
         error.at("/ownerRole")
+    } else if names(&inputs.template) {
+        error.at("/template")
     } else {
         error
     }

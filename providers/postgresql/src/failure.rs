@@ -43,15 +43,22 @@ pub(crate) fn connecting(at: &Connection, error: &sqlx::Error) -> Error {
 fn not_reached(at: &Connection, error: &sqlx::Error, unable: Error) -> Error {
     let unable = unable.because(root_cause(error)).at("/connection");
     match error {
-        sqlx::Error::Tls(_) => unable.at("/connection/tls").hint(
-            "set connection.tls.caFile to the authority that signed the server's certificate, or \
-             connection.tls.mode to what the server can do",
-        ),
+        sqlx::Error::Tls(_) => about_tls(unable),
+        // What rustls says of a certificate.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => about_tls(unable),
         sqlx::Error::Io(_) => unable
             .hint(format!("see that the server runs and listens at {at}, and that no firewall is between"))
             .retry(Retry::Briefly),
         _ => unable,
     }
+}
+
+fn about_tls(unable: Error) -> Error {
+    unable.at("/connection/tls").hint(
+        "set connection.tls.caFile to the authority that signed the server's certificate, \
+         connection.host to a name that the certificate is for, or connection.tls.mode to what the \
+         server can do",
+    )
 }
 
 /// The innermost error: the outer ones only say that something failed.

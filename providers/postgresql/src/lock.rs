@@ -4,6 +4,8 @@
 //! concurrently updated". Everybody who manages a server takes this advisory
 //! lock, in the maintenance database, because advisory locks are per database.
 
+use std::time::Duration;
+
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use sqlx::postgres::PgConnection;
 
@@ -13,8 +15,8 @@ use crate::server::{column, on_server, run};
 
 /// The key of the lock: "nixops4r" in ASCII.
 const KEY: i64 = 0x6e69_786f_7073_3472;
-/// How long one attempt waits for it, in seconds.
-const PATIENCE: u32 = 30;
+/// How long one attempt waits for it; less where the request has less time left.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs statements on a server, in a transaction that holds the lock.
 pub(crate) async fn transact(
@@ -23,24 +25,44 @@ pub(crate) async fn transact(
     doing: &str,
     statements: &str,
 ) -> Result<()> {
-    let locked = format!(
-        "BEGIN; SET LOCAL lock_timeout = '{PATIENCE}s'; SELECT pg_advisory_xact_lock({KEY});"
-    );
     on_server(cx, at, None, async |server| {
-        let connection = &mut server.connection;
-        acquire(connection, doing, locked).await?;
-        run(connection, doing, format!("{statements}; COMMIT")).await
+        transact_on(cx, &mut server.connection, doing, statements).await
     })
     .await
 }
 
+/// Runs statements in a transaction that holds the lock of the database that is
+/// connected to: the agreed one for what all databases share, any other for what
+/// is in it.
+pub(crate) async fn transact_on(
+    cx: &Context,
+    connection: &mut PgConnection,
+    doing: &str,
+    statements: &str,
+) -> Result<()> {
+    let patience = patience(cx);
+    let locked = format!(
+        "BEGIN; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({KEY});",
+        patience.as_millis()
+    );
+    acquire(connection, doing, locked, patience).await?;
+    run(connection, doing, format!("{statements}; COMMIT")).await
+}
+
 /// Takes the lock for the session, for statements that refuse a transaction. It
 /// ends with [`release`], or with the connection.
-pub(crate) async fn hold(connection: &mut PgConnection, doing: &str) -> Result<()> {
+pub(crate) async fn hold(cx: &Context, connection: &mut PgConnection, doing: &str) -> Result<()> {
+    let patience = patience(cx);
     let locked = format!(
-        "SET lock_timeout = '{PATIENCE}s'; SELECT pg_advisory_lock({KEY}); SET lock_timeout = 0"
+        "SET lock_timeout = {}; SELECT pg_advisory_lock({KEY}); SET lock_timeout = 0",
+        patience.as_millis()
     );
-    acquire(connection, doing, locked).await
+    acquire(connection, doing, locked, patience).await
+}
+
+/// At least a moment: to the server zero means for ever.
+fn patience(cx: &Context) -> Duration {
+    cx.time_left().clamp(Duration::from_millis(1), PATIENCE)
 }
 
 /// Gives the session's lock back.
@@ -48,7 +70,12 @@ pub(crate) async fn release(connection: &mut PgConnection) -> Result<()> {
     run(connection, "unable to release the lock", format!("SELECT pg_advisory_unlock({KEY})")).await
 }
 
-async fn acquire(connection: &mut PgConnection, doing: &str, statements: String) -> Result<()> {
+async fn acquire(
+    connection: &mut PgConnection,
+    doing: &str,
+    statements: String,
+    patience: Duration,
+) -> Result<()> {
     let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut *connection).await
     else {
         return Ok(());
@@ -60,7 +87,10 @@ async fn acquire(connection: &mut PgConnection, doing: &str, statements: String)
     run(connection, doing, "ROLLBACK").await?;
     let holder = holder(connection).await?;
     Err(Error::new(doing)
-        .because(format!("{holder} has held the lock on the server's roles and databases for over {PATIENCE} s"))
+        .because(format!(
+            "{holder} has held the lock on the server's roles and databases for over {} s",
+            patience.as_secs_f32().round()
+        ))
         .hint("wait until it is done, or end that session with pg_terminate_backend")
         .retry(Retry::UntilDeadline))
 }

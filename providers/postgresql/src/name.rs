@@ -33,7 +33,7 @@ impl TryFrom<String> for Name {
         }
         if name.len() > MAX_BYTES {
             return Err(format!(
-                "{name:?} has {} bytes, and PostgreSQL would cut it after {MAX_BYTES}; choose a \
+                "a name of {} bytes is one that PostgreSQL would cut after {MAX_BYTES}; choose a \
                  shorter name",
                 name.len()
             ));

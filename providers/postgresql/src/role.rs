@@ -242,6 +242,7 @@ impl ResourceKind for Role {
     const TYPE: &'static str = "postgresql_role";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
+    const LASTING: &'static [&'static str] = &["oid", "systemIdentifier"];
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -300,7 +301,13 @@ impl ResourceKind for Role {
         let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         on_server(cx, &inputs.connection, known_server, async |server| {
-            let Some(mut seen) = look_up(server, oid, &inputs.name).await? else { return Ok(None) };
+            let Some(mut seen) = look_up(server, oid, &inputs.name).await? else {
+                // A plan tells of a reference that leads nowhere, too.
+                if let Some(reference) = &inputs.password {
+                    cx.secret(reference, "/password").await?;
+                }
+                return Ok(None);
+            };
             seen.facts.password = password_state(cx, server, inputs, prior, seen.facts.oid).await?;
             Ok(Some(seen))
         })
@@ -338,7 +345,9 @@ impl ResourceKind for Role {
                 format!("REVOKE {} FROM {role}", Ident(&group)),
             ),
         };
-        lock::transact(cx, &inputs.connection, &doing, &statements).await
+        lock::transact(cx, &inputs.connection, &doing, &statements)
+            .await
+            .map_err(|error| name_input(error, inputs))
     }
 
     async fn write_mark(cx: &Context, inputs: &Inputs, facts: &Facts, mark: &Mark) -> Result<()> {
@@ -379,7 +388,7 @@ impl ResourceKind for Role {
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
         let name = current_name(facts)?;
         let role = Ident(&name);
-        lock::transact(cx, &prior.inputs.connection, &format!("unable to drop role {role}"), &format!("DROP ROLE {role}")).await
+        lock::transact(cx, &prior.inputs.connection, &format!("unable to drop role {role}"), &format!("DROP ROLE IF EXISTS {role}")).await
     }
 
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
@@ -435,6 +444,13 @@ fn membership_steps(wanted: &BTreeSet<Name>, have: &BTreeSet<String>) -> Vec<Ste
         .map(|group| step(Change::Join(group.clone())))
         .chain(left.filter(|group| !wanted.contains(group)).map(|group| step(Change::Leave(group))))
         .collect()
+}
+
+/// Finds the input that the server's complaint is about.
+fn name_input(error: Error, inputs: &Inputs) -> Error {
+    let text = error.to_string();
+    let is_missing = |group: &Name| text.contains(&format!("role \"{group}\" does not exist"));
+    if inputs.member_of.iter().flatten().any(is_missing) { error.at("/memberOf") } else { error }
 }
 
 /// The name that the server has for it; not the wanted one before a rename.

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::connection::Connection;
 use crate::failure;
+use crate::name::Name;
 
 /// How long connecting may take before the address counts as wrong.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -49,6 +50,24 @@ pub(crate) async fn on_server<T>(
     let done = work(&mut server).await?;
     kept.0.borrow_mut().insert(at.clone(), server);
     Ok(done)
+}
+
+/// Does something in a database of a server, which the input at `pointer` names.
+/// Otherwise as [`on_server`].
+pub(crate) async fn in_database<T>(
+    cx: &Context,
+    at: &Connection,
+    (pointer, database): (&str, &Name),
+    known_id: Option<&str>,
+    work: impl AsyncFnOnce(&mut Server) -> Result<T>,
+) -> Result<T> {
+    let there = Connection { database: database.clone(), ..at.clone() };
+    on_server(cx, &there, known_id, work).await.map_err(|error| match error.pointer() {
+        Some("/connection/database") => {
+            error.at(pointer).hint("declare that database, and use its `name` output here")
+        }
+        _ => error,
+    })
 }
 
 fn refuse_another(at: &Connection, id: &str, known_id: Option<&str>) -> Result<()> {

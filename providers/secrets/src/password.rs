@@ -5,7 +5,7 @@ use std::fmt;
 use nixops4_provider_sdk::secret::{StoredSecret, existing_store, remember, store, store_error};
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Effect, Error, Mark, Observed, Owner, Ownership, Prior, ResourceKind,
-    Result, StateNeed, Step, Value,
+    Result, Retry, StateNeed, Step, Value,
 };
 use nixops4_secrets_store::{Entry, Generation, NewSecret, SecretName, Store, Version};
 use schemars::JsonSchema;
@@ -199,11 +199,11 @@ impl ResourceKind for Password {
         }
     }
 
-    async fn write_mark(cx: &Context, inputs: &Inputs, facts: &Facts, _: &Mark) -> Result<()> {
+    async fn write_mark(cx: &Context, _: &Inputs, facts: &Facts, _: &Mark) -> Result<()> {
         let mut store = store(&facts.store).await?;
         let explain = |error| store_error(&error, "/name");
-        store.adopt(&inputs.name, cx.owner().as_str()).await.map_err(explain)?;
-        store.restore(&inputs.name).await.map_err(explain)
+        store.adopt(&facts.name, cx.owner().as_str()).await.map_err(explain)?;
+        store.restore(&facts.name).await.map_err(explain)
     }
 
     async fn observe_recorded(
@@ -321,7 +321,13 @@ async fn make(cx: &Context, inputs: &Inputs) -> Result<()> {
             password
         })
         .await;
-    made.map(drop).map_err(|error| store_error(&error, "/name"))
+    made.map(drop).map_err(|error| match &error {
+        // Somebody was quicker: whose it is shows when it is looked at again.
+        nixops4_secrets_store::Error::Foreign { .. } => {
+            store_error(&error, "/name").retry(Retry::UntilDeadline)
+        }
+        _ => store_error(&error, "/name"),
+    })
 }
 
 fn recipe(inputs: &Inputs) -> Result<Recipe> {

@@ -55,16 +55,15 @@ impl View {
         Ok(())
     }
 
-    /// The view with a patch of our own in it.
-    pub(crate) fn with(&self, patch: &Patch) -> Result<Self> {
-        let mut next = self.clone();
-        json_patch::patch(&mut next.document, patch).map_err(|error| {
+    /// Takes in a patch of our own; one that does not fit changes nothing.
+    pub(crate) fn append(&mut self, patch: &Patch) -> Result<()> {
+        json_patch::patch(&mut self.document, patch).map_err(|error| {
             Error::new("the event does not fit the recorded state")
                 .because(error)
                 .hint("whoever sent it did not know the state as it is; read it again")
         })?;
-        next.length += 1;
-        Ok(next)
+        self.length += 1;
+        Ok(())
     }
 }
 
@@ -77,7 +76,10 @@ fn damaged(how: String) -> Error {
 /// Fails if `patch` touches what one of `others`, appended since its author last
 /// read, has touched. A place is touched by a change of itself, of anything
 /// above and of anything below it.
-pub(crate) fn refuse_overlap(patch: &Patch, others: &[Event]) -> Result<()> {
+pub(crate) fn refuse_overlap<'a>(
+    patch: &Patch,
+    others: impl IntoIterator<Item = &'a Event>,
+) -> Result<()> {
     for event in others {
         for place in places(&event.patch) {
             if let Some(ours) = places(patch).into_iter().find(|ours| overlap(ours, place)) {
@@ -152,10 +154,10 @@ mod tests {
     fn an_overlap_names_who_and_when() {
         let ours = patch(json!([{"op": "add", "path": "/deployments/mail", "value": {}}]));
         let theirs = event(1, json!([{"op": "add", "path": "/deployments/mail/resources/x", "value": 1}]));
-        let error = refuse_overlap(&ours, std::slice::from_ref(&theirs)).unwrap_err().to_string();
+        let error = refuse_overlap(&ours, [&theirs]).unwrap_err().to_string();
         assert!(error.contains("ann@desk at 2026-01-01T00:00:00Z"), "{error}");
         let apart = patch(json!([{"op": "add", "path": "/resources/y", "value": 1}]));
-        refuse_overlap(&apart, &[theirs]).unwrap();
+        refuse_overlap(&apart, [&theirs]).unwrap();
     }
 
     #[test]

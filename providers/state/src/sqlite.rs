@@ -55,9 +55,46 @@ pub(crate) struct Outputs {}
 /// See [`Inputs`].
 pub(crate) struct Sqlite;
 
-/// What this process has read, by place.
+/// What this process knows, by place.
 #[derive(Default)]
-struct Views(RefCell<HashMap<Inputs, View>>);
+struct KnownStates(RefCell<HashMap<Inputs, Known>>);
+
+/// What this process knows of one state.
+#[derive(Default)]
+struct Known {
+    /// The document, empty where it has to be read anew.
+    view: View,
+    /// How many events this process knows of.
+    seen: i64,
+    /// What others have appended since this process read the state; `None` if it
+    /// never has.
+    others: Option<Vec<Event>>,
+}
+
+impl Known {
+    fn read(view: View) -> Self {
+        Self { seen: view.length(), view, others: Some(Vec::new()) }
+    }
+
+    fn take_view(&mut self) -> View {
+        std::mem::take(&mut self.view)
+    }
+
+    /// Fails if the patch overlaps with what others have appended since this
+    /// process read; gives what is new of that.
+    fn judge(&self, patch: &Patch, events: &[Event]) -> Result<Vec<Event>> {
+        let Some(others) = &self.others else { return Ok(Vec::new()) };
+        let news = events.iter().filter(|event| event.index >= self.seen);
+        refuse_overlap(patch, others.iter().chain(news.clone()))?;
+        Ok(news.cloned().collect())
+    }
+
+    fn put_back(&mut self, view: View, news: Vec<Event>) {
+        self.seen = view.length();
+        self.view = view;
+        self.others.iter_mut().for_each(|others| others.extend(news.iter().cloned()));
+    }
+}
 
 impl StateKind for Sqlite {
     const TYPE: &'static str = "state_sqlite";
@@ -99,29 +136,28 @@ impl StateKind for Sqlite {
             .hint("apply first, or see that the name of the deployment is right"));
         }
         let document = view.document().clone();
-        cx.session::<Views>().0.borrow_mut().insert(inputs.clone(), view);
+        cx.session::<KnownStates>().0.borrow_mut().insert(inputs.clone(), Known::read(view));
         Ok(document)
     }
 
     async fn append(cx: &Context, inputs: &Inputs, event: &StateResourceEvent) -> Result<()> {
-        let views = cx.session::<Views>();
-        let known = views.0.borrow_mut().remove(inputs);
-        let has_read = known.is_some();
-        let mut view = known.unwrap_or_default();
+        let known = cx.session::<KnownStates>();
+        // What fails leaves the rest as it is: who was refused is refused again,
+        // until they have read what others wrote.
+        let mut view = known.0.borrow_mut().entry(inputs.clone()).or_default().take_view();
         let mut file = File::open(inputs, Missing::Refuse).await?;
         file.begin_writing().await?;
-        let news = file.since(inputs, view.length()).await?;
-        if has_read {
-            refuse_overlap(&event.patch, &news)?;
-        }
-        view.take_in(news)?;
-        let next = view.with(&event.patch)?;
+        let events = file.since(inputs, view.length()).await?;
+        let news = known.0.borrow_mut().entry(inputs.clone()).or_default().judge(&event.patch, &events)?;
+        view.take_in(events)?;
+        let index = view.length();
+        view.append(&event.patch)?;
         cx.failpoint("state:checked");
-        file.insert(inputs, view.length(), &event.event, &event.nixops_version, &event.patch).await?;
+        file.insert(inputs, index, &event.event, &event.nixops_version, &event.patch).await?;
         cx.failpoint("state:inserted");
         file.commit().await?;
         cx.failpoint("state:committed");
-        views.0.borrow_mut().insert(inputs.clone(), next);
+        known.0.borrow_mut().entry(inputs.clone()).or_default().put_back(view, news);
         Ok(())
     }
 }
@@ -150,12 +186,10 @@ impl File {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .disable_statement_logging();
-        let connection = options.connect().await.map_err(|error| {
-            explain(&path, "open", &error)
-                .hint("see that its folder is there and can be written by who runs this")
-        })?;
+        let connection = options.connect().await.map_err(|error| explain(&path, "open", &error))?;
         let mut file = Self { connection, path };
         file.check_version().await?;
+        file.check_tables(missing).await?;
         Ok(file)
     }
 
@@ -174,6 +208,26 @@ impl File {
                 ),
             )
             .hint("upgrade nixops4-resources-state"));
+        }
+        Ok(())
+    }
+
+    /// Refuses what isn't a file of this kind.
+    async fn check_tables(&mut self, missing: Missing) -> Result<()> {
+        let tables = "SELECT count(*) FILTER (WHERE name = 'event'), count(*) FILTER (WHERE name <> 'event')
+                      FROM sqlite_schema WHERE type = 'table'";
+        let row = sqlx::query(tables).fetch_one(&mut self.connection).await;
+        let (ours, others): (i64, i64) = row
+            .and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .map_err(|error| explain(&self.path, "read", &error))?;
+        let path = self.path.display();
+        if others > 0 {
+            return Err(Error::input("/path", format!("{path} is another program's database"))
+                .hint("give the path of a file that isn't there yet"));
+        }
+        if ours == 0 && missing == Missing::Refuse {
+            return Err(Error::input("/path", format!("{path} has no state in it"))
+                .hint("apply first, or see that the path is right"));
         }
         Ok(())
     }
@@ -267,6 +321,9 @@ impl File {
 
 fn explain(path: &std::path::Path, doing: &str, error: &sqlx::Error) -> Error {
     let unable = Error::input("/path", format!("unable to {doing} the state in {}", path.display()));
+    if let sqlx::Error::Decode(cause) = error {
+        return unable.because(cause).hint("restore the file from a backup, or give another path");
+    }
     let Some(cause) = error.as_database_error() else { return unable.because(error) };
     let unable = unable.because(cause.message());
     match cause.code().as_deref().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
@@ -274,6 +331,11 @@ fn explain(path: &std::path::Path, doing: &str, error: &sqlx::Error) -> Error {
         Some(5 | 6) => unable
             .hint("somebody else has been writing to it for long; see who, then apply again")
             .retry(Retry::UntilDeadline),
+        // SQLITE_CANTOPEN
+        Some(14) => unable.hint(
+            "see that its folder is there and can be written by who runs this; where there is no \
+             state yet, apply makes it",
+        ),
         // SQLITE_READONLY
         Some(8) => unable.hint("make the file and its folder writable for who runs this"),
         // SQLITE_FULL

@@ -1,0 +1,238 @@
+//! From a request to its answer, for one kind whose types are known.
+//!
+//! It reads no line and writes none.
+
+use std::cell::OnceCell;
+use std::marker::PhantomData;
+
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use nixops4_protocol::describe::{KindDescription, StateNeed};
+use nixops4_protocol::message::{
+    CreateResourceResponse, DestroyResourceResponse, ListResourcesResponse, ReadResourceResponse,
+    Request, Response, StateResourceEventResponse, StateResourceReadResponse,
+    UpdateResourceResponse,
+};
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::inputs::{self, Parsed};
+use crate::kind::ResourceKind;
+use crate::plan::{self, Known};
+use crate::provider::Surroundings;
+use crate::retry::retrying;
+use crate::schema::{self, Shape};
+use crate::state_kind::StateKind;
+use crate::{check, engine};
+
+/// A kind whose types are erased.
+pub(crate) trait AnyKind {
+    fn describe(&self) -> KindDescription;
+
+    /// What is wrong with it, as a kind of this provider.
+    fn problems(&self, provider: &str) -> Vec<String>;
+
+    fn handle<'a>(
+        &'a self,
+        at: &'a Surroundings,
+        request: Request,
+    ) -> LocalBoxFuture<'a, Result<Response>>;
+}
+
+/// A kind of things.
+pub(crate) struct Managed<K> {
+    shape: OnceCell<Shape>,
+    kind: PhantomData<K>,
+}
+
+impl<K> Managed<K> {
+    pub(crate) fn new() -> Self {
+        let shape = OnceCell::new();
+        Self {
+            shape,
+            kind: PhantomData,
+        }
+    }
+}
+
+impl<K: ResourceKind> AnyKind for Managed<K> {
+    fn describe(&self) -> KindDescription {
+        schema::describe::<K>()
+    }
+
+    fn problems(&self, provider: &str) -> Vec<String> {
+        check::managed::<K>(provider)
+    }
+
+    fn handle<'a>(
+        &'a self,
+        at: &'a Surroundings,
+        request: Request,
+    ) -> LocalBoxFuture<'a, Result<Response>> {
+        answer::<K>(at, request, &self.shape).boxed_local()
+    }
+}
+
+async fn answer<K: ResourceKind>(
+    at: &Surroundings,
+    request: Request,
+    shape: &OnceCell<Shape>,
+) -> Result<Response> {
+    let parse = |properties| -> Result<(Context, Parsed<K::Inputs>)> {
+        let wanted = inputs::parse::<K>(properties)?;
+        Ok((at.context(wanted.common.owner.clone()), wanted))
+    };
+    match request {
+        Request::Create(request) => {
+            if K::STATE == StateNeed::Required && !request.is_stateful {
+                return Err(
+                    Error::new(format!("a resource of type {} needs state", K::TYPE))
+                        .hint("set `state` on this member, such as `state = members.state`"),
+                );
+            }
+            let (cx, wanted) = parse(&request.input_properties)?;
+            let output_properties = engine::ensure::<K>(&cx, &wanted, None).await?;
+            Ok(Response::Create(CreateResourceResponse {
+                output_properties,
+            }))
+        }
+        Request::Update(request) => {
+            let (cx, wanted) = parse(&request.input_properties)?;
+            let output_properties =
+                engine::ensure::<K>(&cx, &wanted, Some(&request.resource)).await?;
+            Ok(Response::Update(UpdateResourceResponse {
+                output_properties,
+            }))
+        }
+        Request::Destroy(request) => {
+            let common = engine::recorded_common(&request.resource)?;
+            let owner = common.owner.ok_or_else(|| {
+                Error::new("the record has no `owner`, so nobody can tell whose this is")
+                    .hint("remove the thing by hand, and forget it in the state")
+            })?;
+            let cx = at.context(owner);
+            engine::destroy::<K>(&cx, &request.resource, common.deletion_policy).await?;
+            Ok(Response::Destroy(DestroyResourceResponse {}))
+        }
+        Request::Plan(request) => {
+            let shape = shape.get_or_init(Shape::of::<K>);
+            let known = Known::new(&request, shape)?;
+            let recorded = request.resource.as_ref();
+            if known.hides::<K>(shape) {
+                return Ok(Response::Plan(plan::unseen(&known, recorded, shape)));
+            }
+            let (cx, wanted) = if known.is_complete() {
+                parse(&known.properties)?
+            } else {
+                let wanted = inputs::parse_types::<K>(&known.properties)?;
+                (at.context(wanted.common.owner.clone()), wanted)
+            };
+            let planned = plan::plan::<K>(&cx, &wanted, &known, recorded, shape).await?;
+            Ok(Response::Plan(planned))
+        }
+        Request::Read(request) => {
+            let (cx, wanted) = parse(&request.input_properties)?;
+            let outputs = engine::read::<K>(&cx, &wanted, request.resource.as_ref()).await?;
+            Ok(Response::Read(ReadResourceResponse {
+                identity: engine::identity::<K>(&wanted.inputs)?,
+                present: outputs.is_some(),
+                output_properties: outputs,
+            }))
+        }
+        Request::List(request) if K::LISTS => {
+            let (cx, wanted) = parse(&request.input_properties)?;
+            let resources = engine::list::<K>(&cx, &wanted).await?;
+            Ok(Response::List(ListResourcesResponse { resources }))
+        }
+        Request::List(_) | Request::StateRead(_) | Request::StateEvent(_) => {
+            Err(does_not_answer(K::TYPE))
+        }
+    }
+}
+
+/// A kind that keeps state.
+pub(crate) struct Keeping<K>(PhantomData<K>);
+
+impl<K> Keeping<K> {
+    pub(crate) fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<K: StateKind> AnyKind for Keeping<K> {
+    fn describe(&self) -> KindDescription {
+        schema::describe_state::<K>()
+    }
+
+    fn problems(&self, provider: &str) -> Vec<String> {
+        check::keeping::<K>(provider)
+    }
+
+    fn handle<'a>(
+        &'a self,
+        at: &'a Surroundings,
+        request: Request,
+    ) -> LocalBoxFuture<'a, Result<Response>> {
+        answer_state::<K>(at, request).boxed_local()
+    }
+}
+
+async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Result<Response> {
+    let parse = |properties| -> Result<(Context, K::Inputs)> {
+        let inputs = inputs::read::<K::Inputs>(properties)?;
+        Ok((at.context(K::deployment(&inputs).clone()), inputs))
+    };
+    let to_object = |outputs: K::Outputs| match serde_json::to_value(outputs) {
+        Ok(Value::Object(outputs)) => Ok(outputs),
+        _ => Err(Error::new(
+            "the outputs are not an object; this is a bug in the provider",
+        )),
+    };
+    match request {
+        Request::Create(request) => {
+            let (cx, inputs) = parse(&request.input_properties)?;
+            let output_properties =
+                to_object(retrying(&cx, async || K::create(&cx, &inputs).await).await?)?;
+            Ok(Response::Create(CreateResourceResponse {
+                output_properties,
+            }))
+        }
+        Request::Read(request) => {
+            let (cx, inputs) = parse(&request.input_properties)?;
+            let outputs = retrying(&cx, async || K::find(&cx, &inputs).await)
+                .await?
+                .map(to_object)
+                .transpose()?;
+            Ok(Response::Read(ReadResourceResponse {
+                identity: Value::Null,
+                present: outputs.is_some(),
+                output_properties: outputs,
+            }))
+        }
+        Request::StateRead(request) => {
+            let (cx, inputs) = parse(&request.resource.input_properties)?;
+            match retrying(&cx, async || K::read(&cx, &inputs).await).await? {
+                Value::Object(state) => {
+                    Ok(Response::StateRead(StateResourceReadResponse { state }))
+                }
+                _ => Err(Error::new("the recorded state is not an object")),
+            }
+        }
+        Request::StateEvent(event) => {
+            let (cx, inputs) = parse(&event.resource.input_properties)?;
+            // Never tried again: whether an event was appended can be unknown.
+            K::append(&cx, &inputs, &event).await?;
+            Ok(Response::StateEvent(StateResourceEventResponse {}))
+        }
+        Request::Update(_) | Request::Destroy(_) | Request::Plan(_) | Request::List(_) => {
+            Err(does_not_answer(K::TYPE))
+        }
+    }
+}
+
+fn does_not_answer(resource_type: &str) -> Error {
+    Error::new(format!(
+        "resources of type {resource_type} don't answer this request"
+    ))
+    .hint("run this executable with the argument `describe` to see what they answer")
+}

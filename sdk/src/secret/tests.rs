@@ -1,0 +1,144 @@
+use std::io::Write as _;
+
+use secrecy::ExposeSecret as _;
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn references_that_parse() {
+    for (written, reference) in [
+        (json!({"file": "/run/x"}), SecretRef::File("/run/x".into())),
+        (
+            json!({"env": "X", "file": null}),
+            SecretRef::Env("X".into()),
+        ),
+        (
+            json!({"store": "main", "name": "a/b", "generation": 2, "id": "x", "file": null, "env": null}),
+            SecretRef::Stored(StoredSecret {
+                store: "main".into(),
+                name: "a/b".into(),
+                generation: 2,
+                id: "x".into(),
+            }),
+        ),
+    ] {
+        assert_eq!(
+            serde_json::from_value::<SecretRef>(written).unwrap(),
+            reference
+        );
+    }
+}
+
+#[test]
+fn what_is_no_reference_is_never_repeated() {
+    for written in [
+        json!("canary-value"),
+        json!(["canary-value"]),
+        json!({"password": "canary-value"}),
+        json!({"canary-value": 1}),
+        json!({"file": "/x", "env": "canary-value"}),
+        json!({"store": "main", "name": "canary-value"}),
+        json!({"file": {"canary-value": 1}}),
+        json!({}),
+        json!(12345),
+    ] {
+        let error = serde_json::from_value::<SecretRef>(written)
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("canary"), "{error}");
+        assert!(error.contains("write { file"), "{error}");
+    }
+}
+
+#[test]
+fn stores() {
+    assert_eq!(parse_stores("").unwrap().len(), 0);
+    let stores = parse_stores(" main=sqlite:/a=b\n team=sqlite:/c ").unwrap();
+    assert_eq!(stores["main"], "sqlite:/a=b");
+    assert_eq!(stores["team"], "sqlite:/c");
+    let error = parse_stores("postgresql://u:canary@h/d")
+        .unwrap_err()
+        .to_string();
+    assert!(!error.contains("canary"), "{error}");
+}
+
+#[test]
+fn names_that_are_given_twice_or_not_at_all() {
+    for (mapping, problem) in [
+        (
+            "main=sqlite:/a main=sqlite:/b",
+            "names the store \"main\" twice",
+        ),
+        ("=sqlite:/canary", "has an entry without a name"),
+        (
+            "postgresql://u:canary@h/d?x=y",
+            "has an entry without a name",
+        ),
+    ] {
+        let error = parse_stores(mapping).unwrap_err().to_string();
+        assert!(
+            error.contains(problem) && !error.contains("canary"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn what_a_file_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    let write = |bytes: &[u8]| std::fs::write(&path, bytes).unwrap();
+    for (bytes, secret) in [
+        (&b"one two"[..], "one two"),
+        (b"one\n", "one"),
+        (b"one\r\n", "one"),
+        (b"one\n\n", "one\n"),
+        (b" one ", " one "),
+    ] {
+        write(bytes);
+        assert_eq!(from_file(&path).unwrap().expose_secret(), secret);
+    }
+    let large = vec![b'x'; 1 << 21];
+    for (bytes, problem) in [
+        (&b""[..], "it is empty"),
+        (b"\n", "it is empty"),
+        (b"canary\xff", "it is not text in UTF-8"),
+        (&large, "larger than any secret (1048576 bytes)"),
+    ] {
+        write(bytes);
+        let error = from_file(&path).unwrap_err();
+        assert_eq!(error.pointer(), Some("/file"));
+        let error = error.to_string();
+        assert!(
+            error.contains(problem) && !error.contains("canary"),
+            "{error}"
+        );
+    }
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let mut file = File::create(&path).unwrap();
+    file.write_all(b"linked").unwrap();
+    assert_eq!(from_file(&link).unwrap().expose_secret(), "linked");
+}
+
+#[test]
+fn what_is_no_file_for_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for (path, problem) in [
+        (folder.path(), "it is not a regular file"),
+        (&pipe, "it is not a regular file"),
+        (Path::new("/dev/zero"), "it is not a regular file"),
+        (&folder.path().join("missing"), "No such file"),
+        (
+            Path::new("/nix/store/x-secret"),
+            "it is in the Nix store, which everybody can read",
+        ),
+    ] {
+        let error = from_file(path).unwrap_err().to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}
