@@ -17,10 +17,26 @@ use crate::kind::Owner;
 use crate::mark::Mark;
 use crate::secret::{self, SecretRef};
 
-/// What a process keeps from one request to the next, by type: open
-/// connections, mostly.
+/// What a process keeps from one request to the next, by type.
 #[derive(Default, Clone)]
-pub(crate) struct Sessions(Rc<RefCell<HashMap<TypeId, Rc<dyn Any>>>>);
+pub(crate) struct Sessions {
+    kept: Rc<RefCell<ByType>>,
+    while_busy: Rc<RefCell<ByType>>,
+}
+
+type ByType = HashMap<TypeId, Rc<dyn Any>>;
+
+impl Sessions {
+    /// Whether there is anything that others may be waiting for.
+    pub(crate) fn holds_connections(&self) -> bool {
+        !self.while_busy.borrow().is_empty()
+    }
+
+    /// Lets go of what others may be waiting for.
+    pub(crate) fn release_connections(&self) {
+        self.while_busy.borrow_mut().clear();
+    }
+}
 
 /// The surroundings of one request.
 pub struct Context {
@@ -71,11 +87,16 @@ impl Context {
     /// behind for the next request.
     #[must_use]
     pub fn session<T: Default + 'static>(&self) -> Rc<T> {
-        let mut sessions = self.sessions.0.borrow_mut();
-        let session = sessions
-            .entry(TypeId::of::<T>())
-            .or_insert_with(|| Rc::new(T::default()));
-        Rc::clone(session).downcast().unwrap_or_default()
+        of_type(&self.sessions.kept)
+    }
+
+    /// The one `T` that this process keeps between requests that follow one
+    /// another: what a server has only so many of, such as its connections. It
+    /// is dropped when no request comes for a moment, because others may be
+    /// waiting. Otherwise as [`Self::session`].
+    #[must_use]
+    pub fn connections<T: Default + 'static>(&self) -> Rc<T> {
+        of_type(&self.sessions.while_busy)
     }
 
     /// How long this request may still take.
@@ -114,6 +135,14 @@ impl Context {
     pub fn failpoint(&self, name: &str) {
         failpoint::reach(name, None);
     }
+}
+
+fn of_type<T: Default + 'static>(sessions: &RefCell<ByType>) -> Rc<T> {
+    let mut sessions = sessions.borrow_mut();
+    let session = sessions
+        .entry(TypeId::of::<T>())
+        .or_insert_with(|| Rc::new(T::default()));
+    Rc::clone(session).downcast().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -29,6 +29,9 @@ const LONGEST_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 /// How long a step that was begun in time may take to end, but not longer than
 /// the time itself.
 const GRACE: Duration = Duration::from_secs(30);
+/// How long a process without a request keeps its connections: a server has only
+/// so many, and whoever waits for one may be another process of the same apply.
+const IDLE: Duration = Duration::from_millis(500);
 /// How much of what is wrong with a line its answer says, in characters: the
 /// reason may repeat parts of the line.
 const SHOWN_PROBLEM: usize = 1000;
@@ -171,6 +174,7 @@ impl<'a> Server<'a> {
 
     fn run(&mut self) -> io::Result<()> {
         loop {
+            self.release_when_idle();
             let line = match codec::read_line(&mut self.channel.requests, codec::MAX_LINE) {
                 Ok(None) => return Ok(()),
                 Ok(Some(line)) => Ok(line),
@@ -187,6 +191,22 @@ impl<'a> Server<'a> {
             if self.signals.end(was_interrupted) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Waits a moment for the next request before connections are let go of.
+    fn release_when_idle(&self) {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let Ok(Surroundings { sessions, .. }) = &self.at else {
+            return;
+        };
+        if !sessions.holds_connections() || !self.channel.requests.buffer().is_empty() {
+            return;
+        }
+        let mut requests = [PollFd::new(self.channel.requests.get_ref(), PollFlags::IN)];
+        let moment = Timespec::try_from(IDLE).ok();
+        if poll(&mut requests, moment.as_ref()) == Ok(0) {
+            sessions.release_connections();
         }
     }
 

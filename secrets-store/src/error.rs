@@ -322,7 +322,9 @@ pub enum Invalid {
 #[non_exhaustive]
 pub enum IdentityProblem {
     /// No such file.
-    #[error("it does not exist; make one with `nixops4-resources-secrets keygen FILE`, or name an existing one")]
+    #[error(
+        "it does not exist; make one with `nixops4-resources-secrets keygen FILE`, or name an existing one"
+    )]
     Missing,
     /// It cannot be read.
     #[error("{0}; make it readable for this user")]

@@ -214,7 +214,7 @@ fn public(text: &str) -> Result<Recipient, IdentityProblem> {
 #[cfg(test)]
 pub(crate) fn generated() -> Identities {
     let key = age::x25519::Identity::generate();
-    let text = Zeroizing::new(secrecy::ExposeSecret::expose_secret(&key.to_string()).to_owned());
+    let text = Zeroizing::new(key.to_string().expose_secret().to_owned());
     let (keys, recipients) = parse(&text).unwrap();
     Identities(Arc::new(Inner {
         source: "/test/age.key".into(),

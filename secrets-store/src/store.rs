@@ -93,6 +93,13 @@ async fn prepare(
         // Before anything is written: do we belong here?
         Found::Older => drop(Keyring::unlock(&mut reading, url, identities).await?),
         Found::Blank if create => {}
+        // Another process is about to make it, or was killed before it had: asked
+        // while `reading` keeps that one from committing.
+        Found::Blank if sqlite::is_empty_file(url)? => {
+            return Err(Error::StoreMissing {
+                store: url.to_string(),
+            });
+        }
         other => return Err(refuse(url, schema, other)),
     }
     reading.rollback().await.map_err(fail)?;

@@ -87,7 +87,11 @@ impl Connection {
             .database(self.database.as_str())
             .application_name("nixops4-resources")
             .ssl_mode(self.ssl_mode());
-        options = if self.is_socket() { options.socket(&self.host) } else { options.host(&self.host) };
+        options = if self.is_socket() {
+            options.socket(&self.host)
+        } else {
+            options.host(&self.host)
+        };
         if let Some(ca) = &self.tls.ca_file {
             std::fs::metadata(ca).map_err(|error| {
                 Error::input(
@@ -113,9 +117,8 @@ impl Connection {
             Some(TlsMode::Prefer) => PgSslMode::Prefer,
             Some(TlsMode::Require) => PgSslMode::Require,
             Some(TlsMode::VerifyCa) => PgSslMode::VerifyCa,
-            Some(TlsMode::VerifyFull) => PgSslMode::VerifyFull,
             None if self.is_local() => PgSslMode::Prefer,
-            None => PgSslMode::VerifyFull,
+            Some(TlsMode::VerifyFull) | None => PgSslMode::VerifyFull,
         }
     }
 
@@ -124,7 +127,10 @@ impl Connection {
     }
 
     fn is_local(&self) -> bool {
-        let loopback = self.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+        let loopback = self
+            .host
+            .parse()
+            .is_ok_and(|address: std::net::IpAddr| address.is_loopback());
         self.is_socket() || loopback || self.host == "localhost"
     }
 }
@@ -133,7 +139,12 @@ impl Connection {
 impl fmt::Display for Connection {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_socket() {
-            write!(out, "{}/.s.PGSQL.{}", self.host.trim_end_matches('/'), self.port)
+            write!(
+                out,
+                "{}/.s.PGSQL.{}",
+                self.host.trim_end_matches('/'),
+                self.port
+            )
         } else if self.host.contains(':') {
             write!(out, "[{}]:{}", self.host, self.port)
         } else {

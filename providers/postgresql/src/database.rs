@@ -34,7 +34,7 @@ pub(crate) struct Inputs {
     /// the template's.
     #[serde(default)]
     pub(crate) encoding: Option<String>,
-    /// Locale (LC_COLLATE and LC_CTYPE) of the operating system, such as
+    /// Locale (`LC_COLLATE` and `LC_CTYPE`) of the operating system, such as
     /// `C.UTF-8`. It can't be changed afterwards. Unset: the template's.
     #[serde(default)]
     pub(crate) locale: Option<String>,
@@ -84,7 +84,12 @@ pub(crate) struct Identity {
 
 impl fmt::Display for Identity {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "database {:?} on {}", self.database.as_str(), self.server)
+        write!(
+            out,
+            "database {:?} on {}",
+            self.database.as_str(),
+            self.server
+        )
     }
 }
 
@@ -108,7 +113,9 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
     Create,
-    Rename { from: Name },
+    Rename {
+        from: Name,
+    },
     OwnerRole(Name),
     ConnectionLimit,
     AllowConnections,
@@ -144,20 +151,32 @@ impl ResourceKind for Database {
 
     fn validate(inputs: &Inputs) -> Result<()> {
         for (pointer, text) in [("/encoding", &inputs.encoding), ("/locale", &inputs.locale)] {
-            if text.as_ref().is_some_and(|text| text.is_empty() || text.contains('\0')) {
-                return Err(Error::input(pointer, "this can't be empty or have a NUL character in it"));
+            if text
+                .as_ref()
+                .is_some_and(|text| text.is_empty() || text.contains('\0'))
+            {
+                return Err(Error::input(
+                    pointer,
+                    "this can't be empty or have a NUL character in it",
+                ));
             }
         }
         Ok(())
     }
 
     fn identity(inputs: &Inputs) -> Identity {
-        Identity { server: inputs.connection.to_string(), database: inputs.name.clone() }
+        Identity {
+            server: inputs.connection.to_string(),
+            database: inputs.name.clone(),
+        }
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
         let inputs = &prior.inputs;
-        Ok(Identity { server: inputs.connection.to_string(), database: inputs.name.clone() })
+        Ok(Identity {
+            server: inputs.connection.to_string(),
+            database: inputs.name.clone(),
+        })
     }
 
     fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
@@ -206,19 +225,30 @@ impl ResourceKind for Database {
             Change::Create => return create(cx, inputs).await,
             Change::Rename { from } => return rename(cx, inputs, &from).await,
             Change::OwnerRole(role) => (
-                format!("unable to make {} the owner of database {database}", Ident(&role)),
+                format!(
+                    "unable to make {} the owner of database {database}",
+                    Ident(&role)
+                ),
                 format!("ALTER DATABASE {database} OWNER TO {}", Ident(&role)),
             ),
             Change::ConnectionLimit => (
                 format!("unable to limit the connections of database {database}"),
-                format!("ALTER DATABASE {database} CONNECTION LIMIT {}", inputs.connection_limit),
+                format!(
+                    "ALTER DATABASE {database} CONNECTION LIMIT {}",
+                    inputs.connection_limit
+                ),
             ),
             Change::AllowConnections => (
                 format!("unable to open or close database {database}"),
-                format!("ALTER DATABASE {database} ALLOW_CONNECTIONS {}", inputs.allow_connections),
+                format!(
+                    "ALTER DATABASE {database} ALLOW_CONNECTIONS {}",
+                    inputs.allow_connections
+                ),
             ),
             Change::Refused => {
-                return Err(Error::new(format!("database {database} can't be changed in place")));
+                return Err(Error::new(format!(
+                    "database {database} can't be changed in place"
+                )));
             }
         };
         lock::transact(cx, &inputs.connection, &doing, &statement).await
@@ -250,7 +280,12 @@ impl ResourceKind for Database {
             lock::hold(cx, connection, &doing).await?;
             // DELETE is what the author asked for: whoever is connected is sent off.
             // Another process may have been quicker.
-            run(connection, &doing, format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await?;
+            run(
+                connection,
+                &doing,
+                format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
+            )
+            .await?;
             lock::release(connection).await
         })
         .await
@@ -277,9 +312,14 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
     {
         let change = Change::Rename { from: from.clone() };
         steps.push(
-            Step::set("/name", Value::known(&from), Value::known(&want.name), change)
-                .effect(Effect::Disruptive)
-                .note("renaming fails while anybody is connected to it"),
+            Step::set(
+                "/name",
+                Value::known(&from),
+                Value::known(&want.name),
+                change,
+            )
+            .effect(Effect::Disruptive)
+            .note("renaming fails while anybody is connected to it"),
         );
     }
     if let Some(encoding) = &want.encoding
@@ -288,14 +328,21 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
         steps.push(refused("/encoding", &have.encoding, encoding));
     }
     if let Some(locale) = &want.locale {
-        let other = [&have.collate, &have.ctype].into_iter().find(|have| !same_locale(have, locale));
+        let other = [&have.collate, &have.ctype]
+            .into_iter()
+            .find(|have| !same_locale(have, locale));
         steps.extend(other.map(|other| refused("/locale", other, locale)));
     }
     if let Some(role) = &want.owner_role
         && role.as_str() != have.owner_role
     {
         let change = Change::OwnerRole(role.clone());
-        steps.push(Step::set("/ownerRole", Value::known(&have.owner_role), Value::known(role), change));
+        steps.push(Step::set(
+            "/ownerRole",
+            Value::known(&have.owner_role),
+            Value::known(role),
+            change,
+        ));
     }
     if want.connection_limit != have.connection_limit {
         steps.push(Step::set(
@@ -317,19 +364,27 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 }
 
 fn refused(path: &str, have: &str, want: &str) -> Step<Change> {
-    Step::set(path, Value::known(have), Value::known(want), Change::Refused)
-        .effect(Effect::Replace)
-        .note(
-            "a database keeps the encoding and locale that it was created with; declare a new one, \
+    Step::set(
+        path,
+        Value::known(have),
+        Value::known(want),
+        Change::Refused,
+    )
+    .effect(Effect::Replace)
+    .note(
+        "a database keeps the encoding and locale that it was created with; declare a new one, \
              copy the data with pg_dump and pg_restore, and remove this one; or set the input back",
-        )
+    )
 }
 
 /// The C library takes several spellings of a locale's codeset.
 fn same_locale(one: &str, other: &str) -> bool {
     let normal = |locale: &str| match locale.split_once('.') {
         Some((language, codeset)) => {
-            format!("{language}.{}", codeset.replace(['-', '_'], "").to_lowercase())
+            format!(
+                "{language}.{}",
+                codeset.replace(['-', '_'], "").to_lowercase()
+            )
         }
         None => locale.to_owned(),
     };
@@ -353,7 +408,12 @@ async fn look_up(
         .bind(encoding)
         .fetch_optional(&mut server.connection)
         .await
-        .map_err(|error| failure::stating(&format!("unable to look up database {}", Ident(name)), &error))?;
+        .map_err(|error| {
+            failure::stating(
+                &format!("unable to look up database {}", Ident(name)),
+                &error,
+            )
+        })?;
     let Some(row) = row else { return Ok(None) };
     let facts = Facts {
         oid: column(&row, 0)?,
@@ -368,7 +428,10 @@ async fn look_up(
         allow_connections: column(&row, 8)?,
     };
     let comment: Option<String> = column(&row, 9)?;
-    Ok(Some(Observed { facts, ownership: Ownership::from_comment(comment.as_deref()) }))
+    Ok(Some(Observed {
+        facts,
+        ownership: Ownership::from_comment(comment.as_deref()),
+    }))
 }
 
 /// CREATE DATABASE and COMMENT can't be one transaction: it is made under a
@@ -383,7 +446,12 @@ async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
         lock::hold(cx, connection, &doing).await?;
         refuse_taken_name(connection, inputs, &doing).await?;
         // Left by somebody who was killed; the lock says that nobody makes it now.
-        run(connection, &doing, format!("DROP DATABASE IF EXISTS {staged}")).await?;
+        run(
+            connection,
+            &doing,
+            format!("DROP DATABASE IF EXISTS {staged}"),
+        )
+        .await?;
         cx.failpoint("database:cleared");
         run(connection, &doing, creation(inputs, &staging))
             .await
@@ -391,7 +459,12 @@ async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
         cx.failpoint("database:created");
         run(connection, &doing, comment(&staging, &cx.mark())).await?;
         cx.failpoint("database:marked");
-        run(connection, &doing, format!("ALTER DATABASE {staged} RENAME TO {database}")).await?;
+        run(
+            connection,
+            &doing,
+            format!("ALTER DATABASE {staged} RENAME TO {database}"),
+        )
+        .await?;
         cx.failpoint("database:renamed");
         lock::release(connection).await
     })
@@ -412,41 +485,55 @@ async fn refuse_taken_name(
         return Ok(());
     }
     // Whose it is shows when it is looked at again.
-    Err(Error::new(doing).because("somebody else has just made it").retry(Retry::UntilDeadline))
+    Err(Error::new(doing)
+        .because("somebody else has just made it")
+        .retry(Retry::UntilDeadline))
 }
 
 fn creation(inputs: &Inputs, staging: &Name) -> String {
-    let mut statement = format!("CREATE DATABASE {}", Ident(staging));
-    if let Some(role) = &inputs.owner_role {
-        statement.push_str(&format!(" OWNER {}", Ident(role)));
-    }
     let needs_pristine = inputs.encoding.is_some() || inputs.locale.is_some();
-    match &inputs.template {
-        Some(template) => statement.push_str(&format!(" TEMPLATE {}", Ident(template))),
-        None if needs_pristine => statement.push_str(" TEMPLATE template0"),
-        None => {}
-    }
-    if let Some(encoding) = &inputs.encoding {
-        statement.push_str(&format!(" ENCODING {}", Literal(encoding)));
-    }
-    if let Some(locale) = &inputs.locale {
-        let locale = Literal(locale);
-        statement.push_str(&format!(" LC_COLLATE {locale} LC_CTYPE {locale}"));
-    }
-    statement.push_str(&format!(
-        " CONNECTION LIMIT {} ALLOW_CONNECTIONS {}",
-        inputs.connection_limit, inputs.allow_connections
-    ));
-    statement
+    let template = match &inputs.template {
+        Some(template) => format!(" TEMPLATE {}", Ident(template)),
+        None if needs_pristine => " TEMPLATE template0".to_owned(),
+        None => String::new(),
+    };
+    let option = |keyword: &str, value: Option<String>| {
+        value.map_or_else(String::new, |value| format!(" {keyword} {value}"))
+    };
+    let literal = |text: &Option<String>| text.as_ref().map(|text| Literal(text).to_string());
+    let owner = inputs
+        .owner_role
+        .as_ref()
+        .map(|role| Ident(role).to_string());
+    [
+        format!("CREATE DATABASE {}", Ident(staging)),
+        option("OWNER", owner),
+        template,
+        option("ENCODING", literal(&inputs.encoding)),
+        option("LC_COLLATE", literal(&inputs.locale)),
+        option("LC_CTYPE", literal(&inputs.locale)),
+        format!(
+            " CONNECTION LIMIT {} ALLOW_CONNECTIONS {}",
+            inputs.connection_limit, inputs.allow_connections
+        ),
+    ]
+    .concat()
 }
 
 /// Finds the input that the server's complaint is about. `doing` is what the
 /// error begins with.
 fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
     let text = error.to_string();
-    let complaint = text.trim_start_matches(doing).split("\nhint: ").next().unwrap_or_default();
+    let complaint = text
+        .trim_start_matches(doing)
+        .split("\nhint: ")
+        .next()
+        .unwrap_or_default();
     let about = |word: &str| complaint.contains(word);
-    let names = |name: &Option<Name>| name.as_ref().is_some_and(|name| about(&format!("\"{name}\"")));
+    let names = |name: &Option<Name>| {
+        name.as_ref()
+            .is_some_and(|name| about(&format!("\"{name}\"")))
+    };
     if about("encoding") {
         error.at("/encoding").hint(
             "set an encoding that the server knows and that goes with the template and the locale; \
@@ -458,7 +545,9 @@ fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
              template's, leave template unset",
         )
     } else if about("template database") {
-        error.at("/template").hint("set template to a database that is there, or leave it unset")
+        error
+            .at("/template")
+            .hint("set template to a database that is there, or leave it unset")
     } else if about("role") && names(&inputs.owner_role) {
         error.at("/ownerRole")
     } else if names(&inputs.template) {
@@ -475,19 +564,27 @@ fn staging_name(cx: &Context, inputs: &Inputs) -> Result<Name> {
         .chain_update([0])
         .chain_update(inputs.name.as_str())
         .finalize();
-    let hash: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    Name::try_from(format!("nixops4-staging-{hash}")).map_err(Error::new)
+    Name::try_from(format!("nixops4-staging-{}", hex::encode(&digest[..8]))).map_err(Error::new)
 }
 
 async fn rename(cx: &Context, inputs: &Inputs, from: &Name) -> Result<()> {
     let (old, new) = (Ident(from), Ident(&inputs.name));
     let doing = format!("unable to rename database {old} to {new}");
-    lock::transact(cx, &inputs.connection, &doing, &format!("ALTER DATABASE {old} RENAME TO {new}"))
-        .await
-        // The new name being taken doesn't pass by waiting.
-        .map_err(|error| error.at("/name").retry(Retry::Never))
+    lock::transact(
+        cx,
+        &inputs.connection,
+        &doing,
+        &format!("ALTER DATABASE {old} RENAME TO {new}"),
+    )
+    .await
+    // The new name being taken doesn't pass by waiting.
+    .map_err(|error| error.at("/name").retry(Retry::Never))
 }
 
 fn comment(name: &Name, mark: &Mark) -> String {
-    format!("COMMENT ON DATABASE {} IS {}", Ident(name), Literal(&mark.to_string()))
+    format!(
+        "COMMENT ON DATABASE {} IS {}",
+        Ident(name),
+        Literal(&mark.to_string())
+    )
 }

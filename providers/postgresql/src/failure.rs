@@ -9,16 +9,19 @@ use crate::connection::Connection;
 
 /// Explains why the server could not be connected to.
 pub(crate) fn connecting(at: &Connection, error: &sqlx::Error) -> Error {
-    let unable = Error::new(format!("unable to connect to PostgreSQL at {at} as {:?}", at.user.as_str()));
+    let unable = Error::new(format!(
+        "unable to connect to PostgreSQL at {at} as {:?}",
+        at.user.as_str()
+    ));
     let Some(server) = error.as_database_error() else {
         return not_reached(at, error, unable);
     };
     let unable = unable.because(server.message());
     match code(server) {
         "28P01" => match at.password {
-            Some(_) => unable
-                .at("/connection/password")
-                .hint("the server refuses this password; see that the reference leads to the right one"),
+            Some(_) => unable.at("/connection/password").hint(
+                "the server refuses this password; see that the reference leads to the right one",
+            ),
             None => unable
                 .at("/connection/password")
                 .hint("the server asks for a password; set connection.password to a reference"),
@@ -45,9 +48,13 @@ fn not_reached(at: &Connection, error: &sqlx::Error, unable: Error) -> Error {
     match error {
         sqlx::Error::Tls(_) => about_tls(unable),
         // What rustls says of a certificate.
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => about_tls(unable),
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            about_tls(unable)
+        }
         sqlx::Error::Io(_) => unable
-            .hint(format!("see that the server runs and listens at {at}, and that no firewall is between"))
+            .hint(format!(
+                "see that the server runs and listens at {at}, and that no firewall is between"
+            ))
             .retry(Retry::Briefly),
         _ => unable,
     }
@@ -95,9 +102,9 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
         "55006" => unable
             .hint("see in pg_stat_activity who is connected to it, and let them go")
             .retry(Retry::Briefly),
-        "42501" => unable.at("/connection/user").hint(
-            "log in as a superuser, or as a role that has been granted what this needs",
-        ),
+        "42501" => unable
+            .at("/connection/user")
+            .hint("log in as a superuser, or as a role that has been granted what this needs"),
         "42704" => unable.hint("declare the role that is missing, and use its `name` output here"),
         "2BP01" => unable.hint(
             "something still belongs to it or is granted to it: in each database named above run \
@@ -111,7 +118,10 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
 }
 
 fn code(error: &dyn DatabaseError) -> &str {
-    error.try_downcast_ref::<PgDatabaseError>().map(PgDatabaseError::code).unwrap_or_default()
+    error
+        .try_downcast_ref::<PgDatabaseError>()
+        .map(PgDatabaseError::code)
+        .unwrap_or_default()
 }
 
 fn is_going_away(code: &str) -> bool {
@@ -119,7 +129,9 @@ fn is_going_away(code: &str) -> bool {
 }
 
 fn with_detail(error: &dyn DatabaseError) -> String {
-    let detail = error.try_downcast_ref::<PgDatabaseError>().and_then(PgDatabaseError::detail);
+    let detail = error
+        .try_downcast_ref::<PgDatabaseError>()
+        .and_then(PgDatabaseError::detail);
     match detail {
         Some(detail) => format!("{} ({detail})", error.message()),
         None => error.message().to_owned(),

@@ -67,7 +67,12 @@ fn patience(cx: &Context) -> Duration {
 
 /// Gives the session's lock back.
 pub(crate) async fn release(connection: &mut PgConnection) -> Result<()> {
-    run(connection, "unable to release the lock", format!("SELECT pg_advisory_unlock({KEY})")).await
+    run(
+        connection,
+        "unable to release the lock",
+        format!("SELECT pg_advisory_unlock({KEY})"),
+    )
+    .await
 }
 
 async fn acquire(
@@ -76,11 +81,16 @@ async fn acquire(
     statements: String,
     patience: Duration,
 ) -> Result<()> {
-    let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(statements)).execute(&mut *connection).await
+    let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+        .execute(&mut *connection)
+        .await
     else {
         return Ok(());
     };
-    let timed_out = error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03");
+    let timed_out = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| code == "55P03");
     if !timed_out {
         return Err(failure::stating(doing, &error));
     }

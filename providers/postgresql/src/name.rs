@@ -10,7 +10,9 @@ const MAX_BYTES: usize = 63;
 
 /// A name of a role or database: 1 to 63 bytes in UTF-8, without NUL. It is
 /// taken as it stands: `App` and `app` are two names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String")]
 #[schemars(extend("minLength" = 1, "maxLength" = 63))]
 pub(crate) struct Name(String);
@@ -58,7 +60,7 @@ mod tests {
         assert!(name(&"x".repeat(63)).is_ok());
         assert!(name(&"ü".repeat(31)).is_ok());
         for (text, problem) in [
-            ("".to_owned(), "empty"),
+            (String::new(), "empty"),
             ("a\0b".to_owned(), "NUL"),
             ("x".repeat(64), "64 bytes"),
             ("ü".repeat(32), "64 bytes"),

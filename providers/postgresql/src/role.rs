@@ -22,7 +22,10 @@ use crate::{failure, scram};
 /// A role on a PostgreSQL server: a user that logs in, or a group.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "a role has that many attributes")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a role has that many attributes"
+)]
 pub(crate) struct Inputs {
     /// The server.
     pub(crate) connection: Connection,
@@ -254,22 +257,38 @@ impl ResourceKind for Role {
     fn validate(inputs: &Inputs) -> Result<()> {
         let name = inputs.name.as_str();
         if name.starts_with("pg_") || matches!(name, "public" | "none") {
-            return Err(Error::input("/name", format!("PostgreSQL keeps the name {name:?} for itself"))
-                .hint("choose a name that doesn't begin with pg_ and isn't public or none"));
+            return Err(Error::input(
+                "/name",
+                format!("PostgreSQL keeps the name {name:?} for itself"),
+            )
+            .hint("choose a name that doesn't begin with pg_ and isn't public or none"));
         }
-        if inputs.member_of.as_ref().is_some_and(|roles| roles.contains(&inputs.name)) {
-            return Err(Error::input("/memberOf", format!("the role {name:?} can't be a member of itself")));
+        if inputs
+            .member_of
+            .as_ref()
+            .is_some_and(|roles| roles.contains(&inputs.name))
+        {
+            return Err(Error::input(
+                "/memberOf",
+                format!("the role {name:?} can't be a member of itself"),
+            ));
         }
         Ok(())
     }
 
     fn identity(inputs: &Inputs) -> Identity {
-        Identity { server: inputs.connection.to_string(), role: inputs.name.clone() }
+        Identity {
+            server: inputs.connection.to_string(),
+            role: inputs.name.clone(),
+        }
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
         let inputs = &prior.inputs;
-        Ok(Identity { server: inputs.connection.to_string(), role: inputs.name.clone() })
+        Ok(Identity {
+            server: inputs.connection.to_string(),
+            role: inputs.name.clone(),
+        })
     }
 
     fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
@@ -318,30 +337,43 @@ impl ResourceKind for Role {
         let name = &inputs.name;
         let role = Ident(name);
         let (doing, statements) = match change {
-            Change::Create => {
-                (format!("unable to create role {role}"), create(cx, inputs).await?)
-            }
+            Change::Create => (
+                format!("unable to create role {role}"),
+                create(cx, inputs).await?,
+            ),
             Change::Rename { from } => {
                 return rename(cx, inputs, &from).await;
             }
             Change::Set(attribute) => {
                 let keyword = attribute.keyword(attribute.wanted(inputs));
-                (format!("unable to set {keyword} on role {role}"), format!("ALTER ROLE {role} {keyword}"))
+                (
+                    format!("unable to set {keyword} on role {role}"),
+                    format!("ALTER ROLE {role} {keyword}"),
+                )
             }
             Change::ConnectionLimit => (
                 format!("unable to limit the connections of role {role}"),
-                format!("ALTER ROLE {role} CONNECTION LIMIT {}", inputs.connection_limit),
+                format!(
+                    "ALTER ROLE {role} CONNECTION LIMIT {}",
+                    inputs.connection_limit
+                ),
             ),
             Change::Password => {
                 let clause = password_clause(cx, inputs).await?;
-                (format!("unable to set the password of role {role}"), format!("ALTER ROLE {role}{clause}"))
+                (
+                    format!("unable to set the password of role {role}"),
+                    format!("ALTER ROLE {role}{clause}"),
+                )
             }
             Change::Join(group) => (
                 format!("unable to make role {role} a member of {}", Ident(&group)),
                 format!("GRANT {} TO {role}", Ident(&group)),
             ),
             Change::Leave(group) => (
-                format!("unable to end the membership of role {role} in {}", Ident(&group)),
+                format!(
+                    "unable to end the membership of role {role} in {}",
+                    Ident(&group)
+                ),
                 format!("REVOKE {} FROM {role}", Ident(&group)),
             ),
         };
@@ -352,7 +384,13 @@ impl ResourceKind for Role {
 
     async fn write_mark(cx: &Context, inputs: &Inputs, facts: &Facts, mark: &Mark) -> Result<()> {
         let name = current_name(facts)?;
-        lock::transact(cx, &inputs.connection, &format!("unable to mark role {}", Ident(&name)), &comment(&name, mark)).await
+        lock::transact(
+            cx,
+            &inputs.connection,
+            &format!("unable to mark role {}", Ident(&name)),
+            &comment(&name, mark),
+        )
+        .await
     }
 
     async fn observe_recorded(
@@ -362,7 +400,9 @@ impl ResourceKind for Role {
         let known_server = prior.outputs.system_identifier.as_deref();
         on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let found = look_up(server, prior.outputs.oid, &prior.inputs.name).await?;
-            let Some(mut seen) = found else { return Ok(None) };
+            let Some(mut seen) = found else {
+                return Ok(None);
+            };
             (seen.facts.owns, seen.facts.owns_only_retained) =
                 owned(&mut server.connection, seen.facts.oid).await?;
             Ok(Some(seen))
@@ -378,24 +418,40 @@ impl ResourceKind for Role {
             // Its databases keep their data, so somebody has to own them.
             return Ok(DeletionPolicy::Retain);
         }
-        Err(Error::new(format!("role {:?} can't be dropped, because it owns {}", facts.name, facts.owns.join(", ")))
-            .hint(
-                "destroy what it owns first, or give that to another role with REASSIGN OWNED in \
+        Err(Error::new(format!(
+            "role {:?} can't be dropped, because it owns {}",
+            facts.name,
+            facts.owns.join(", ")
+        ))
+        .hint(
+            "destroy what it owns first, or give that to another role with REASSIGN OWNED in \
                  each of these databases; or set deletionPolicy = \"retain\"",
-            ))
+        ))
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
         let name = current_name(facts)?;
         let role = Ident(&name);
-        lock::transact(cx, &prior.inputs.connection, &format!("unable to drop role {role}"), &format!("DROP ROLE IF EXISTS {role}")).await
+        lock::transact(
+            cx,
+            &prior.inputs.connection,
+            &format!("unable to drop role {role}"),
+            &format!("DROP ROLE IF EXISTS {role}"),
+        )
+        .await
     }
 
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
         let name = current_name(facts)?;
         let role = Ident(&name);
         let statements = format!("ALTER ROLE {role} NOLOGIN; {}", comment(&name, mark));
-        lock::transact(cx, &prior.inputs.connection, &format!("unable to retire role {role}"), &statements).await
+        lock::transact(
+            cx,
+            &prior.inputs.connection,
+            &format!("unable to retire role {role}"),
+            &statements,
+        )
+        .await
     }
 }
 
@@ -405,13 +461,23 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
         && from != want.name
     {
         let change = Change::Rename { from: from.clone() };
-        steps.push(Step::set("/name", Value::known(&from), Value::known(&want.name), change));
+        steps.push(Step::set(
+            "/name",
+            Value::known(&from),
+            Value::known(&want.name),
+            change,
+        ));
     }
     for (attribute, is) in &have.attributes {
         let wanted = attribute.wanted(want);
         if wanted != *is {
             let change = Change::Set(*attribute);
-            steps.push(Step::set(attribute.pointer(), Value::known(is), Value::known(wanted), change));
+            steps.push(Step::set(
+                attribute.pointer(),
+                Value::known(is),
+                Value::known(wanted),
+                change,
+            ));
         }
     }
     if want.connection_limit != have.connection_limit {
@@ -422,7 +488,12 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
             Change::ConnectionLimit,
         ));
     }
-    let password = Step::set("/password", Value::sensitive(), Value::sensitive(), Change::Password);
+    let password = Step::set(
+        "/password",
+        Value::sensitive(),
+        Value::sensitive(),
+        Change::Password,
+    );
     match have.password {
         Password::Other => steps.push(password),
         Password::UnknownChanged => steps.push(password.unverifiable(
@@ -437,12 +508,24 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 }
 
 fn membership_steps(wanted: &BTreeSet<Name>, have: &BTreeSet<String>) -> Vec<Step<Change>> {
-    let step = |change| Step::set("/memberOf", Value::known(have), Value::known(wanted), change);
+    let step = |change| {
+        Step::set(
+            "/memberOf",
+            Value::known(have),
+            Value::known(wanted),
+            change,
+        )
+    };
     let joined = wanted.iter().filter(|group| !have.contains(group.as_str()));
-    let left = have.iter().filter_map(|group| Name::try_from(group.clone()).ok());
+    let left = have
+        .iter()
+        .filter_map(|group| Name::try_from(group.clone()).ok());
     joined
         .map(|group| step(Change::Join(group.clone())))
-        .chain(left.filter(|group| !wanted.contains(group)).map(|group| step(Change::Leave(group))))
+        .chain(
+            left.filter(|group| !wanted.contains(group))
+                .map(|group| step(Change::Leave(group))),
+        )
         .collect()
 }
 
@@ -450,7 +533,11 @@ fn membership_steps(wanted: &BTreeSet<Name>, have: &BTreeSet<String>) -> Vec<Ste
 fn name_input(error: Error, inputs: &Inputs) -> Error {
     let text = error.to_string();
     let is_missing = |group: &Name| text.contains(&format!("role \"{group}\" does not exist"));
-    if inputs.member_of.iter().flatten().any(is_missing) { error.at("/memberOf") } else { error }
+    if inputs.member_of.iter().flatten().any(is_missing) {
+        error.at("/memberOf")
+    } else {
+        error
+    }
 }
 
 /// The name that the server has for it; not the wanted one before a rename.
@@ -468,7 +555,9 @@ async fn look_up(
         .bind(name.as_str())
         .fetch_optional(&mut server.connection)
         .await
-        .map_err(|error| failure::stating(&format!("unable to look up role {}", Ident(name)), &error))?;
+        .map_err(|error| {
+            failure::stating(&format!("unable to look up role {}", Ident(name)), &error)
+        })?;
     let Some(row) = row else { return Ok(None) };
     let attributes = Attribute::ALL
         .into_iter()
@@ -487,7 +576,10 @@ async fn look_up(
         owns_only_retained: false,
     };
     let comment: Option<String> = column(&row, 3)?;
-    Ok(Some(Observed { facts, ownership: Ownership::from_comment(comment.as_deref()) }))
+    Ok(Some(Observed {
+        facts,
+        ownership: Ownership::from_comment(comment.as_deref()),
+    }))
 }
 
 async fn password_state(
@@ -497,7 +589,9 @@ async fn password_state(
     prior: Option<&<Role as ResourceKind>::Prior>,
     oid: i64,
 ) -> Result<Password> {
-    let Some(reference) = &inputs.password else { return Ok(Password::Unmanaged) };
+    let Some(reference) = &inputs.password else {
+        return Ok(Password::Unmanaged);
+    };
     if !server.reads_verifiers {
         let recorded = prior.and_then(|prior| prior.inputs.password.as_ref());
         return Ok(if recorded == Some(reference) {
@@ -514,7 +608,11 @@ async fn password_state(
         .map_err(|error| failure::stating("unable to read the verifier of a password", &error))?;
     let verifier: Option<String> = column(&row, 0)?;
     let same = verifier.is_some_and(|verifier| scram::matches(&password, &verifier));
-    Ok(if same { Password::Same } else { Password::Other })
+    Ok(if same {
+        Password::Same
+    } else {
+        Password::Other
+    })
 }
 
 async fn owned(connection: &mut PgConnection, oid: i64) -> Result<(Vec<String>, bool)> {
@@ -540,24 +638,30 @@ async fn create(cx: &Context, inputs: &Inputs) -> Result<String> {
         .into_iter()
         .map(|attribute| attribute.keyword(attribute.wanted(inputs)))
         .collect();
-    let mut statements = format!(
-        "CREATE ROLE {role} {} CONNECTION LIMIT {}{}; {}",
+    let groups = inputs.member_of.iter().flatten();
+    let grants: Vec<_> = groups
+        .map(|group| format!("; GRANT {} TO {role}", Ident(group)))
+        .collect();
+    Ok(format!(
+        "CREATE ROLE {role} {} CONNECTION LIMIT {}{}; {}{}",
         attributes.join(" "),
         inputs.connection_limit,
         password_clause(cx, inputs).await?,
-        comment(&inputs.name, &cx.mark())
-    );
-    for group in inputs.member_of.iter().flatten() {
-        statements.push_str(&format!("; GRANT {} TO {role}", Ident(group)));
-    }
-    Ok(statements)
+        comment(&inputs.name, &cx.mark()),
+        grants.concat()
+    ))
 }
 
 async fn password_clause(cx: &Context, inputs: &Inputs) -> Result<String> {
-    let Some(reference) = &inputs.password else { return Ok(String::new()) };
+    let Some(reference) = &inputs.password else {
+        return Ok(String::new());
+    };
     let password = cx.secret(reference, "/password").await?;
     if password.expose_secret().is_empty() {
-        return Err(Error::input("/password", "the password is empty, and the server would refuse it at each login"));
+        return Err(Error::input(
+            "/password",
+            "the password is empty, and the server would refuse it at each login",
+        ));
     }
     let verifier = scram::verifier(&password);
     Ok(format!(" PASSWORD {}", Literal(verifier.expose_secret())))
@@ -566,12 +670,21 @@ async fn password_clause(cx: &Context, inputs: &Inputs) -> Result<String> {
 async fn rename(cx: &Context, inputs: &Inputs, from: &Name) -> Result<()> {
     let (old, new) = (Ident(from), Ident(&inputs.name));
     let doing = format!("unable to rename role {old} to {new}");
-    lock::transact(cx, &inputs.connection, &doing, &format!("ALTER ROLE {old} RENAME TO {new}"))
-        .await
-        // The new name being taken doesn't pass by waiting.
-        .map_err(|error| error.at("/name").retry(nixops4_provider_sdk::Retry::Never))
+    lock::transact(
+        cx,
+        &inputs.connection,
+        &doing,
+        &format!("ALTER ROLE {old} RENAME TO {new}"),
+    )
+    .await
+    // The new name being taken doesn't pass by waiting.
+    .map_err(|error| error.at("/name").retry(nixops4_provider_sdk::Retry::Never))
 }
 
 fn comment(name: &Name, mark: &Mark) -> String {
-    format!("COMMENT ON ROLE {} IS {}", Ident(name), Literal(&mark.to_string()))
+    format!(
+        "COMMENT ON ROLE {} IS {}",
+        Ident(name),
+        Literal(&mark.to_string())
+    )
 }

@@ -33,7 +33,11 @@ fn parse(text: &str) -> Option<Verifier> {
     let iterations = next()?.parse().ok()?;
     let salt = STANDARD.decode(next()?).ok()?;
     let stored_key = STANDARD.decode(next()?).ok()?;
-    Some(Verifier { iterations, salt, stored_key })
+    Some(Verifier {
+        iterations,
+        salt,
+        stored_key,
+    })
 }
 
 impl Verifier {
@@ -46,7 +50,9 @@ impl Verifier {
             &self.salt,
             self.iterations,
         );
-        let Ok(mut client_key) = Hmac::<Sha256>::new_from_slice(&salted) else { return false };
+        let Ok(mut client_key) = Hmac::<Sha256>::new_from_slice(&salted) else {
+            return false;
+        };
         client_key.update(b"Client Key");
         let stored_key = Sha256::digest(client_key.finalize().into_bytes());
         stored_key.as_slice().ct_eq(&self.stored_key).into()
@@ -59,9 +65,19 @@ mod tests {
 
     #[test]
     fn a_verifier_matches_its_password_alone() {
-        for password in ["secret", "pässwörd", "with space ", "\u{ad}soft", "名前", "a'b\\c\"d$"] {
+        for password in [
+            "secret",
+            "pässwörd",
+            "with space ",
+            "\u{ad}soft",
+            "名前",
+            "a'b\\c\"d$",
+        ] {
             let verifier = verifier(&password.into());
-            assert!(matches(&password.into(), verifier.expose_secret()), "{password}");
+            assert!(
+                matches(&password.into(), verifier.expose_secret()),
+                "{password}"
+            );
             assert!(!matches(&"other".into(), verifier.expose_secret()));
         }
     }
@@ -76,7 +92,12 @@ mod tests {
 
     #[test]
     fn what_is_no_verifier() {
-        for text in ["", "md5c4ca4238a0b923820dcc509a6f75849b", "SCRAM-SHA-256$x:y$z", "SCRAM-SHA-256$4096"] {
+        for text in [
+            "",
+            "md5c4ca4238a0b923820dcc509a6f75849b",
+            "SCRAM-SHA-256$x:y$z",
+            "SCRAM-SHA-256$4096",
+        ] {
             assert!(!matches(&"x".into(), text));
         }
     }

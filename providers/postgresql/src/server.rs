@@ -11,7 +11,6 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 
 use crate::connection::Connection;
 use crate::failure;
-use crate::name::Name;
 
 /// How long connecting may take before the address counts as wrong.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -25,7 +24,7 @@ pub(crate) struct Server {
     pub(crate) reads_verifiers: bool,
 }
 
-/// The connections that this process keeps.
+/// The connections that this process keeps while it is busy.
 #[derive(Default)]
 struct Kept(RefCell<HashMap<Connection, Server>>);
 
@@ -40,7 +39,7 @@ pub(crate) async fn on_server<T>(
     known_id: Option<&str>,
     work: impl AsyncFnOnce(&mut Server) -> Result<T>,
 ) -> Result<T> {
-    let kept = cx.session::<Kept>();
+    let kept = cx.connections::<Kept>();
     let known = kept.0.borrow_mut().remove(at);
     let mut server = match known {
         Some(server) => server,
@@ -50,24 +49,6 @@ pub(crate) async fn on_server<T>(
     let done = work(&mut server).await?;
     kept.0.borrow_mut().insert(at.clone(), server);
     Ok(done)
-}
-
-/// Does something in a database of a server, which the input at `pointer` names.
-/// Otherwise as [`on_server`].
-pub(crate) async fn in_database<T>(
-    cx: &Context,
-    at: &Connection,
-    (pointer, database): (&str, &Name),
-    known_id: Option<&str>,
-    work: impl AsyncFnOnce(&mut Server) -> Result<T>,
-) -> Result<T> {
-    let there = Connection { database: database.clone(), ..at.clone() };
-    on_server(cx, &there, known_id, work).await.map_err(|error| match error.pointer() {
-        Some("/connection/database") => {
-            error.at(pointer).hint("declare that database, and use its `name` output here")
-        }
-        _ => error,
-    })
 }
 
 fn refuse_another(at: &Connection, id: &str, known_id: Option<&str>) -> Result<()> {
@@ -97,7 +78,10 @@ async fn connect(cx: &Context, at: &Connection) -> Result<Server> {
         Err(_) => {
             return Err(Error::input(
                 "/connection",
-                format!("the server at {at} gave no answer within {} s", limit.as_secs()),
+                format!(
+                    "the server at {at} gave no answer within {} s",
+                    limit.as_secs()
+                ),
             )
             .hint("see that the address is right, and that no firewall drops the packets")
             .retry(Retry::Never));
@@ -115,7 +99,11 @@ async fn connect(cx: &Context, at: &Connection) -> Result<Server> {
     .fetch_one(&mut connection)
     .await
     .map_err(|error| failure::stating("unable to identify the server", &error))?;
-    Ok(Server { connection, id: column(&row, 0)?, reads_verifiers: column(&row, 1)? })
+    Ok(Server {
+        connection,
+        id: column(&row, 0)?,
+        reads_verifiers: column(&row, 1)?,
+    })
 }
 
 /// Runs statements that this crate has put together; `doing` is for the error.

@@ -39,7 +39,10 @@ mod tests {
             ("App", r#""App""#),
             ("select", r#""select""#),
             (r#"a"b"#, r#""a""b""#),
-            (r#"x"; DROP ROLE postgres; --"#, r#""x""; DROP ROLE postgres; --""#),
+            (
+                r#"x"; DROP ROLE postgres; --"#,
+                r#""x""; DROP ROLE postgres; --""#,
+            ),
         ] {
             let name = Name::try_from(name.to_owned()).unwrap();
             assert_eq!(Ident(&name).to_string(), quoted);

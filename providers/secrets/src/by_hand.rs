@@ -1,6 +1,6 @@
 //! What a person does with a store by hand: `keygen` and `show`.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -21,8 +21,15 @@ NIXOPS4_SECRETS_IDENTITY names the file with the identity that opens them.";
 
 /// A thing to do by hand.
 pub(crate) enum Command {
-    Keygen { file: OsString },
-    Show { name: String, store: String, generation: Option<u32>, on_terminal: bool },
+    Keygen {
+        file: OsString,
+    },
+    Show {
+        name: String,
+        store: String,
+        generation: Option<u32>,
+        on_terminal: bool,
+    },
     Help,
 }
 
@@ -49,7 +56,9 @@ impl Command {
                 other => return Err(other.unexpected()),
             }
         }
-        Ok(Self::Keygen { file: file.ok_or("which file is missing")? })
+        Ok(Self::Keygen {
+            file: file.ok_or("which file is missing")?,
+        })
     }
 
     fn show(mut parser: lexopt::Parser) -> Result<Self, lexopt::Error> {
@@ -68,16 +77,24 @@ impl Command {
             }
         }
         let name = name.ok_or("which secret is missing")?;
-        Ok(Self::Show { name, store, generation, on_terminal })
+        Ok(Self::Show {
+            name,
+            store,
+            generation,
+            on_terminal,
+        })
     }
 
     /// Does it; says on stderr what went wrong.
     pub(crate) fn run(self) -> ExitCode {
         let done = match self {
-            Self::Keygen { file } => keygen(file),
-            Self::Show { name, store, generation, on_terminal } => {
-                show(name, &store, generation, on_terminal)
-            }
+            Self::Keygen { file } => keygen(&file),
+            Self::Show {
+                name,
+                store,
+                generation,
+                on_terminal,
+            } => show(name, &store, generation, on_terminal),
             Self::Help => print(USAGE),
         };
         match done {
@@ -93,9 +110,11 @@ pub(crate) fn misused(error: &lexopt::Error) -> ExitCode {
     ExitCode::from(64)
 }
 
-fn keygen(file: OsString) -> Result<()> {
-    let made = Identities::generate(&file).map_err(|error| Error::new(error.to_string()))?;
-    made.recipients().iter().try_for_each(|recipient| print(&format!("public key: {recipient}")))
+fn keygen(file: &OsStr) -> Result<()> {
+    let made = Identities::generate(file).map_err(|error| Error::new(error.to_string()))?;
+    made.recipients()
+        .iter()
+        .try_for_each(|recipient| print(&format!("public key: {recipient}")))
 }
 
 fn show(name: String, store: &str, generation: Option<u32>, on_terminal: bool) -> Result<()> {
@@ -127,7 +146,10 @@ fn show(name: String, store: &str, generation: Option<u32>, on_terminal: bool) -
 }
 
 async fn newest(store: &mut nixops4_secrets_store::Store, name: &SecretName) -> Result<Generation> {
-    let entry = store.lookup(name).await.map_err(|error| Error::new(error.to_string()))?;
+    let entry = store
+        .lookup(name)
+        .await
+        .map_err(|error| Error::new(error.to_string()))?;
     let newest = entry.as_ref().and_then(|entry| entry.newest());
     newest.map(|version| version.generation).ok_or_else(|| {
         Error::new(format!("the store has no secret {:?}", name.as_str()))
@@ -136,7 +158,8 @@ async fn newest(store: &mut nixops4_secrets_store::Store, name: &SecretName) -> 
 }
 
 fn print(text: &str) -> Result<()> {
-    writeln!(std::io::stdout(), "{text}").map_err(|error| Error::new("unable to print").because(error))
+    writeln!(std::io::stdout(), "{text}")
+        .map_err(|error| Error::new("unable to print").because(error))
 }
 
 fn complain(message: &str) -> ExitCode {

@@ -35,19 +35,39 @@ pub(crate) struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     pub(crate) fn lower(used: bool, minimum: u32) -> Self {
-        Self { pointer: "/minLower", used, minimum, characters: LOWER }
+        Self {
+            pointer: "/minLower",
+            used,
+            minimum,
+            characters: LOWER,
+        }
     }
 
     pub(crate) fn upper(used: bool, minimum: u32) -> Self {
-        Self { pointer: "/minUpper", used, minimum, characters: UPPER }
+        Self {
+            pointer: "/minUpper",
+            used,
+            minimum,
+            characters: UPPER,
+        }
     }
 
     pub(crate) fn digits(used: bool, minimum: u32) -> Self {
-        Self { pointer: "/minDigits", used, minimum, characters: DIGITS }
+        Self {
+            pointer: "/minDigits",
+            used,
+            minimum,
+            characters: DIGITS,
+        }
     }
 
     pub(crate) fn symbols(used: bool, minimum: u32, characters: &'a str) -> Self {
-        Self { pointer: "/minSymbols", used, minimum, characters }
+        Self {
+            pointer: "/minSymbols",
+            used,
+            minimum,
+            characters,
+        }
     }
 }
 
@@ -69,10 +89,16 @@ impl Recipe {
             // A character that stands there twice would be twice as likely.
             let characters: BTreeSet<char> = class.characters.chars().collect();
             if characters.is_empty() {
-                return Err(Error::input("/symbolSet", "this has no character to choose from"));
+                return Err(Error::input(
+                    "/symbolSet",
+                    "this has no character to choose from",
+                ));
             }
             let characters = characters.into_iter().collect();
-            classes.push(Class { characters, minimum: class.minimum });
+            classes.push(Class {
+                characters,
+                minimum: class.minimum,
+            });
         }
         if classes.is_empty() {
             return Err(Error::input(
@@ -84,7 +110,9 @@ impl Recipe {
         if least > u64::from(length) {
             return Err(Error::input(
                 "/length",
-                format!("{length} is too short for the {least} characters that the minimums ask for"),
+                format!(
+                    "{length} is too short for the {least} characters that the minimums ask for"
+                ),
             ));
         }
         Ok(Self { classes, length })
@@ -93,8 +121,11 @@ impl Recipe {
     /// Makes a password, from the operating system's randomness.
     pub(crate) fn make(&self) -> SecretString {
         let mut random = rand::rng();
-        let all: Vec<char> =
-            self.classes.iter().flat_map(|class| class.characters.iter().copied()).collect();
+        let all: Vec<char> = self
+            .classes
+            .iter()
+            .flat_map(|class| class.characters.iter().copied())
+            .collect();
         let mut characters: Vec<char> = Vec::with_capacity(self.length as usize);
         for class in &self.classes {
             for _ in 0..class.minimum {
@@ -148,8 +179,9 @@ mod tests {
     #[test]
     fn no_two_are_alike() {
         let recipe = Recipe::new(16, &[Wanted::lower(true, 0)]).unwrap();
-        let made: BTreeSet<_> =
-            (0..1000).map(|_| recipe.make().expose_secret().to_owned()).collect();
+        let made: BTreeSet<_> = (0..1000)
+            .map(|_| recipe.make().expose_secret().to_owned())
+            .collect();
         assert_eq!(made.len(), 1000);
     }
 
@@ -159,8 +191,16 @@ mod tests {
             (8, vec![], "/lower"),
             (8, vec![Wanted::lower(false, 0)], "/lower"),
             (8, vec![Wanted::digits(false, 1)], "/minDigits"),
-            (8, vec![Wanted::lower(true, 5), Wanted::upper(true, 4)], "/length"),
-            (8, vec![Wanted::lower(true, u32::MAX), Wanted::upper(true, u32::MAX)], "/length"),
+            (
+                8,
+                vec![Wanted::lower(true, 5), Wanted::upper(true, 4)],
+                "/length",
+            ),
+            (
+                8,
+                vec![Wanted::lower(true, u32::MAX), Wanted::upper(true, u32::MAX)],
+                "/length",
+            ),
             (8, vec![Wanted::symbols(true, 1, "")], "/symbolSet"),
         ] {
             let error = Recipe::new(length, &wanted).err().unwrap().to_string();

@@ -18,7 +18,10 @@ use crate::characters::{Recipe, Wanted};
 /// output, a reference.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(clippy::struct_excessive_bools, reason = "four classes of characters, each used or not")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four classes of characters, each used or not"
+)]
 pub(crate) struct Inputs {
     /// Logical name of the store; `NIXOPS4_SECRETS_STORES` says where it is.
     #[serde(default = "main_store")]
@@ -143,18 +146,27 @@ impl ResourceKind for Password {
         if !(8..=1024).contains(&inputs.length) {
             return Err(Error::input(
                 "/length",
-                format!("{} is no useful length; a password has 8 to 1024 characters", inputs.length),
+                format!(
+                    "{} is no useful length; a password has 8 to 1024 characters",
+                    inputs.length
+                ),
             ));
         }
         recipe(inputs).map(drop)
     }
 
     fn identity(inputs: &Inputs) -> Identity {
-        Identity { store: inputs.store.clone(), secret: inputs.name.to_string() }
+        Identity {
+            store: inputs.store.clone(),
+            secret: inputs.name.to_string(),
+        }
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        Ok(Identity { store: prior.inputs.store.clone(), secret: prior.inputs.name.to_string() })
+        Ok(Identity {
+            store: prior.inputs.store.clone(),
+            secret: prior.inputs.name.to_string(),
+        })
     }
 
     fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
@@ -165,7 +177,10 @@ impl ResourceKind for Password {
     }
 
     fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
-        let id = facts.version.map(|version| version.id.to_string()).unwrap_or_default();
+        let id = facts
+            .version
+            .map(|version| version.id.to_string())
+            .unwrap_or_default();
         Outputs {
             secret: StoredSecret {
                 store: inputs.store.clone(),
@@ -189,7 +204,9 @@ impl ResourceKind for Password {
         if let Some(recorded) = prior.and_then(|prior| prior.outputs.secret.as_ref()) {
             refuse_lost(recorded, entry.as_ref())?;
         }
-        entry.map(|entry| observed(store, entry, Some(inputs.generation))).transpose()
+        entry
+            .map(|entry| observed(store, entry, Some(inputs.generation)))
+            .transpose()
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
@@ -202,14 +219,14 @@ impl ResourceKind for Password {
     async fn write_mark(cx: &Context, _: &Inputs, facts: &Facts, _: &Mark) -> Result<()> {
         let mut store = store(&facts.store).await?;
         let explain = |error| store_error(&error, "/name");
-        store.adopt(&facts.name, cx.owner().as_str()).await.map_err(explain)?;
+        store
+            .adopt(&facts.name, cx.owner().as_str())
+            .await
+            .map_err(explain)?;
         store.restore(&facts.name).await.map_err(explain)
     }
 
-    async fn observe_recorded(
-        _: &Context,
-        prior: &Self::Prior,
-    ) -> Result<Option<Observed<Facts>>> {
+    async fn observe_recorded(_: &Context, prior: &Self::Prior) -> Result<Option<Observed<Facts>>> {
         let store = &prior.inputs.store;
         let entry = look_up(store, &prior.inputs.name).await?;
         entry.map(|entry| observed(store, entry, None)).transpose()
@@ -217,14 +234,19 @@ impl ResourceKind for Password {
 
     async fn delete(_: &Context, _: &Self::Prior, facts: &Facts) -> Result<()> {
         let mut store = store(&facts.store).await?;
-        store.delete(&facts.name).await.map_err(|error| store_error(&error, "/name"))?;
+        store
+            .delete(&facts.name)
+            .await
+            .map_err(|error| store_error(&error, "/name"))?;
         Ok(())
     }
 
     async fn retain(cx: &Context, _: &Self::Prior, facts: &Facts, _: &Mark) -> Result<()> {
         let mut store = store(&facts.store).await?;
         let retained = store.retain(&facts.name, cx.owner().as_str()).await;
-        retained.map(drop).map_err(|error| store_error(&error, "/name"))
+        retained
+            .map(drop)
+            .map_err(|error| store_error(&error, "/name"))
     }
 }
 
@@ -237,19 +259,29 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
         .into_iter()
         .filter(|(_, have, want)| have != want)
         .map(|(path, have, want)| {
-            Step::set(path, Value::known(have), Value::known(want), Change::Refused)
-                .effect(Effect::Replace)
-                .note(
-                    "a secret stays where it was made, and whoever uses it would be locked out; \
+            Step::set(
+                path,
+                Value::known(have),
+                Value::known(want),
+                Change::Refused,
+            )
+            .effect(Effect::Replace)
+            .note(
+                "a secret stays where it was made, and whoever uses it would be locked out; \
                      declare a second one under the new name, move its users over, then remove \
                      this one; or set the input back",
-                )
+            )
         })
         .collect();
     if steps.is_empty() && have.version.is_none() {
         let newest = have.newest.map(Generation::get);
         let wanted = want.generation.get();
-        steps.push(Step::set("/generation", Value::known(newest), Value::known(wanted), Change::Make));
+        steps.push(Step::set(
+            "/generation",
+            Value::known(newest),
+            Value::known(wanted),
+            Change::Make,
+        ));
     }
     steps
 }
@@ -258,7 +290,10 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 /// lock out whoever uses it.
 fn refuse_lost(recorded: &StoredSecret, entry: Option<&Entry>) -> Result<()> {
     let found = entry.and_then(|entry| {
-        entry.generations.iter().find(|version| version.generation.get() == recorded.generation)
+        entry
+            .generations
+            .iter()
+            .find(|version| version.generation.get() == recorded.generation)
     });
     let problem = match found {
         Some(version) if version.id.to_string() == recorded.id => return Ok(()),
@@ -279,11 +314,7 @@ fn refuse_lost(recorded: &StoredSecret, entry: Option<&Entry>) -> Result<()> {
     )))
 }
 
-fn observed(
-    store: &str,
-    entry: Entry,
-    wanted: Option<Generation>,
-) -> Result<Observed<Facts>> {
+fn observed(store: &str, entry: Entry, wanted: Option<Generation>) -> Result<Observed<Facts>> {
     let owner = Owner::try_from(entry.owner.clone()).map_err(Error::new)?;
     let retained_since = entry.retained.as_ref().map(|retained| retained.since);
     let facts = Facts {
@@ -292,17 +323,33 @@ fn observed(
         version: wanted.and_then(|generation| entry.version(generation).copied()),
         name: entry.name,
     };
-    Ok(Observed { facts, ownership: Ownership::Marked(Mark { owner, retained_since }) })
+    Ok(Observed {
+        facts,
+        ownership: Ownership::Marked(Mark {
+            owner,
+            retained_since,
+        }),
+    })
 }
 
 async fn look_up(store: &str, name: &SecretName) -> Result<Option<Entry>> {
     let found: Option<Store> = existing_store(store).await?;
-    let Some(mut store) = found else { return Ok(None) };
-    let entry = store.lookup(name).await.map_err(|error| store_error(&error, "/name"))?;
+    let Some(mut store) = found else {
+        return Ok(None);
+    };
+    let entry = store
+        .lookup(name)
+        .await
+        .map_err(|error| store_error(&error, "/name"))?;
     match entry {
         Some(entry) if entry.kind != Password::TYPE => Err(Error::input(
             "/name",
-            format!("secret {:?} is a {}, not a {}", name.as_str(), entry.kind, Password::TYPE),
+            format!(
+                "secret {:?} is a {}, not a {}",
+                name.as_str(),
+                entry.kind,
+                Password::TYPE
+            ),
         )
         .hint("choose another name")),
         entry => Ok(entry),
@@ -311,7 +358,10 @@ async fn look_up(store: &str, name: &SecretName) -> Result<Option<Entry>> {
 
 async fn make(cx: &Context, inputs: &Inputs) -> Result<()> {
     let recipe = recipe(inputs)?;
-    let new = NewSecret { owner: cx.owner().to_string(), kind: Password::TYPE.to_owned() };
+    let new = NewSecret {
+        owner: cx.owner().to_string(),
+        kind: Password::TYPE.to_owned(),
+    };
     let mut store = store(&inputs.store).await?;
     cx.failpoint("password:opened");
     let made = store

@@ -28,7 +28,10 @@ pub(crate) struct View {
 
 impl Default for View {
     fn default() -> Self {
-        Self { document: Value::Null, length: 0 }
+        Self {
+            document: Value::Null,
+            length: 0,
+        }
     }
 }
 
@@ -48,8 +51,9 @@ impl View {
             if event.index != self.length {
                 return Err(damaged(format!("event {} is missing", self.length)));
             }
-            json_patch::patch(&mut self.document, &event.patch)
-                .map_err(|error| damaged(format!("event {} does not apply: {error}", event.index)))?;
+            json_patch::patch(&mut self.document, &event.patch).map_err(|error| {
+                damaged(format!("event {} does not apply: {error}", event.index))
+            })?;
             self.length += 1;
         }
         Ok(())
@@ -111,7 +115,9 @@ fn places(patch: &Patch) -> Vec<&str> {
 
 fn overlap(one: &str, other: &str) -> bool {
     let above = |above: &str, below: &str| {
-        below.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        below
+            .strip_prefix(above)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     above(one, other) || above(other, one)
 }
@@ -153,9 +159,15 @@ mod tests {
     #[test]
     fn an_overlap_names_who_and_when() {
         let ours = patch(json!([{"op": "add", "path": "/deployments/mail", "value": {}}]));
-        let theirs = event(1, json!([{"op": "add", "path": "/deployments/mail/resources/x", "value": 1}]));
+        let theirs = event(
+            1,
+            json!([{"op": "add", "path": "/deployments/mail/resources/x", "value": 1}]),
+        );
         let error = refuse_overlap(&ours, [&theirs]).unwrap_err().to_string();
-        assert!(error.contains("ann@desk at 2026-01-01T00:00:00Z"), "{error}");
+        assert!(
+            error.contains("ann@desk at 2026-01-01T00:00:00Z"),
+            "{error}"
+        );
         let apart = patch(json!([{"op": "add", "path": "/resources/y", "value": 1}]));
         refuse_overlap(&apart, [&theirs]).unwrap();
     }
@@ -167,7 +179,9 @@ mod tests {
             event(2, json!([])),
             event(1, json!([{"op": "remove", "path": "/missing"}])),
         ] {
-            let error = View::default().take_in(vec![first.clone(), second]).unwrap_err();
+            let error = View::default()
+                .take_in(vec![first.clone(), second])
+                .unwrap_err();
             assert!(error.to_string().contains("damaged"), "{error}");
         }
         let mut view = View::default();

@@ -2,7 +2,8 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use json_patch::{AddOperation, Patch, PatchOperation, jsonptr::PointerBuf};
@@ -13,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Row as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -73,7 +74,11 @@ struct Known {
 
 impl Known {
     fn read(view: View) -> Self {
-        Self { seen: view.length(), view, others: Some(Vec::new()) }
+        Self {
+            seen: view.length(),
+            view,
+            others: Some(Vec::new()),
+        }
     }
 
     fn take_view(&mut self) -> View {
@@ -83,7 +88,9 @@ impl Known {
     /// Fails if the patch overlaps with what others have appended since this
     /// process read; gives what is new of that.
     fn judge(&self, patch: &Patch, events: &[Event]) -> Result<Vec<Event>> {
-        let Some(others) = &self.others else { return Ok(Vec::new()) };
+        let Some(others) = &self.others else {
+            return Ok(Vec::new());
+        };
         let news = events.iter().filter(|event| event.index >= self.seen);
         refuse_overlap(patch, others.iter().chain(news.clone()))?;
         Ok(news.cloned().collect())
@@ -92,7 +99,9 @@ impl Known {
     fn put_back(&mut self, view: View, news: Vec<Event>) {
         self.seen = view.length();
         self.view = view;
-        self.others.iter_mut().for_each(|others| others.extend(news.iter().cloned()));
+        if let Some(others) = &mut self.others {
+            others.extend(news);
+        }
     }
 }
 
@@ -110,7 +119,8 @@ impl StateKind for Sqlite {
         file.begin(inputs).await?;
         // What is rolled back needs the same rights as what isn't.
         file.begin_writing().await?;
-        file.insert(inputs, i64::MAX, "probe", "", &Patch(Vec::new())).await?;
+        file.insert(inputs, i64::MAX, "probe", "", &Patch(Vec::new()))
+            .await?;
         file.roll_back().await?;
         Ok(Outputs {})
     }
@@ -120,8 +130,7 @@ impl StateKind for Sqlite {
             return Ok(None);
         }
         let mut file = File::open(inputs, Missing::Refuse).await?;
-        let events = file.since(inputs, 0).await?;
-        Ok((!events.is_empty()).then_some(Outputs {}))
+        Ok(file.has_begun(inputs).await?.then_some(Outputs {}))
     }
 
     async fn read(cx: &Context, inputs: &Inputs) -> Result<Value> {
@@ -131,12 +140,19 @@ impl StateKind for Sqlite {
         if view.length() == 0 {
             return Err(Error::input(
                 "/deployment",
-                format!("{} has no state of {:?}", inputs.path.display(), inputs.deployment.as_str()),
+                format!(
+                    "{} has no state of {:?}",
+                    inputs.path.display(),
+                    inputs.deployment.as_str()
+                ),
             )
             .hint("apply first, or see that the name of the deployment is right"));
         }
         let document = view.document().clone();
-        cx.session::<KnownStates>().0.borrow_mut().insert(inputs.clone(), Known::read(view));
+        cx.session::<KnownStates>()
+            .0
+            .borrow_mut()
+            .insert(inputs.clone(), Known::read(view));
         Ok(document)
     }
 
@@ -144,20 +160,43 @@ impl StateKind for Sqlite {
         let known = cx.session::<KnownStates>();
         // What fails leaves the rest as it is: who was refused is refused again,
         // until they have read what others wrote.
-        let mut view = known.0.borrow_mut().entry(inputs.clone()).or_default().take_view();
-        let mut file = File::open(inputs, Missing::Refuse).await?;
+        let mut view = known
+            .0
+            .borrow_mut()
+            .entry(inputs.clone())
+            .or_default()
+            .take_view();
+        let mut file = File::open_again(cx, inputs).await?;
         file.begin_writing().await?;
         let events = file.since(inputs, view.length()).await?;
-        let news = known.0.borrow_mut().entry(inputs.clone()).or_default().judge(&event.patch, &events)?;
+        let news = known
+            .0
+            .borrow_mut()
+            .entry(inputs.clone())
+            .or_default()
+            .judge(&event.patch, &events)?;
         view.take_in(events)?;
         let index = view.length();
         view.append(&event.patch)?;
         cx.failpoint("state:checked");
-        file.insert(inputs, index, &event.event, &event.nixops_version, &event.patch).await?;
+        file.insert(
+            inputs,
+            index,
+            &event.event,
+            &event.nixops_version,
+            &event.patch,
+        )
+        .await?;
         cx.failpoint("state:inserted");
         file.commit().await?;
         cx.failpoint("state:committed");
-        known.0.borrow_mut().entry(inputs.clone()).or_default().put_back(view, news);
+        file.keep(cx);
+        known
+            .0
+            .borrow_mut()
+            .entry(inputs.clone())
+            .or_default()
+            .put_back(view, news);
         Ok(())
     }
 }
@@ -169,13 +208,66 @@ enum Missing {
     Refuse,
 }
 
-/// An open file.
+/// The files that stay open from one event to the next: opening and closing one
+/// syncs it more often than an event does.
+#[derive(Default)]
+struct OpenFiles(RefCell<HashMap<PathBuf, File>>);
+
+/// Waits until they are closed, so that everything is in the files themselves,
+/// and nothing beside them, when this process is idle or ends.
+impl Drop for OpenFiles {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else {
+            return;
+        };
+        for (_, file) in self.0.get_mut().drain() {
+            // Every event is on the disk already: whoever opens it next finds it.
+            let _ = runtime.block_on(file.connection.close());
+        }
+    }
+}
+
+/// An open file. Dropping it ends its transaction.
 struct File {
     connection: SqliteConnection,
     path: PathBuf,
+    /// Which file it is, whatever the path comes to lead to.
+    number: Option<FileNumber>,
+    /// Whether its tables are those of [`SCHEMA_VERSION`].
+    is_set_up: bool,
+}
+
+/// Device and inode.
+type FileNumber = (u64, u64);
+
+fn number_of(path: &Path) -> Option<FileNumber> {
+    path.metadata()
+        .ok()
+        .map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 impl File {
+    /// The file as it was kept, unless another one stands in its place.
+    async fn open_again(cx: &Context, inputs: &Inputs) -> Result<Self> {
+        let kept = cx
+            .connections::<OpenFiles>()
+            .0
+            .borrow_mut()
+            .remove(&inputs.path);
+        match kept {
+            Some(file) if file.number.is_some() && file.number == number_of(&file.path) => Ok(file),
+            _ => Self::open(inputs, Missing::Refuse).await,
+        }
+    }
+
+    /// Keeps it for the next event; not if anything failed.
+    fn keep(self, cx: &Context) {
+        cx.connections::<OpenFiles>()
+            .0
+            .borrow_mut()
+            .insert(self.path.clone(), self);
+    }
+
     async fn open(inputs: &Inputs, missing: Missing) -> Result<Self> {
         let path = inputs.path.clone();
         let options = SqliteConnectOptions::new()
@@ -186,15 +278,27 @@ impl File {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .disable_statement_logging();
-        let connection = options.connect().await.map_err(|error| explain(&path, "open", &error))?;
-        let mut file = Self { connection, path };
-        file.check_version().await?;
-        file.check_tables(missing).await?;
+        let connection = options
+            .connect()
+            .await
+            .map_err(|error| explain(&path, "open", &error))?;
+        let number = number_of(&path);
+        let mut file = Self {
+            connection,
+            path,
+            number,
+            is_set_up: false,
+        };
+        let version = file.check_version().await?;
+        let has_tables = file.check_tables(missing).await?;
+        file.is_set_up = has_tables && version == SCHEMA_VERSION;
         Ok(file)
     }
 
-    async fn check_version(&mut self) -> Result<()> {
-        let row = sqlx::query("PRAGMA user_version").fetch_one(&mut self.connection).await;
+    async fn check_version(&mut self) -> Result<i64> {
+        let row = sqlx::query("PRAGMA user_version")
+            .fetch_one(&mut self.connection)
+            .await;
         let version: i64 = row
             .and_then(|row| row.try_get(0))
             .map_err(|error| explain(&self.path, "read", &error))?;
@@ -209,12 +313,13 @@ impl File {
             )
             .hint("upgrade nixops4-resources-state"));
         }
-        Ok(())
+        Ok(version)
     }
 
-    /// Refuses what isn't a file of this kind.
-    async fn check_tables(&mut self, missing: Missing) -> Result<()> {
-        let tables = "SELECT count(*) FILTER (WHERE name = 'event'), count(*) FILTER (WHERE name <> 'event')
+    /// Refuses what isn't a file of this kind; says whether it has tables yet.
+    async fn check_tables(&mut self, missing: Missing) -> Result<bool> {
+        let tables =
+            "SELECT count(*) FILTER (WHERE name = 'event'), count(*) FILTER (WHERE name <> 'event')
                       FROM sqlite_schema WHERE type = 'table'";
         let row = sqlx::query(tables).fetch_one(&mut self.connection).await;
         let (ours, others): (i64, i64) = row
@@ -222,28 +327,43 @@ impl File {
             .map_err(|error| explain(&self.path, "read", &error))?;
         let path = self.path.display();
         if others > 0 {
-            return Err(Error::input("/path", format!("{path} is another program's database"))
-                .hint("give the path of a file that isn't there yet"));
+            return Err(
+                Error::input("/path", format!("{path} is another program's database"))
+                    .hint("give the path of a file that isn't there yet"),
+            );
         }
         if ours == 0 && missing == Missing::Refuse {
             return Err(Error::input("/path", format!("{path} has no state in it"))
                 .hint("apply first, or see that the path is right"));
         }
-        Ok(())
+        Ok(ours > 0)
     }
 
     /// Makes the tables and the deployment's first event.
     async fn begin(&mut self, inputs: &Inputs) -> Result<()> {
-        self.run(SCHEMA).await?;
+        if !self.is_set_up {
+            self.run(SCHEMA).await?;
+        }
         self.begin_writing().await?;
-        if self.since(inputs, 0).await?.is_empty() {
+        if !self.has_begun(inputs).await? {
             let first = Patch(vec![PatchOperation::Add(AddOperation {
                 path: PointerBuf::root(),
                 value: state::empty(),
             })]);
-            self.insert(inputs, 0, "initialize", env!("CARGO_PKG_VERSION"), &first).await?;
+            self.insert(inputs, 0, "initialize", env!("CARGO_PKG_VERSION"), &first)
+                .await?;
         }
         self.commit().await
+    }
+
+    /// Whether the deployment has an event, however many there are.
+    async fn has_begun(&mut self, inputs: &Inputs) -> Result<bool> {
+        let row = sqlx::query("SELECT EXISTS (SELECT 1 FROM event WHERE deployment = ?)")
+            .bind(inputs.deployment.as_str())
+            .fetch_one(&mut self.connection)
+            .await;
+        row.and_then(|row| row.try_get(0))
+            .map_err(|error| explain(&self.path, "read", &error))
     }
 
     async fn since(&mut self, inputs: &Inputs, index: i64) -> Result<Vec<Event>> {
@@ -279,7 +399,9 @@ impl File {
         version: &str,
         patch: &Patch,
     ) -> Result<()> {
-        let now = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+        let now = OffsetDateTime::now_utc()
+            .format(&Rfc3339)
+            .unwrap_or_default();
         sqlx::query(
             "INSERT INTO event (deployment, position, time, writer, event, nixops_version, patch)
              VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -319,14 +441,26 @@ impl File {
     }
 }
 
-fn explain(path: &std::path::Path, doing: &str, error: &sqlx::Error) -> Error {
-    let unable = Error::input("/path", format!("unable to {doing} the state in {}", path.display()));
+fn explain(path: &Path, doing: &str, error: &sqlx::Error) -> Error {
+    let unable = Error::input(
+        "/path",
+        format!("unable to {doing} the state in {}", path.display()),
+    );
     if let sqlx::Error::Decode(cause) = error {
-        return unable.because(cause).hint("restore the file from a backup, or give another path");
+        return unable
+            .because(cause)
+            .hint("restore the file from a backup, or give another path");
     }
-    let Some(cause) = error.as_database_error() else { return unable.because(error) };
+    let Some(cause) = error.as_database_error() else {
+        return unable.because(error);
+    };
     let unable = unable.because(cause.message());
-    match cause.code().as_deref().and_then(|code| code.parse::<i32>().ok()).map(|code| code & 0xff) {
+    match cause
+        .code()
+        .as_deref()
+        .and_then(|code| code.parse::<i32>().ok())
+        .map(|code| code & 0xff)
+    {
         // SQLITE_BUSY, SQLITE_LOCKED
         Some(5 | 6) => unable
             .hint("somebody else has been writing to it for long; see who, then apply again")
@@ -348,8 +482,13 @@ fn explain(path: &std::path::Path, doing: &str, error: &sqlx::Error) -> Error {
 
 /// Who writes: for whoever finds the state changed.
 fn writer() -> String {
-    let user = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy();
-    format!("{}@{host}", user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string()))
+    format!(
+        "{}@{host}",
+        user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+    )
 }

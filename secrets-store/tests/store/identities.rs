@@ -197,5 +197,8 @@ async fn an_identity_that_was_made_here_opens_a_store() {
     assert_eq!(std::fs::read(&path).unwrap(), before);
 
     let nowhere = Identities::generate(folder.path().join("missing/identity")).unwrap_err();
-    assert!(nowhere.to_string().contains("name a file in a folder"), "{nowhere}");
+    assert!(
+        nowhere.to_string().contains("name a file in a folder"),
+        "{nowhere}"
+    );
 }

@@ -1,0 +1,416 @@
+//! Real PostgreSQL servers on loopback, each with a temporary folder and a
+//! port of its own.
+//!
+//! As root they run as an unprivileged user, because PostgreSQL refuses root.
+//! This module must not know what a test does with its server.
+
+mod installation;
+mod psql;
+mod tls;
+
+use std::fmt::Write;
+use std::fs::{self, File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use tempfile::TempDir;
+
+use crate::lifeline::{self, Ending, Process, Signal};
+use installation::{Account, Installation};
+
+/// The address that every server listens on, beside its socket.
+const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+/// The superuser of every server.
+pub const SUPERUSER: &str = "postgres";
+
+/// How long a server may take until it answers; crash recovery is part of it.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What a server is like. Everything has a default:
+/// `Config { max_connections: 20, ..Config::default() }`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The folder of an installation (the one that holds `bin/`). Without it,
+    /// the one of the machine that [`Self::version`] asks for.
+    pub installation: Option<PathBuf>,
+    /// The major version to use of the machine's; without it, the newest.
+    pub version: Option<u32>,
+    /// `max_connections`. PostgreSQL keeps 3 of them for superusers.
+    pub max_connections: u32,
+    /// Whether every statement is written to the log.
+    pub log_statements: bool,
+    /// Whether connections over TCP may or must be encrypted.
+    pub tls: Tls,
+    /// Lines of `pg_hba.conf` that come before the ordinary ones.
+    pub hba: Vec<String>,
+    /// More settings, by name; the last of a name wins.
+    pub settings: Vec<(String, String)>,
+    /// Whether to run `initdb` for this server alone, which takes a second.
+    /// Without it the servers of one test process are copies of one another,
+    /// with the same `system_identifier`.
+    pub own_system_identifier: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            installation: None,
+            version: None,
+            max_connections: 100,
+            log_statements: true,
+            tls: Tls::Off,
+            hba: Vec::new(),
+            settings: Vec::new(),
+            own_system_identifier: false,
+        }
+    }
+}
+
+/// Encryption of connections over TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tls {
+    /// The server has no certificate.
+    #[default]
+    Off,
+    /// Both encrypted and plain connections are accepted.
+    Offered,
+    /// A plain connection is refused.
+    Required,
+}
+
+/// A server. Stopped when dropped, its folder removed.
+#[derive(Debug)]
+pub struct Server {
+    installation: Installation,
+    account: Option<Account>,
+    port: Port,
+    tls: Tls,
+    /// `None` while it is stopped.
+    process: Option<Process>,
+    superuser_password: String,
+    /// Last: the folder goes after what uses it.
+    folder: TempDir,
+}
+
+impl Server {
+    /// Starts a server and waits until it answers.
+    #[must_use]
+    pub fn start(config: &Config) -> Self {
+        let installation = Installation::find(config.installation.as_deref(), config.version);
+        let account = Account::of_servers();
+        let folder = lifeline::folder("postgresql-");
+        let template = if config.own_system_identifier {
+            installation.initdb(account, folder.path(), "data")
+        } else {
+            let template = installation.template(account);
+            template.copy_to(account, &folder.path().join("data"));
+            template
+        };
+        let mut server = Self {
+            installation,
+            account,
+            port: Port::reserve(),
+            tls: config.tls,
+            process: None,
+            superuser_password: template.superuser_password,
+            folder,
+        };
+        write_private(
+            &server.superuser_password_file(),
+            &server.superuser_password,
+        );
+        make_folder(&server.socket_dir(), account);
+        if config.tls != Tls::Off {
+            tls::write_certificates(server.folder.path(), account);
+        }
+        server.configure(config);
+        server.start_again();
+        server
+    }
+
+    fn configure(&self, config: &Config) {
+        let mut settings = vec![
+            ("listen_addresses", HOST.to_string()),
+            ("port", self.port().to_string()),
+            (
+                "unix_socket_directories",
+                self.socket_dir().display().to_string(),
+            ),
+            ("max_connections", config.max_connections.to_string()),
+            ("shared_buffers", "16MB".to_owned()),
+            // In files of its own folder, so that nothing stays in /dev/shm.
+            ("dynamic_shared_memory_type", "mmap".to_owned()),
+            ("fsync", "off".to_owned()),
+            ("full_page_writes", "off".to_owned()),
+            ("lc_messages", "C".to_owned()),
+            ("log_line_prefix", "%m [%p] %q%u@%d ".to_owned()),
+        ];
+        if config.log_statements {
+            settings.push(("log_statement", "all".to_owned()));
+        }
+        if config.tls != Tls::Off {
+            settings.push(("ssl", "on".to_owned()));
+            for (name, file) in [
+                ("ssl_cert_file", tls::CERTIFICATE),
+                ("ssl_key_file", tls::KEY),
+            ] {
+                settings.push((name, self.folder.path().join(file).display().to_string()));
+            }
+        }
+        let path = self.data().join("postgresql.conf");
+        let mut text = read(&path);
+        let given = config.settings.iter().map(|(name, value)| (&**name, value));
+        for (name, value) in settings
+            .iter()
+            .map(|(name, value)| (*name, value))
+            .chain(given)
+        {
+            let value = value.replace('\\', r"\\").replace('\'', "''");
+            writeln!(text, "{name} = '{value}'").expect("writing to a string");
+        }
+        write(&path, &text);
+
+        let host = match config.tls {
+            Tls::Required => "hostssl",
+            Tls::Off | Tls::Offered => "host",
+        };
+        let mut lines = config.hba.clone();
+        for ordinary in [
+            "local all all scram-sha-256".to_owned(),
+            format!("{host} all all {HOST}/32 scram-sha-256"),
+            "local replication all scram-sha-256".to_owned(),
+            format!("{host} replication all {HOST}/32 scram-sha-256"),
+        ] {
+            lines.push(ordinary);
+        }
+        write(&self.data().join("pg_hba.conf"), &(lines.join("\n") + "\n"));
+    }
+
+    /// The address that it listens on.
+    #[must_use]
+    pub fn host(&self) -> String {
+        HOST.to_string()
+    }
+
+    /// Its TCP port, the same for as long as the server exists.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port.number
+    }
+
+    /// The folder of its Unix socket.
+    #[must_use]
+    pub fn socket_dir(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    /// Its folder, which holds everything that it writes.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its data folder (`PGDATA`).
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Its installation's programs: `psql`, `pg_dump` and others.
+    #[must_use]
+    pub fn programs(&self) -> &Path {
+        self.installation.programs()
+    }
+
+    /// Its major version.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        let text = read(&self.data().join("PG_VERSION"));
+        text.trim().parse().expect("PG_VERSION holds a number")
+    }
+
+    /// The file that holds the password of [`SUPERUSER`] and nothing else,
+    /// readable by its owner only.
+    #[must_use]
+    pub fn superuser_password_file(&self) -> PathBuf {
+        self.folder.path().join("superuser-password")
+    }
+
+    /// The certificate of the authority that signed the server's, in PEM.
+    /// Panics with [`Tls::Off`].
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        assert_ne!(
+            self.tls,
+            Tls::Off,
+            "a server without TLS has no certificate"
+        );
+        self.folder.path().join(tls::AUTHORITY)
+    }
+
+    /// The process id of the running server.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("the server is stopped").id()
+    }
+
+    /// All of its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let bytes = fs::read(self.log_file()).expect("cannot read the server's log");
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+
+    /// Ends its connections and stops it. Its port stays reserved: a connection
+    /// is refused.
+    pub fn stop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.end(Signal::INT);
+        }
+    }
+
+    /// Starts it again after [`Self::stop`], with the same port and data.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "the server is running");
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(self.log_file())
+            .expect("cannot open the server's log");
+        let mut command = self.installation.command("postgres", self.account);
+        command
+            .arg("-D")
+            .arg(self.data())
+            .current_dir(self.folder.path())
+            .stdout(log.try_clone().expect("cannot duplicate a descriptor"))
+            .stderr(log);
+        let mut process = Process::spawn(&mut command, Ending::Quit)
+            .unwrap_or_else(|error| panic!("{}", installation::cannot_run(&command, &error)));
+        self.wait_until_ready(&mut process);
+        self.process = Some(process);
+    }
+
+    /// What a crash is like: connections are cut without a word, and the server
+    /// starts again with its recovery.
+    pub fn restart_immediate(&mut self) {
+        let process = self.process.as_mut().expect("the server is stopped");
+        process.end(Signal::QUIT);
+        self.process = None;
+        self.start_again();
+    }
+
+    /// The server writes into its pid file when it is ready, as `pg_ctl` knows.
+    fn wait_until_ready(&self, process: &mut Process) {
+        let start = Instant::now();
+        let id = process.id().to_string();
+        loop {
+            if let Some(status) = process.wait(Duration::from_millis(5)) {
+                panic!("the server ended with {status}: {}", self.log());
+            }
+            let pid_file = fs::read_to_string(self.data().join("postmaster.pid"));
+            let text = pid_file.unwrap_or_default();
+            let mut lines = text.lines().map(str::trim);
+            // Line 1 is the process id, line 8 the status.
+            if lines.next() == Some(&*id) && lines.nth(6) == Some("ready") {
+                return;
+            }
+            assert!(
+                start.elapsed() < START_TIMEOUT,
+                "the server is not ready after {START_TIMEOUT:?}: {}",
+                self.log()
+            );
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.end(Signal::QUIT);
+        }
+    }
+}
+
+/// A port that nobody else is given for as long as this exists: the socket is
+/// bound and never listens, so a server can listen there, and while none does,
+/// connections are refused.
+#[derive(Debug)]
+struct Port {
+    number: u16,
+    _reservation: Socket,
+}
+
+impl Port {
+    fn reserve() -> Self {
+        let reserve = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&SocketAddr::from((HOST, 0)).into())?;
+            let address = socket.local_addr()?;
+            Ok::<_, std::io::Error>((address, socket))
+        };
+        let (address, socket) = reserve().expect("cannot reserve a port");
+        Self {
+            number: address.as_socket_ipv4().expect("an IPv4 address").port(),
+            _reservation: socket,
+        }
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
+}
+
+/// Writes a file; one that exists keeps its owner and mode.
+fn write(path: &Path, text: &str) {
+    fs::write(path, text)
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+}
+
+/// Writes a new file that only its owner can read.
+fn write_private(path: &Path, text: &str) -> File {
+    use std::io::Write as _;
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| {
+            file.write_all(text.as_bytes())?;
+            Ok(file)
+        })
+        .unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()))
+}
+
+/// Makes a folder that belongs to the servers' account.
+fn make_folder(path: &Path, account: Option<Account>) {
+    fs::create_dir(path)
+        .unwrap_or_else(|error| panic!("cannot create {}: {error}", path.display()));
+    installation::give(path, account);
+}
+
+/// Runs a command to its end; panics with its stderr if it fails.
+fn run(command: &mut Command) -> Vec<u8> {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{}", installation::cannot_run(command, &error)));
+    assert!(
+        output.status.success(),
+        "{} ended with {}: {}",
+        command.get_program().to_string_lossy(),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}

@@ -1,0 +1,235 @@
+//! Where PostgreSQL's programs are, as whom they run, and a fresh data folder.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use rand::distr::{Alphanumeric, SampleString};
+use tempfile::TempDir;
+
+use super::{SUPERUSER, run, write_private};
+use crate::lifeline;
+
+/// Where Debian and its relatives install each major version.
+const DEBIAN: &str = "/usr/lib/postgresql";
+
+/// A data folder for each installation that this process has used.
+static TEMPLATES: LazyLock<Mutex<HashMap<PathBuf, Template>>> = LazyLock::new(Mutex::default);
+
+/// The folder of templates. Being static, it is the lifeline that removes it.
+static TEMPLATE_FOLDER: LazyLock<TempDir> = LazyLock::new(|| lifeline::folder("templates-"));
+
+/// PostgreSQL's programs.
+#[derive(Clone, Debug)]
+pub(super) struct Installation {
+    programs: PathBuf,
+}
+
+impl Installation {
+    pub(super) fn find(folder: Option<&Path>, version: Option<u32>) -> Self {
+        let programs = match folder {
+            Some(folder) => folder.join("bin"),
+            None => installed(version),
+        };
+        for program in ["initdb", "postgres", "psql"] {
+            assert!(
+                programs.join(program).is_file(),
+                "there is no {program} in {}",
+                programs.display()
+            );
+        }
+        Self { programs }
+    }
+
+    pub(super) fn programs(&self) -> &Path {
+        &self.programs
+    }
+
+    /// A command that runs as `account`, with nothing of our environment.
+    pub(super) fn command(&self, program: &str, account: Option<Account>) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        clean(&mut command);
+        if let Some(account) = account {
+            account.run_as(&mut command);
+        }
+        command
+    }
+
+    /// The template of this installation, made at its first use.
+    pub(super) fn template(&self, account: Option<Account>) -> Template {
+        let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = templates.len();
+        let make = || self.initdb(account, TEMPLATE_FOLDER.path(), &number.to_string());
+        templates
+            .entry(self.programs.clone())
+            .or_insert_with(make)
+            .clone()
+    }
+
+    /// Makes the data folder `name` in `folder`.
+    pub(super) fn initdb(&self, account: Option<Account>, folder: &Path, name: &str) -> Template {
+        let superuser_password = Alphanumeric.sample_string(&mut rand::rng(), 32);
+        let data = folder.join(name);
+        super::make_folder(&data, account);
+        // initdb reads it as the servers' user, and needs an empty data folder.
+        let password_file = folder.join(format!("{name}.password"));
+        write_private(&password_file, &superuser_password);
+        give(&password_file, account);
+        let mut initdb = self.command("initdb", account);
+        initdb
+            .arg("--pgdata")
+            .arg(&data)
+            .arg("--pwfile")
+            .arg(&password_file)
+            .args(["--username", SUPERUSER])
+            .args(["--auth", "scram-sha-256"])
+            .args(["--encoding", "UTF8", "--locale", "C.UTF-8"])
+            .args(["--no-sync", "--no-instructions"])
+            .current_dir(folder);
+        run(&mut initdb);
+        fs::remove_file(&password_file).expect("cannot remove a file that was just written");
+        Template {
+            data,
+            superuser_password,
+        }
+    }
+}
+
+/// The programs of a version that the machine has.
+fn installed(version: Option<u32>) -> PathBuf {
+    let debian = fs::read_dir(DEBIAN)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|found| version.is_none_or(|version| version == *found))
+        .map(|found| (found, Path::new(DEBIAN).join(found.to_string()).join("bin")))
+        // A client alone has a folder as well.
+        .filter(|(_, programs)| programs.join("postgres").is_file())
+        .max();
+    if let Some((_, programs)) = debian {
+        return programs;
+    }
+    pg_config(version).unwrap_or_else(|| {
+        let version = version.map_or_else(String::new, |version| format!(" {version}"));
+        panic!(
+            "found no PostgreSQL{version} server in {DEBIAN} or by `pg_config`: \
+             `scripts/setup.sh postgresql` installs it on Debian"
+        )
+    })
+}
+
+/// The programs that `pg_config` names, if its version is the wanted one.
+fn pg_config(version: Option<u32>) -> Option<PathBuf> {
+    let ask = |what| {
+        let output = Command::new("pg_config").arg(what).output().ok()?;
+        let text = String::from_utf8(output.stdout).ok()?;
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    let programs = PathBuf::from(ask("--bindir")?);
+    if let Some(version) = version {
+        // "PostgreSQL 15.18 (Debian ...)"
+        let text = ask("--version")?;
+        let number = text.split([' ', '.']).nth(1)?;
+        if number != version.to_string() {
+            return None;
+        }
+    }
+    programs.join("postgres").is_file().then_some(programs)
+}
+
+/// A data folder that no server runs in, and its superuser's password.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    data: PathBuf,
+    pub(super) superuser_password: String,
+}
+
+impl Template {
+    pub(super) fn copy_to(&self, account: Option<Account>, data: &Path) {
+        super::make_folder(data, account);
+        lifeline::set_mode(data, 0o700);
+        let mut copy = Command::new("cp");
+        clean(&mut copy);
+        // The folder around is ours, so only its contents can be copied as them.
+        copy.args(["-R", "-p", "--"])
+            .arg(self.data.join("."))
+            .arg(data)
+            .current_dir("/");
+        if let Some(account) = account {
+            account.run_as(&mut copy);
+        }
+        run(&mut copy);
+    }
+}
+
+/// The unprivileged user that servers run as.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Account {
+    user: u32,
+    group: u32,
+}
+
+impl Account {
+    /// `None` unless we are root: then servers run as ourselves.
+    pub(super) fn of_servers() -> Option<Self> {
+        static FOUND: LazyLock<Account> = LazyLock::new(|| {
+            ["postgres", "nobody"]
+                .into_iter()
+                .find_map(Account::named)
+                .expect("there is neither a user postgres nor nobody, and PostgreSQL refuses root")
+        });
+        rustix::process::geteuid().is_root().then(|| *FOUND)
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let ask = |what| {
+            let output = Command::new("id").args([what, name]).output().ok()?;
+            let text = String::from_utf8(output.stdout).ok()?;
+            text.trim().parse().ok()
+        };
+        Some(Self {
+            user: ask("-u")?,
+            group: ask("-g")?,
+        })
+    }
+
+    fn run_as(self, command: &mut Command) {
+        command.uid(self.user).gid(self.group);
+    }
+}
+
+/// Hands a file or folder over to the servers' account.
+pub(super) fn give(path: &Path, account: Option<Account>) {
+    if let Some(Account { user, group }) = account {
+        std::os::unix::fs::chown(path, Some(user), Some(group))
+            .unwrap_or_else(|error| panic!("cannot chown {}: {error}", path.display()));
+    }
+}
+
+/// Nothing of ours but `PATH` reaches a program.
+pub(super) fn clean(command: &mut Command) {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| OsString::from("/usr/bin:/bin"));
+    command
+        .env_clear()
+        .env("PATH", path)
+        .env("LC_ALL", "C.UTF-8")
+        .env("TZ", "UTC")
+        .stdin(Stdio::null());
+}
+
+/// Why a program could not be run; a folder that the servers' user cannot enter
+/// is the likely reason.
+pub(super) fn cannot_run(command: &Command, error: &io::Error) -> String {
+    let program = command.get_program().to_string_lossy();
+    let hint = if error.kind() == io::ErrorKind::PermissionDenied {
+        ": as root it runs as the user postgres or nobody, who must be able to reach it"
+    } else {
+        ""
+    };
+    format!("cannot run {program}: {error}{hint}")
+}
