@@ -99,7 +99,7 @@ fn type_of(schema: &Map<String, Value>) -> String {
                 .iter()
                 .filter_map(Value::as_object)
                 .map(type_of)
-                .filter(|name| name != "null")
+                .filter(|name| !name.is_empty())
                 .collect();
             return named.join(" or ");
         }

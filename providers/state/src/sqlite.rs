@@ -22,6 +22,8 @@ use crate::log::{Event, View, refuse_overlap};
 
 /// How long somebody else's write is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The size of a page, and so of the smallest file that holds anything, in bytes.
+const PAGE: u64 = 4096;
 /// The version of the tables below.
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
@@ -270,6 +272,7 @@ impl File {
 
     async fn open(inputs: &Inputs, missing: Missing) -> Result<Self> {
         let path = inputs.path.clone();
+        refuse_cut_off(&path)?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .create_if_missing(missing == Missing::Create)
@@ -439,6 +442,23 @@ impl File {
             .map_err(|error| explain(&self.path, "write", &error))?;
         Ok(())
     }
+}
+
+/// SQLite takes a file of less than a page for an empty one: what is left of a
+/// state would be begun anew.
+fn refuse_cut_off(path: &Path) -> Result<()> {
+    let length = std::fs::metadata(path).map_or(0, |file| file.len());
+    if length == 0 || length >= PAGE {
+        return Ok(());
+    }
+    Err(Error::input(
+        "/path",
+        format!(
+            "unable to open the state in {}: it is malformed: {length} bytes are too few",
+            path.display()
+        ),
+    )
+    .hint("restore the file from a backup, or give another path"))
 }
 
 fn explain(path: &Path, doing: &str, error: &sqlx::Error) -> Error {

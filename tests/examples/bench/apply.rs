@@ -210,5 +210,9 @@ fn report(settings: &Settings, samples: &Samples) -> String {
             format!("apply ({})", sample::show(again)),
         ),
     );
+    section.note(
+        "each password is compared with the server's verifier, and the server itself computes one \
+         when a role is made: 4,096 rounds each",
+    );
     section.show()
 }

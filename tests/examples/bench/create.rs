@@ -176,6 +176,7 @@ fn report(subjects: &[Subject<'_>], samples: &[Sample]) -> String {
     }
     section.goal("a provider takes at most 5 ms more than /bin/true", &slow);
     section.goal("a provider has less than 15 MiB", &large);
+    section.note("postgresql_role logs in to the server, as psql does");
     section.note("memory is that of the process itself, without the provider that `call` starts");
     section.show()
 }

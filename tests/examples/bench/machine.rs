@@ -11,16 +11,24 @@ use crate::report::thousands;
 /// The heading of the report.
 pub(crate) fn heading(place: &Place, settings: &Settings) -> String {
     let cores = thread::available_parallelism().map_or_else(|_| "?".to_owned(), |n| n.to_string());
+    let source = said("git", &["describe", "--always", "--dirty"]);
     let versions = [
-        place.version(),
-        said("git", &["describe", "--always", "--dirty"])
-            .map_or_else(String::new, |id| format!("({id})")),
+        source.map_or_else(
+            || place.version(),
+            |source| format!("{} ({source})", place.version()),
+        ),
         format!(
             "PostgreSQL {}",
             first_word(&place.server.psql("show server_version"))
         ),
-        said("nix-instantiate", &["--version"]).unwrap_or_else(|| "no Nix".to_owned()),
-        said("rustc", &["--version"]).unwrap_or_default(),
+        said("nix-instantiate", &["--version"]).map_or_else(
+            || "no Nix".to_owned(),
+            |text| text.replace("nix-instantiate (Nix)", "Nix"),
+        ),
+        said("rustc", &["--version"]).map_or_else(
+            || "no rustc".to_owned(),
+            |text| text.split(" (").take(1).collect(),
+        ),
     ];
     let rows = [
         (
@@ -28,12 +36,12 @@ pub(crate) fn heading(place: &Place, settings: &Settings) -> String {
             format!(
                 "{}, {cores} cores, {}, Linux {}",
                 field("/proc/cpuinfo", "model name"),
-                field("/proc/meminfo", "MemTotal"),
+                memory(),
                 read("/proc/sys/kernel/osrelease")
             ),
         ),
         ("load", format!("{} at the start", load())),
-        ("versions", versions.join("  ").replace("  (", " (")),
+        ("versions", versions.join(", ")),
         (
             "runs",
             format!(
@@ -59,6 +67,16 @@ pub(crate) fn heading(place: &Place, settings: &Settings) -> String {
 /// minute.
 pub(crate) fn load() -> String {
     first_word(&read("/proc/loadavg")).to_owned()
+}
+
+/// The machine's memory; the kernel tells it in KiB.
+#[expect(clippy::cast_precision_loss, reason = "some million")]
+fn memory() -> String {
+    let text = field("/proc/meminfo", "MemTotal");
+    first_word(&text).parse::<u64>().map_or_else(
+        |_| text.clone(),
+        |kibibytes| format!("{:.1} GiB", kibibytes as f64 / f64::from(1 << 20)),
+    )
 }
 
 /// The value of `NAME : VALUE` in a file of the kernel's.

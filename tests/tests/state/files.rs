@@ -42,11 +42,17 @@ fn files_that_can_not_be_used() {
     let site = Site::new();
     site.create();
     let file = site.sandbox.work().join(FILE);
+    // The rest may be in the log beside it still.
+    assert_eq!(site.sql("PRAGMA journal_mode = DELETE"), ["delete"]);
     let whole = std::fs::read(&file).expect("the file");
     site.sandbox.write(FILE, &whole[..whole.len() / 2]);
     for rest in ["-wal", "-shm"] {
         let _absent = std::fs::remove_file(file.with_file_name(format!("{FILE}{rest}")));
     }
+    refused(&site, &["malformed", "backup"]);
+
+    // Less than a page of it.
+    site.sandbox.write(FILE, &whole[..100]);
     refused(&site, &["malformed", "backup"]);
 
     // Another program's database is not written to.
