@@ -1,22 +1,26 @@
 //! The kind `postgresql_database`.
 
+mod create;
+mod facts;
+
 use std::fmt;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Effect, Error, Mark, Object, Observed, Ownership, Prior, ResourceKind,
-    Result, Retry, Step, Value,
+    Context, DeletionPolicy, Effect, Error, Mark, Object, Observed, Prior, ResourceKind, Result,
+    Retry, Step, Value,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use sqlx::postgres::PgConnection;
+
+use create::create;
+use facts::{Facts, look_up};
 
 use crate::connection::Connection;
 use crate::limit::ConnectionLimit;
+use crate::lock;
 use crate::name::Name;
-use crate::server::{RecordedOutputs, Server, column, on_server, predicted_outputs, run};
+use crate::server::{RecordedOutputs, on_server, predicted_outputs, run};
 use crate::sql::{Ident, Literal};
-use crate::{failure, lock};
 
 /// A database on a PostgreSQL server.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,7 +50,7 @@ pub(crate) struct Inputs {
     #[serde(default)]
     pub(crate) connection_limit: ConnectionLimit,
     /// Whether it takes connections at all.
-    #[serde(default = "crate::yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub(crate) allow_connections: bool,
 }
 
@@ -93,22 +97,6 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A database as the catalog has it.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    oid: i64,
-    system_identifier: String,
-    name: String,
-    owner_role: String,
-    encoding: String,
-    /// Whether the wanted encoding is another name of the one it has.
-    has_wanted_encoding: bool,
-    collate: String,
-    ctype: String,
-    connection_limit: i32,
-    allow_connections: bool,
-}
-
 /// One step.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
@@ -122,16 +110,6 @@ pub(crate) enum Change {
     /// What can't be changed in place: the engine refuses it before this.
     Refused,
 }
-
-const OBSERVE: &str = "
-    SELECT d.oid::int8, d.datname::text, r.rolname::text, pg_encoding_to_char(d.encoding)::text,
-           coalesce(pg_char_to_encoding($3) = d.encoding, false), d.datcollate::text,
-           d.datctype::text, d.datconnlimit, d.datallowconn,
-           shobj_description(d.oid, 'pg_database')
-    FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
-    WHERE d.oid = $1::int8::oid OR d.datname = $2
-    ORDER BY d.oid = $1::int8::oid DESC
-    LIMIT 1";
 
 /// See [`Inputs`].
 pub(crate) struct Database;
@@ -394,177 +372,6 @@ fn same_locale(one: &str, other: &str) -> bool {
 /// The name that the server has for it; not the wanted one before a rename.
 fn current_name(facts: &Facts) -> Result<Name> {
     Name::try_from(facts.name.clone()).map_err(Error::new)
-}
-
-async fn look_up(
-    server: &mut Server,
-    oid: Option<i64>,
-    name: &Name,
-    encoding: Option<&str>,
-) -> Result<Option<Observed<Facts>>> {
-    let row = sqlx::query(OBSERVE)
-        .bind(oid)
-        .bind(name.as_str())
-        .bind(encoding)
-        .fetch_optional(&mut server.connection)
-        .await
-        .map_err(|error| {
-            failure::stating(
-                &format!("unable to look up database {}", Ident(name)),
-                &error,
-            )
-        })?;
-    let Some(row) = row else { return Ok(None) };
-    let facts = Facts {
-        oid: column(&row, 0)?,
-        system_identifier: server.id.clone(),
-        name: column(&row, 1)?,
-        owner_role: column(&row, 2)?,
-        encoding: column(&row, 3)?,
-        has_wanted_encoding: column(&row, 4)?,
-        collate: column(&row, 5)?,
-        ctype: column(&row, 6)?,
-        connection_limit: column(&row, 7)?,
-        allow_connections: column(&row, 8)?,
-    };
-    let comment: Option<String> = column(&row, 9)?;
-    Ok(Some(Observed {
-        facts,
-        ownership: Ownership::from_comment(comment.as_deref()),
-    }))
-}
-
-/// CREATE DATABASE and COMMENT can't be one transaction: it is made under a
-/// staging name, marked, and renamed, so that its own name is never unmarked.
-async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
-    let database = Ident(&inputs.name);
-    let doing = format!("unable to create database {database}");
-    let staging = staging_name(cx, inputs)?;
-    let staged = Ident(&staging);
-    on_server(cx, &inputs.connection, None, async |server| {
-        let connection = &mut server.connection;
-        lock::hold(cx, connection, &doing).await?;
-        refuse_taken_name(connection, inputs, &doing).await?;
-        // Left by somebody who was killed; the lock says that nobody makes it now.
-        run(
-            connection,
-            &doing,
-            format!("DROP DATABASE IF EXISTS {staged}"),
-        )
-        .await?;
-        cx.failpoint("database:cleared");
-        run(connection, &doing, creation(inputs, &staging))
-            .await
-            .map_err(|error| name_input(error, inputs, &doing))?;
-        cx.failpoint("database:created");
-        run(connection, &doing, comment(&staging, &cx.mark())).await?;
-        cx.failpoint("database:marked");
-        run(
-            connection,
-            &doing,
-            format!("ALTER DATABASE {staged} RENAME TO {database}"),
-        )
-        .await?;
-        cx.failpoint("database:renamed");
-        lock::release(connection).await
-    })
-    .await
-}
-
-async fn refuse_taken_name(
-    connection: &mut PgConnection,
-    inputs: &Inputs,
-    doing: &str,
-) -> Result<()> {
-    let taken = sqlx::query("SELECT 1 FROM pg_database WHERE datname = $1")
-        .bind(inputs.name.as_str())
-        .fetch_optional(connection)
-        .await
-        .map_err(|error| failure::stating(doing, &error))?;
-    if taken.is_none() {
-        return Ok(());
-    }
-    // Whose it is shows when it is looked at again.
-    Err(Error::new(doing)
-        .because("somebody else has just made it")
-        .retry(Retry::UntilDeadline))
-}
-
-fn creation(inputs: &Inputs, staging: &Name) -> String {
-    let needs_pristine = inputs.encoding.is_some() || inputs.locale.is_some();
-    let template = match &inputs.template {
-        Some(template) => format!(" TEMPLATE {}", Ident(template)),
-        None if needs_pristine => " TEMPLATE template0".to_owned(),
-        None => String::new(),
-    };
-    let option = |keyword: &str, value: Option<String>| {
-        value.map_or_else(String::new, |value| format!(" {keyword} {value}"))
-    };
-    let literal = |text: &Option<String>| text.as_ref().map(|text| Literal(text).to_string());
-    let owner = inputs
-        .owner_role
-        .as_ref()
-        .map(|role| Ident(role).to_string());
-    [
-        format!("CREATE DATABASE {}", Ident(staging)),
-        option("OWNER", owner),
-        template,
-        option("ENCODING", literal(&inputs.encoding)),
-        option("LC_COLLATE", literal(&inputs.locale)),
-        option("LC_CTYPE", literal(&inputs.locale)),
-        format!(
-            " CONNECTION LIMIT {} ALLOW_CONNECTIONS {}",
-            inputs.connection_limit, inputs.allow_connections
-        ),
-    ]
-    .concat()
-}
-
-/// Finds the input that the server's complaint is about. `doing` is what the
-/// error begins with.
-fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
-    let text = error.to_string();
-    let complaint = text
-        .trim_start_matches(doing)
-        .split("\nhint: ")
-        .next()
-        .unwrap_or_default();
-    let about = |word: &str| complaint.contains(word);
-    let names = |name: &Option<Name>| {
-        name.as_ref()
-            .is_some_and(|name| about(&format!("\"{name}\"")))
-    };
-    if about("encoding") {
-        error.at("/encoding").hint(
-            "set an encoding that the server knows and that goes with the template and the locale; \
-             template0 goes with each",
-        )
-    } else if about("locale") || about("collation") || about("LC_C") {
-        error.at("/locale").hint(
-            "set a locale that `locale -a` lists on the server's machine; with another one than the \
-             template's, leave template unset",
-        )
-    } else if about("template database") {
-        error
-            .at("/template")
-            .hint("set template to a database that is there, or leave it unset")
-    } else if about("role") && names(&inputs.owner_role) {
-        error.at("/ownerRole")
-    } else if names(&inputs.template) {
-        error.at("/template")
-    } else {
-        error
-    }
-}
-
-/// The same for each try of the same thing, and for nothing else.
-fn staging_name(cx: &Context, inputs: &Inputs) -> Result<Name> {
-    let digest = Sha256::new()
-        .chain_update(cx.owner().as_str())
-        .chain_update([0])
-        .chain_update(inputs.name.as_str())
-        .finalize();
-    Name::try_from(format!("nixops4-staging-{}", hex::encode(&digest[..8]))).map_err(Error::new)
 }
 
 async fn rename(cx: &Context, inputs: &Inputs, from: &Name) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod database;
+mod defaults;
 mod failure;
 mod limit;
 mod lock;
@@ -24,9 +25,4 @@ fn main() -> ExitCode {
     .kind::<role::Role>()
     .kind::<database::Database>()
     .run()
-}
-
-/// The default of what is on unless it is switched off.
-fn yes() -> bool {
-    true
 }

@@ -1,23 +1,28 @@
 //! The kind `postgresql_role`.
 
+mod attribute;
+mod facts;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, ExposeSecret as _, Mark, Object, Observed, Ownership, Prior,
-    ResourceKind, Result, SecretRef, Step, Value,
+    Context, DeletionPolicy, Error, ExposeSecret as _, Mark, Object, Observed, Prior, ResourceKind,
+    Result, SecretRef, Step, Value,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::PgConnection;
+
+use attribute::Attribute;
+use facts::{Facts, Password, look_up, owned, password_state};
 
 use crate::connection::Connection;
 use crate::limit::ConnectionLimit;
 use crate::lock;
 use crate::name::Name;
-use crate::server::{RecordedOutputs, Server, column, on_server, predicted_outputs};
+use crate::scram;
+use crate::server::{RecordedOutputs, on_server, predicted_outputs};
 use crate::sql::{Ident, Literal};
-use crate::{failure, scram};
 
 /// A role on a PostgreSQL server: a user that logs in, or a group.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -32,7 +37,7 @@ pub(crate) struct Inputs {
     /// Name of the role. Changing it renames the role.
     pub(crate) name: Name,
     /// Whether one can log in as this role.
-    #[serde(default = "crate::yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub(crate) login: bool,
     /// Whether no permission is ever checked for it.
     #[serde(default)]
@@ -45,7 +50,7 @@ pub(crate) struct Inputs {
     pub(crate) create_role: bool,
     /// Whether it has the privileges of the roles that it is a member of without
     /// SET ROLE.
-    #[serde(default = "crate::yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub(crate) inherit_privileges: bool,
     /// Whether it may start streaming replication.
     #[serde(default)]
@@ -104,105 +109,6 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A role as the catalog has it.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
-    oid: i64,
-    system_identifier: String,
-    name: String,
-    attributes: Vec<(Attribute, bool)>,
-    connection_limit: i32,
-    password: Password,
-    member_of: BTreeSet<String>,
-    /// What it owns, in words; only looked up to remove the role.
-    owns: Vec<String>,
-    /// Everything that it owns is a database that is retained.
-    owns_only_retained: bool,
-}
-
-/// Whether the server has the password that is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Password {
-    /// None is wanted.
-    Unmanaged,
-    /// It has.
-    Same,
-    /// It has another one, or none.
-    Other,
-    /// Verifiers can't be read here, and the reference is the recorded one.
-    UnknownUnchanged,
-    /// Verifiers can't be read here, and the reference isn't recorded.
-    UnknownChanged,
-}
-
-/// A yes-or-no attribute of a role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attribute {
-    Login,
-    Superuser,
-    CreateDatabase,
-    CreateRole,
-    Inherit,
-    Replication,
-    BypassRls,
-}
-
-impl Attribute {
-    /// In the order in which [`OBSERVE`] selects them.
-    const ALL: [Self; 7] = [
-        Self::Login,
-        Self::Superuser,
-        Self::CreateDatabase,
-        Self::CreateRole,
-        Self::Inherit,
-        Self::Replication,
-        Self::BypassRls,
-    ];
-
-    fn pointer(self) -> &'static str {
-        match self {
-            Self::Login => "/login",
-            Self::Superuser => "/superuser",
-            Self::CreateDatabase => "/createDatabase",
-            Self::CreateRole => "/createRole",
-            Self::Inherit => "/inheritPrivileges",
-            Self::Replication => "/replication",
-            Self::BypassRls => "/bypassRls",
-        }
-    }
-
-    fn keyword(self, on: bool) -> &'static str {
-        match (self, on) {
-            (Self::Login, true) => "LOGIN",
-            (Self::Login, false) => "NOLOGIN",
-            (Self::Superuser, true) => "SUPERUSER",
-            (Self::Superuser, false) => "NOSUPERUSER",
-            (Self::CreateDatabase, true) => "CREATEDB",
-            (Self::CreateDatabase, false) => "NOCREATEDB",
-            (Self::CreateRole, true) => "CREATEROLE",
-            (Self::CreateRole, false) => "NOCREATEROLE",
-            (Self::Inherit, true) => "INHERIT",
-            (Self::Inherit, false) => "NOINHERIT",
-            (Self::Replication, true) => "REPLICATION",
-            (Self::Replication, false) => "NOREPLICATION",
-            (Self::BypassRls, true) => "BYPASSRLS",
-            (Self::BypassRls, false) => "NOBYPASSRLS",
-        }
-    }
-
-    fn wanted(self, inputs: &Inputs) -> bool {
-        match self {
-            Self::Login => inputs.login,
-            Self::Superuser => inputs.superuser,
-            Self::CreateDatabase => inputs.create_database,
-            Self::CreateRole => inputs.create_role,
-            Self::Inherit => inputs.inherit_privileges,
-            Self::Replication => inputs.replication,
-            Self::BypassRls => inputs.bypass_rls,
-        }
-    }
-}
-
 /// One step.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
@@ -214,29 +120,6 @@ pub(crate) enum Change {
     Join(Name),
     Leave(Name),
 }
-
-const OBSERVE: &str = "
-    SELECT r.oid::int8, r.rolname::text, r.rolconnlimit, shobj_description(r.oid, 'pg_authid'),
-           r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolinherit,
-           r.rolreplication, r.rolbypassrls,
-           ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
-                 WHERE m.member = r.oid)
-    FROM pg_roles r
-    WHERE r.oid = $1::int8::oid OR r.rolname = $2
-    ORDER BY r.oid = $1::int8::oid DESC
-    LIMIT 1";
-
-/// What a role owns, and whether that is a retained database.
-const OWNED: &str = "
-    SELECT format('database %I', datname), coalesce(shobj_description(oid, 'pg_database'), '')
-    FROM pg_database WHERE datdba = $1::int8::oid
-    UNION ALL
-    SELECT format('tablespace %I', spcname), '' FROM pg_tablespace WHERE spcowner = $1::int8::oid
-    UNION ALL
-    SELECT format('%s objects in database %I', count(*), datname), ''
-    FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid
-    WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = $1::int8::oid AND d.deptype = 'o'
-    GROUP BY datname";
 
 /// See [`Inputs`].
 pub(crate) struct Role;
@@ -319,6 +202,7 @@ impl ResourceKind for Role {
     ) -> Result<Option<Observed<Facts>>> {
         let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
+        let recorded = prior.and_then(|prior| prior.inputs.password.as_ref());
         on_server(cx, &inputs.connection, known_server, async |server| {
             let Some(mut seen) = look_up(server, oid, &inputs.name).await? else {
                 // A plan tells of a reference that leads nowhere, too.
@@ -327,7 +211,8 @@ impl ResourceKind for Role {
                 }
                 return Ok(None);
             };
-            seen.facts.password = password_state(cx, server, inputs, prior, seen.facts.oid).await?;
+            seen.facts.password =
+                password_state(cx, server, inputs, recorded, seen.facts.oid).await?;
             Ok(Some(seen))
         })
         .await
@@ -543,92 +428,6 @@ fn name_input(error: Error, inputs: &Inputs) -> Error {
 /// The name that the server has for it; not the wanted one before a rename.
 fn current_name(facts: &Facts) -> Result<Name> {
     Name::try_from(facts.name.clone()).map_err(Error::new)
-}
-
-async fn look_up(
-    server: &mut Server,
-    oid: Option<i64>,
-    name: &Name,
-) -> Result<Option<Observed<Facts>>> {
-    let row = sqlx::query(OBSERVE)
-        .bind(oid)
-        .bind(name.as_str())
-        .fetch_optional(&mut server.connection)
-        .await
-        .map_err(|error| {
-            failure::stating(&format!("unable to look up role {}", Ident(name)), &error)
-        })?;
-    let Some(row) = row else { return Ok(None) };
-    let attributes = Attribute::ALL
-        .into_iter()
-        .enumerate()
-        .map(|(position, attribute)| Ok((attribute, column(&row, 4 + position)?)))
-        .collect::<Result<_>>()?;
-    let facts = Facts {
-        oid: column(&row, 0)?,
-        system_identifier: server.id.clone(),
-        name: column(&row, 1)?,
-        connection_limit: column(&row, 2)?,
-        attributes,
-        password: Password::Unmanaged,
-        member_of: column::<Vec<String>>(&row, 11)?.into_iter().collect(),
-        owns: Vec::new(),
-        owns_only_retained: false,
-    };
-    let comment: Option<String> = column(&row, 3)?;
-    Ok(Some(Observed {
-        facts,
-        ownership: Ownership::from_comment(comment.as_deref()),
-    }))
-}
-
-async fn password_state(
-    cx: &Context,
-    server: &mut Server,
-    inputs: &Inputs,
-    prior: Option<&<Role as ResourceKind>::Prior>,
-    oid: i64,
-) -> Result<Password> {
-    let Some(reference) = &inputs.password else {
-        return Ok(Password::Unmanaged);
-    };
-    if !server.reads_verifiers {
-        let recorded = prior.and_then(|prior| prior.inputs.password.as_ref());
-        return Ok(if recorded == Some(reference) {
-            Password::UnknownUnchanged
-        } else {
-            Password::UnknownChanged
-        });
-    }
-    let password = cx.secret(reference, "/password").await?;
-    let row = sqlx::query("SELECT rolpassword FROM pg_authid WHERE oid = $1::int8::oid")
-        .bind(oid)
-        .fetch_one(&mut server.connection)
-        .await
-        .map_err(|error| failure::stating("unable to read the verifier of a password", &error))?;
-    let verifier: Option<String> = column(&row, 0)?;
-    let same = verifier.is_some_and(|verifier| scram::matches(&password, &verifier));
-    Ok(if same {
-        Password::Same
-    } else {
-        Password::Other
-    })
-}
-
-async fn owned(connection: &mut PgConnection, oid: i64) -> Result<(Vec<String>, bool)> {
-    let rows = sqlx::query(OWNED)
-        .bind(oid)
-        .fetch_all(connection)
-        .await
-        .map_err(|error| failure::stating("unable to see what the role owns", &error))?;
-    let mut owns = Vec::new();
-    let mut only_retained = true;
-    for row in &rows {
-        owns.push(column(row, 0)?);
-        let mark = Mark::find_in(column(row, 1)?);
-        only_retained &= mark.is_some_and(|mark| mark.retained_since.is_some());
-    }
-    Ok((owns, only_retained))
 }
 
 /// Creating and marking are one transaction.

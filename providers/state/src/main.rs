@@ -1,5 +1,6 @@
 //! NixOps4 resource provider for the state of deployments.
 
+mod failure;
 mod log;
 mod sqlite;
 

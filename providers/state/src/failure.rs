@@ -1,0 +1,64 @@
+//! Files that can't be used, and what to do about them.
+
+use std::path::Path;
+
+use nixops4_provider_sdk::{Error, Result, Retry};
+
+/// The size of a page, and so of the smallest file that holds anything, in bytes.
+const PAGE: u64 = 4096;
+
+/// SQLite takes a file of less than a page for an empty one: what is left of a
+/// state would be begun anew.
+pub(crate) fn refuse_cut_off(path: &Path) -> Result<()> {
+    let length = std::fs::metadata(path).map_or(0, |file| file.len());
+    if length == 0 || length >= PAGE {
+        return Ok(());
+    }
+    Err(Error::input(
+        "/path",
+        format!(
+            "unable to open the state in {}: it is malformed: {length} bytes are too few",
+            path.display()
+        ),
+    )
+    .hint("restore the file from a backup, or give another path"))
+}
+
+pub(crate) fn explain(path: &Path, doing: &str, error: &sqlx::Error) -> Error {
+    let unable = Error::input(
+        "/path",
+        format!("unable to {doing} the state in {}", path.display()),
+    );
+    if let sqlx::Error::Decode(cause) = error {
+        return unable
+            .because(cause)
+            .hint("restore the file from a backup, or give another path");
+    }
+    let Some(cause) = error.as_database_error() else {
+        return unable.because(error);
+    };
+    let unable = unable.because(cause.message());
+    match cause
+        .code()
+        .as_deref()
+        .and_then(|code| code.parse::<i32>().ok())
+        .map(|code| code & 0xff)
+    {
+        // SQLITE_BUSY, SQLITE_LOCKED
+        Some(5 | 6) => unable
+            .hint("somebody else has been writing to it for long; see who, then apply again")
+            .retry(Retry::UntilDeadline),
+        // SQLITE_CANTOPEN
+        Some(14) => unable.hint(
+            "see that its folder is there and can be written by who runs this; where there is no \
+             state yet, apply makes it",
+        ),
+        // SQLITE_READONLY
+        Some(8) => unable.hint("make the file and its folder writable for who runs this"),
+        // SQLITE_FULL
+        Some(13) => unable.hint("make room on that disk; nothing of this event was written"),
+        // SQLITE_CORRUPT, SQLITE_NOTADB
+        Some(11 | 26) => unable.hint("restore the file from a backup, or give another path"),
+        _ => unable,
+    }
+}
