@@ -23,9 +23,12 @@ pub(crate) async fn retrying<T>(
     // happens in between shows that the server is there after all.
     let mut brief_since = None;
     let mut longest = FIRST_PAUSE;
+    let mut before = None;
     loop {
         let error = match attempt().await {
             Ok(done) => return Ok(done),
+            // That the time ran out says less than why it was tried again.
+            Err(error) if cx.time_left().is_zero() => return Err(before.unwrap_or(error)),
             Err(error) => error,
         };
         let left = match error.may_retry() {
@@ -47,6 +50,7 @@ pub(crate) async fn retrying<T>(
             return Err(error);
         }
         tracing::debug!("trying again: {}", error.summary());
+        before = Some(error.clone());
         pause_unless_interrupted(cx, pause, error).await?;
         longest = (longest * 2).min(LONGEST_PAUSE);
     }

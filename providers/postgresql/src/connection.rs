@@ -7,8 +7,12 @@ use nixops4_provider_sdk::{Context, Error, ExposeSecret as _, Result, SecretRef}
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::name::Name;
+
+/// How long a server may take to accept a connection, before it says anything.
+const LISTENING: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// How to reach a PostgreSQL server, as an administrator of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -120,6 +124,21 @@ impl Connection {
             None if self.is_local() => PgSslMode::Prefer,
             Some(TlsMode::VerifyFull) | None => PgSslMode::VerifyFull,
         }
+    }
+
+    /// Whether somebody takes connections there.
+    pub(crate) async fn listens(&self) -> bool {
+        let connecting = async {
+            if self.is_socket() {
+                UnixStream::connect(self.to_string()).await.is_ok()
+            } else {
+                let address = (self.host.as_str(), self.port);
+                TcpStream::connect(address).await.is_ok()
+            }
+        };
+        tokio::time::timeout(LISTENING, connecting)
+            .await
+            .unwrap_or(false)
     }
 
     fn is_socket(&self) -> bool {

@@ -75,17 +75,7 @@ async fn connect(cx: &Context, at: &Connection) -> Result<Server> {
     let mut connection = match connected {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return Err(failure::connecting(at, &error)),
-        Err(_) => {
-            return Err(Error::input(
-                "/connection",
-                format!(
-                    "the server at {at} gave no answer within {} s",
-                    limit.as_secs()
-                ),
-            )
-            .hint("see that the address is right, and that no firewall drops the packets")
-            .retry(Retry::Never));
-        }
+        Err(_) => return Err(no_answer(at, limit).await),
     };
     // Whatever the role's own settings are, what follows has to mean the same.
     let set_up = "SET search_path = pg_catalog; SET client_min_messages = warning; \
@@ -104,6 +94,23 @@ async fn connect(cx: &Context, at: &Connection) -> Result<Server> {
         id: column(&row, 0)?,
         reads_verifiers: column(&row, 1)?,
     })
+}
+
+/// Tells a server that is too busy to answer from an address that leads nowhere.
+async fn no_answer(at: &Connection, limit: Duration) -> Error {
+    let unable = Error::input(
+        "/connection",
+        format!(
+            "the server at {at} gave no answer within {} s",
+            limit.as_secs()
+        ),
+    );
+    if at.listens().await {
+        return unable
+            .hint("it takes connections, so it is busy; it was tried until the time was over")
+            .retry(Retry::UntilDeadline);
+    }
+    unable.hint("see that the address is right, and that no firewall drops the packets")
 }
 
 /// Runs statements that this crate has put together; `doing` is for the error.

@@ -20,12 +20,12 @@ fn somebody_holds_the_lock() {
     let mut holder = Sleeper::running(&server, &site, "postgres", &statement);
     for kind in [ROLE, DATABASE] {
         let mut command = site.command();
-        command.env("NIXOPS4_RESOURCES_TIMEOUT", "1");
+        command.env("NIXOPS4_RESOURCES_TIMEOUT", "3");
         let begun = Instant::now();
         let error = Site::create_by(command, kind, &site.inputs("patient"));
         let error = error.expect_err("somebody holds the lock");
         assert!(
-            begun.elapsed() < Duration::from_secs(10),
+            begun.elapsed() < Duration::from_secs(30),
             "{:?}",
             begun.elapsed()
         );
