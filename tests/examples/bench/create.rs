@@ -185,10 +185,13 @@ fn report(subjects: &[Subject<'_>], samples: &[Sample]) -> String {
 
 fn peak_memory(subject: &Subject<'_>) -> Option<u64> {
     let begun = Instant::now();
-    (0..)
-        .take_while(|run| *run < MEMORY_RUNS || begun.elapsed() < MEMORY_TIME)
-        .filter_map(|_| subject.peak_memory())
-        .max()
+    let mut peak = None;
+    let mut runs = 0;
+    while runs < MEMORY_RUNS || begun.elapsed() < MEMORY_TIME {
+        peak = peak.max(subject.peak_memory());
+        runs += 1;
+    }
+    peak
 }
 
 #[expect(clippy::cast_precision_loss, reason = "some thousand")]
