@@ -63,10 +63,9 @@ pub(crate) async fn call(
         }
     }
     let answer = providers
-        .ask(&command, &call.kind, &request)
+        .ask_once(&command, &call.kind, &request)
         .await
         .map_err(to_failure)?;
-    providers.close().await;
     let answer = match answer {
         Response::Create(answer) => Value::Object(answer.output_properties),
         Response::Update(answer) => Value::Object(answer.output_properties),

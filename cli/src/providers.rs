@@ -88,6 +88,21 @@ impl Providers {
         answer
     }
 
+    /// Asks one thing and no more: by a process that is not kept, so that it does
+    /// not matter whether it would answer again.
+    pub(crate) async fn ask_once(
+        &self,
+        command: &ProviderCommand,
+        label: &str,
+        request: &Request,
+    ) -> Result<Response, ClientError> {
+        let mut process = Provider::spawn(command, label, Arc::clone(&self.sink))?;
+        let answer = process.request(request, self.limit).await;
+        // It has answered, or never will; how it ends changes nothing any more.
+        let _ = process.close(CLOSE_PATIENCE).await;
+        answer
+    }
+
     /// A process of its own, that is not shared.
     pub(crate) fn spawn(
         &self,

@@ -1,12 +1,16 @@
 //! What every command that looks at a deployment needs.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use nixops4_protocol::client::ProviderCommand;
 
 use crate::eval::Evaluator;
 use crate::failure::Failure;
 use crate::providers::Providers;
+use crate::schema::Kind;
 use crate::ui::Ui;
 
 /// One run of the command on one deployment.
@@ -14,6 +18,8 @@ pub(crate) struct Session {
     pub(crate) file: PathBuf,
     pub(crate) evaluator: Evaluator,
     pub(crate) providers: Providers,
+    /// The resource types that were asked for, by provider and name.
+    pub(crate) kinds: Mutex<HashMap<(ProviderCommand, String), Arc<Kind>>>,
     /// How many resources are worked on at once.
     pub(crate) parallel: usize,
     pub(crate) ui: Arc<Ui>,
@@ -38,6 +44,7 @@ impl Session {
             file,
             evaluator,
             providers: Providers::new(stderr_sink(&ui), timeout),
+            kinds: Mutex::default(),
             parallel,
             ui,
         })

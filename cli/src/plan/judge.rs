@@ -1,7 +1,10 @@
 //! Decides about one member: checks it, asks its provider, or compares.
 
-use nixops4_protocol::client::ClientError;
-use nixops4_protocol::describe::{KindDescription, StateNeed};
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, PoisonError};
+
+use nixops4_protocol::client::{ClientError, ProviderCommand};
+use nixops4_protocol::describe::{Description, StateNeed};
 use nixops4_protocol::message::{
     ExtantResource, PlanResourceRequest, Request, RequestName, Response,
 };
@@ -10,7 +13,7 @@ use super::decision::{self, Decision};
 use crate::eval::{EvalError, Member};
 use crate::providers;
 use crate::records::Records;
-use crate::schema;
+use crate::schema::Kind;
 use crate::session::Session;
 
 /// What is known of a member.
@@ -63,13 +66,13 @@ pub(crate) async fn judge(
     }
     let with_defaults = |mut decision: Decision| {
         if let Some(kind) = &kind {
-            decision.at_default = decision::at_default(&decision.changes, &kind.inputs);
+            decision.at_default = decision::at_default(&decision.changes, &kind.description.inputs);
         }
         Judgement::Decided(decision)
     };
     if !kind
         .as_ref()
-        .is_some_and(|kind| kind.offers(RequestName::Plan))
+        .is_some_and(|kind| kind.description.offers(RequestName::Plan))
     {
         return Ok(with_defaults(decision::compare(member, recorded)));
     }
@@ -100,7 +103,7 @@ pub(crate) async fn judge(
 pub(crate) async fn check(
     session: &Session,
     member: &Member,
-) -> Result<Option<KindDescription>, Vec<String>> {
+) -> Result<Option<Arc<Kind>>, Vec<String>> {
     let command = providers::command(&member.executable, &member.args);
     let description = session
         .providers
@@ -110,9 +113,9 @@ pub(crate) async fn check(
     let Some(description) = description else {
         return Ok(None);
     };
-    let kind = providers::kind(&description, &member.kind).map_err(|error| vec![error])?;
-    let mut problems = schema::problems(member, kind);
-    match (kind.state, &member.state) {
+    let kind = kind(session, command, &description, &member.kind).map_err(|error| vec![error])?;
+    let mut problems = kind.problems(member);
+    match (kind.description.state, &member.state) {
         (StateNeed::Required, None) => problems.push(format!(
             "a {} has to be recorded: give it a state",
             member.kind
@@ -124,8 +127,25 @@ pub(crate) async fn check(
         _ => {}
     }
     if problems.is_empty() {
-        Ok(Some(kind.clone()))
+        Ok(Some(kind))
     } else {
         Err(problems)
     }
+}
+
+/// The same for all members of one type.
+fn kind(
+    session: &Session,
+    command: ProviderCommand,
+    description: &Description,
+    name: &str,
+) -> Result<Arc<Kind>, String> {
+    let mut kinds = session.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(match kinds.entry((command, name.to_owned())) {
+        Entry::Occupied(known) => Arc::clone(known.get()),
+        Entry::Vacant(new) => {
+            let described = providers::kind(description, name)?.clone();
+            Arc::clone(new.insert(Arc::new(Kind::new(described))))
+        }
+    })
 }
