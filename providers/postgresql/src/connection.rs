@@ -47,8 +47,8 @@ pub(crate) struct Tls {
     /// unix socket, `prefer`.
     #[serde(default)]
     pub(crate) mode: Option<TlsMode>,
-    /// File with the certificates (PEM) of the authorities to trust. Unset:
-    /// those that the system trusts.
+    /// File with the certificates (PEM) of authorities to trust beside those that
+    /// the system trusts.
     #[serde(default)]
     pub(crate) ca_file: Option<PathBuf>,
 }
