@@ -1,10 +1,18 @@
 //! What the store tells of a secret, without its values, and the pure decision
 //! of what asking for a generation means. It knows nothing of databases.
 
+use std::fmt;
+
+use secrecy::SecretString;
 use time::OffsetDateTime;
 
 use crate::error::{Error, Invalid};
 use crate::name::{Generation, SecretId, SecretName, check_label};
+
+/// How many generations are kept beside the newest, if nothing else is said.
+const KEEP: u32 = 2;
+/// Longest public part, in bytes. A chain of certificates has a few thousand.
+const MAX_PUBLIC_PART: usize = 1 << 20;
 
 /// A secret, without its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub struct Entry {
     pub generations: Vec<Version>,
     /// Set while it is out of use, but kept.
     pub retained: Option<Retained>,
+    /// Set from when somebody asked for a new value until it is made.
+    pub rotation: Option<Rotation>,
 }
 
 impl Entry {
@@ -40,7 +50,7 @@ impl Entry {
 }
 
 /// One value of a secret, without the value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version {
     /// Its generation.
     pub generation: Generation,
@@ -48,6 +58,18 @@ pub struct Version {
     pub id: SecretId,
     /// When it was made, to the second.
     pub created_at: OffsetDateTime,
+    /// What everybody may know of it, such as a public key, as text (JSON by
+    /// convention). It is authenticated, but not encrypted.
+    pub public_part: Option<String>,
+}
+
+/// Who asked for a new value, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// The person, as `user@host`.
+    pub by: String,
+    /// When, to the second.
+    pub since: OffsetDateTime,
 }
 
 /// Who took a secret out of use, and when.
@@ -66,17 +88,88 @@ pub struct NewSecret {
     pub owner: String,
     /// What makes it, such as `secrets_password`.
     pub kind: String,
+    /// How many generations are kept beside the newest; the others are deleted
+    /// when a new one is made.
+    pub keep: u32,
 }
 
 impl NewSecret {
+    /// Keeps two generations beside the newest.
+    #[must_use]
+    pub fn new(owner: impl Into<String>, kind: impl Into<String>) -> Self {
+        Self {
+            owner: owner.into(),
+            kind: kind.into(),
+            keep: KEEP,
+        }
+    }
+
+    /// Keeps that many generations beside the newest.
+    #[must_use]
+    pub fn keep(self, keep: u32) -> Self {
+        Self { keep, ..self }
+    }
+
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         check_label("owner", &self.owner)?;
         check_label("kind", &self.kind)
     }
 }
 
+/// A value that was just made, to be kept.
+#[derive(Clone)]
+pub struct Made {
+    pub(crate) value: SecretString,
+    pub(crate) public_part: Option<String>,
+}
+
+impl Made {
+    /// A value of which nothing is public.
+    #[must_use]
+    pub fn new(value: SecretString) -> Self {
+        Self {
+            value,
+            public_part: None,
+        }
+    }
+
+    /// With a public part: text of up to 1 MiB without NUL, JSON by convention.
+    #[must_use]
+    pub fn public_part(self, text: impl Into<String>) -> Self {
+        Self {
+            public_part: Some(text.into()),
+            ..self
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Invalid> {
+        let problem = match &self.public_part {
+            Some(text) if text.len() > MAX_PUBLIC_PART => {
+                format!("it has {} bytes, more than 1 MiB", text.len())
+            }
+            Some(text) if text.contains('\0') => "it has a NUL character".to_owned(),
+            _ => return Ok(()),
+        };
+        Err(Invalid::PublicPart { problem })
+    }
+}
+
+impl From<SecretString> for Made {
+    fn from(value: SecretString) -> Self {
+        Self::new(value)
+    }
+}
+
+impl fmt::Debug for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Made")
+            .field("public_part", &self.public_part)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What became of asking for a generation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ensured {
     /// The value that is stored now.
     pub version: Version,
@@ -87,7 +180,7 @@ pub struct Ensured {
 }
 
 /// What has to be done so that a generation is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Need {
     /// It is there. `restore`: but the secret is marked as retained.
     Nothing { version: Version, restore: bool },
@@ -125,7 +218,7 @@ pub(crate) fn decide(
     let restore = entry.retained.is_some();
     if let Some(version) = entry.version(generation) {
         return Ok(Need::Nothing {
-            version: *version,
+            version: version.clone(),
             restore,
         });
     }
@@ -140,6 +233,13 @@ pub(crate) fn decide(
             restore,
         }),
     }
+}
+
+/// Which generations go when a new one is made: all but the `keep` highest that
+/// were there.
+pub(crate) fn outlived(have: &[Version], keep: u32) -> &[Version] {
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+    &have[..have.len().saturating_sub(keep)]
 }
 
 #[cfg(test)]
@@ -163,20 +263,19 @@ mod tests {
                     generation: generation(*number),
                     id: SecretId::random(),
                     created_at: now,
+                    public_part: None,
                 })
                 .collect(),
             retained: retained.then(|| Retained {
                 by: "prod".into(),
                 since: now,
             }),
+            rotation: None,
         }
     }
 
     fn ask(have: Option<&Entry>, number: u32, owner: &str, kind: &str) -> Result<Need, Error> {
-        let want = NewSecret {
-            owner: owner.into(),
-            kind: kind.into(),
-        };
+        let want = NewSecret::new(owner, kind);
         decide(have, &"app/db".parse().unwrap(), generation(number), &want)
     }
 
@@ -190,7 +289,7 @@ mod tests {
         assert_eq!(
             ask(Some(&two), 2, "prod", password).unwrap(),
             Need::Nothing {
-                version: two.generations[1],
+                version: two.generations[1].clone(),
                 restore: false
             }
         );
@@ -201,7 +300,7 @@ mod tests {
         assert_eq!(
             ask(Some(&kept), 2, "prod", password).unwrap(),
             Need::Nothing {
-                version: kept.generations[0],
+                version: kept.generations[0].clone(),
                 restore: true
             }
         );
@@ -209,6 +308,28 @@ mod tests {
             ask(Some(&kept), 9, "prod", password).unwrap(),
             need(false, true)
         );
+    }
+
+    #[test]
+    fn the_lowest_generations_go_first() {
+        let have = entry(&[1, 2, 5], false).generations;
+        for (keep, gone) in [(0, 3), (1, 2), (2, 1), (3, 0), (u32::MAX, 0)] {
+            assert_eq!(outlived(&have, keep), &have[..gone]);
+        }
+    }
+
+    #[test]
+    fn public_parts_are_checked() {
+        let made = |text: &str| Made::new(SecretString::from("canary-1")).public_part(text);
+        assert!(made("{}").check().is_ok());
+        for text in ["a\0b".to_owned(), "x".repeat(MAX_PUBLIC_PART + 1)] {
+            assert!(matches!(
+                made(&text).check(),
+                Err(Invalid::PublicPart { .. })
+            ));
+        }
+        let shown = format!("{:?}", made("{}"));
+        assert!(!shown.contains("canary-1"), "{shown}");
     }
 
     #[test]

@@ -1,10 +1,15 @@
 //! Everything that can go wrong, said in plain words: what, why, what to do
 //! next. No message or `Debug` holds a value, a ciphertext or a private key.
 
-use std::io;
 use std::path::PathBuf;
 
 use crate::name::{Generation, SecretId, SecretName};
+
+mod identity;
+mod invalid;
+
+pub use identity::IdentityProblem;
+pub use invalid::Invalid;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +150,8 @@ pub enum Error {
     /// The store cannot be written.
     #[error(
         "unable to {action} in the secrets store {store}: it is read-only; make the file and its \
-         directory writable for this user, or take `mode=ro` out of the address"
+         directory writable for this user (or let the role write, if it is PostgreSQL), or take \
+         `mode=ro` out of the address"
     )]
     ReadOnly {
         /// Address of the store.
@@ -155,14 +161,57 @@ pub enum Error {
     },
 
     /// The database failed in another way.
-    #[error("unable to {action} in the secrets store {store}: {source}")]
+    #[error("unable to {action} in the secrets store {store}: {reason}")]
     Database {
         /// Address of the store.
         store: String,
         /// What was tried.
         action: &'static str,
-        /// What the database says.
-        source: sqlx::Error,
+        /// What the database says. Not its error itself, whose details can repeat
+        /// a row.
+        reason: String,
+    },
+
+    /// The server has no room, or is starting. The same call may succeed later.
+    #[error(
+        "unable to {action} in the secrets store {store}: {reason}; try again, and see what keeps \
+         the server busy if that goes on"
+    )]
+    Busy {
+        /// Address of the store.
+        store: String,
+        /// What was tried.
+        action: &'static str,
+        /// What the server says.
+        reason: String,
+    },
+
+    /// A secret could not be shown to have been read.
+    #[error(
+        "unable to record that secret {name} is read from the secrets store {store}, so that it is \
+         not read: {reason}; make the store writable for this user, or put `?mode=ro` at the end \
+         of its address to read it without a record, such as a backup"
+    )]
+    Unrecorded {
+        /// Address of the store.
+        store: String,
+        /// The secret.
+        name: SecretName,
+        /// Why not.
+        reason: &'static str,
+    },
+
+    /// What stands beside the values of a secret was changed: its owner, its kind,
+    /// a time, a public part, or which generations there are.
+    #[error(
+        "what the secrets store {store} says of secret {name} was changed by somebody who cannot \
+         open the store; find out who can write to it and restore it from a backup"
+    )]
+    Altered {
+        /// Address of the store.
+        store: String,
+        /// The secret.
+        name: SecretName,
     },
 
     /// There is no such secret or generation.
@@ -253,6 +302,34 @@ pub enum Error {
         newest: Generation,
     },
 
+    /// A recipient that has to stay.
+    #[error("unable to remove the recipient {recipient} of the secrets store {store}: {reason}")]
+    RecipientNeeded {
+        /// Address of the store.
+        store: String,
+        /// The public key.
+        recipient: String,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+
+    /// Not a recipient, and was to be removed.
+    #[error(
+        "{recipient} is no recipient of the secrets store {store}; `nixops4-resources secret \
+         recipients list` says who is"
+    )]
+    NoSuchRecipient {
+        /// Address of the store.
+        store: String,
+        /// The public key.
+        recipient: String,
+    },
+
+    /// The variable that says where stores are, or the one that names the identity
+    /// file, is not as it has to be.
+    #[error("{0}")]
+    Environment(String),
+
     /// A value could not be encrypted.
     #[error("unable to encrypt to the recipients of the secrets store {store}: {reason}")]
     Encrypt {
@@ -267,140 +344,6 @@ impl Error {
     /// Whether the same call may succeed a little later, with nothing changed.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Locked { .. })
+        matches!(self, Self::Locked { .. } | Self::Busy { .. })
     }
-}
-
-/// What is not well formed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Invalid {
-    /// Not the address of a store.
-    #[error(
-        "not the address of a secrets store: {problem}; supported is a SQLite file, \
-         `sqlite:/absolute/path`, with `?mode=ro` to only read it"
-    )]
-    Url {
-        /// What is wrong.
-        problem: String,
-    },
-    /// Not the name of a secret.
-    #[error(
-        "not the name of a secret: {problem}; give 1 to 200 of the characters A-Z a-z 0-9 . _ / @ \
-         + - such as mastodon/db"
-    )]
-    Name {
-        /// What is wrong.
-        problem: String,
-    },
-    /// Not a generation.
-    #[error("a generation is a number from 1 up, raised by one to rotate; 0 is none")]
-    Generation,
-    /// Not the id of a value.
-    #[error("not the id of a secret's value: give the random UUID that was recorded for it")]
-    Id,
-    /// Not an owner, a kind or the like.
-    #[error("not a valid {what}: {problem}; give 1 to 200 characters on one line")]
-    Label {
-        /// Which text.
-        what: &'static str,
-        /// What is wrong.
-        problem: String,
-    },
-    /// Not a public key that values can be encrypted to.
-    #[error(
-        "not a recipient: {problem}; give a public key: age1..., ssh-ed25519 ... or ssh-rsa ..."
-    )]
-    Recipient {
-        /// What is wrong.
-        problem: String,
-    },
-}
-
-/// What is wrong with an identity file.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IdentityProblem {
-    /// No such file.
-    #[error(
-        "it does not exist; make one with `nixops4-resources-secrets keygen FILE`, or name an existing one"
-    )]
-    Missing,
-    /// It cannot be read.
-    #[error("{0}; make it readable for this user")]
-    Unreadable(io::Error),
-    /// It is there already, and a new one was to be made.
-    #[error("it exists already, and is left alone; name a new file, or use this one")]
-    Exists,
-    /// It cannot be written.
-    #[error("{0}; name a file in a folder that this user can write to")]
-    Unwritable(io::Error),
-    /// A directory.
-    #[error("it is a directory; name the file in it")]
-    Directory,
-    /// Others may read or write it.
-    #[error("others than its owner can get at it (mode {mode:04o}); run `chmod 600` on it")]
-    OpenToOthers {
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// Longer than any identity file.
-    #[error("it has more than 1 MiB; name an age identity file or an OpenSSH private key")]
-    TooLong,
-    /// Not UTF-8.
-    #[error("it is not text; name an age identity file or an OpenSSH private key")]
-    NotText,
-    /// Nothing but comments.
-    #[error("there is no identity in it; it needs a line AGE-SECRET-KEY-1...")]
-    Empty,
-    /// A line that is nothing known.
-    #[error(
-        "line {line_number} is not an age identity; each line is AGE-SECRET-KEY-1... or a comment"
-    )]
-    NotAnIdentity {
-        /// Counted from 1.
-        line_number: usize,
-    },
-    /// A public key.
-    #[error("line {line_number} is a public key; name the file with the private key")]
-    PublicKey {
-        /// Counted from 1.
-        line_number: usize,
-    },
-    /// An identity that needs a plugin.
-    #[error(
-        "line {line_number} is an identity of an age plugin, which cannot be used without a \
-         person; use an X25519 identity or an SSH key"
-    )]
-    Plugin {
-        /// Counted from 1.
-        line_number: usize,
-    },
-    /// Protected by a passphrase.
-    #[error(
-        "it is encrypted with a passphrase, which nobody can type in here; decrypt it with \
-         `age --decrypt` to a file of mode 600"
-    )]
-    EncryptedAge,
-    /// Protected by a passphrase.
-    #[error(
-        "it is an SSH key with a passphrase, which nobody can type in here; use a key without one \
-         (`ssh-keygen -p` takes it away), or an age identity"
-    )]
-    EncryptedSsh,
-    /// ECDSA, DSA, or kept in hardware.
-    #[error("it is an SSH key of type {kind:?}, which age cannot use; use ssh-ed25519 or ssh-rsa")]
-    SshType {
-        /// The key's type.
-        kind: String,
-    },
-    /// Another format, or damaged.
-    #[error(
-        "it is not an intact OpenSSH private key; convert it with `ssh-keygen -p`, or use an age \
-         identity"
-    )]
-    NotOpenSsh,
-    /// Its public key is refused.
-    #[error("{0}")]
-    Unusable(Invalid),
 }

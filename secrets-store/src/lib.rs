@@ -12,7 +12,7 @@
 //! let mut store = Store::open_or_create(&url, &identities).await?;
 //!
 //! let name = "mastodon/db".parse()?;
-//! let what = NewSecret { owner: "production".into(), kind: "secrets_password".into() };
+//! let what = NewSecret::new("production", "secrets_password");
 //! let made = store
 //!     .ensure(&name, Generation::FIRST, &what, || SecretString::from("correct horse"))
 //!     .await?;
@@ -23,34 +23,53 @@
 //!
 //! # What is protected from whom
 //!
-//! - Who can *read* the database learns names, owners, kinds, times, the length
-//!   of each value and the recipients' public keys; never a value.
+//! - Who can *read* the database learns names, owners, kinds, times, public
+//!   parts, the length of each value, the recipients' public keys and the record
+//!   of who did what; never a value.
 //! - Who can *write* it, but holds no identity, can delete, or put back an older
-//!   copy of the whole; a value that was altered, moved to another name,
-//!   generation or id, or made up is refused on reading, and so is a list of
-//!   recipients that was tampered with. For that the store has a key of its own,
-//!   itself encrypted to the recipients, which authenticates both: age alone lets
-//!   anybody encrypt to a public key. Owner, kind and times are not authenticated.
-//! - Who holds a recipient's identity can read and write all of it.
+//!   copy of the whole. What was altered, moved to another name, generation or id,
+//!   or made up is refused on reading: a value, its owner, kind, times and public
+//!   part, which generations there are, and the list of recipients. For that the
+//!   store has a key of its own, itself encrypted to the recipients, which
+//!   authenticates them: age alone lets anybody encrypt to a public key. The
+//!   record of who did what is not authenticated: with PostgreSQL, let the roles
+//!   only add to it (`REVOKE UPDATE, DELETE ON audit`).
+//! - Who holds a recipient's identity can read and write all of it. A recipient
+//!   that was removed can still read older copies.
+//!
+//! # The record
+//!
+//! Every change and every read of a value is recorded, in the transaction of the
+//! change, or before the value is handed out; what can't be recorded isn't done.
+//! A store that turns out to be read-only is therefore refused when a value is
+//! read, or who wants to read unseen would only have to write-protect the file.
+//! `?mode=ro` at the end of the address is how to say that this is meant, such as
+//! for a backup: then values are read, and no record is left.
 
+mod audit;
+mod database;
 mod entry;
 mod error;
+mod failpoint;
 mod identity;
 mod keyring;
+mod memory;
 mod name;
+mod person;
 mod recipient;
 mod rows;
 mod schema;
 mod seal;
-mod sqlite;
 mod store;
 mod url;
 
-pub use entry::{Ensured, Entry, NewSecret, Retained, Version};
+pub use audit::{Action, Record};
+pub use entry::{Ensured, Entry, Made, NewSecret, Retained, Rotation, Version};
 pub use error::{Error, IdentityProblem, Invalid};
 pub use identity::Identities;
+pub use memory::forbid_core_dumps;
 pub use name::{Generation, SecretId, SecretName};
 pub use recipient::Recipient;
 pub use secrecy::{ExposeSecret, SecretString};
-pub use store::{OpenOptions, Store};
+pub use store::{ListedRecipient, OpenOptions, Store};
 pub use url::StoreUrl;

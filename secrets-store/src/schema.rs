@@ -1,15 +1,42 @@
 //! The schema's versions, compiled in, and what schema a database has. A store
 //! that is behind is brought forward; one that is ahead is left alone.
 
+use sqlx::SqlSafeStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{SqlSafeStr, SqliteConnection};
+
+use crate::database::{On, on};
+use crate::url::{Place, StoreUrl};
+
+/// A number, a title and its SQL.
+pub(crate) type Version = (i64, &'static str, &'static str);
 
 /// Every version of the schema of a SQLite store, oldest first.
-pub(crate) const SQLITE: &[(i64, &str, &str)] = &[(
-    1,
-    "store",
-    include_str!("../migrations/sqlite/0001_store.sql"),
-)];
+pub(crate) const SQLITE: &[Version] = &[
+    (
+        1,
+        "store",
+        include_str!("../migrations/sqlite/0001_store.sql"),
+    ),
+    (
+        2,
+        "metadata",
+        include_str!("../migrations/sqlite/0002_metadata.sql"),
+    ),
+];
+
+/// The same for PostgreSQL: same numbers, same tables, same columns.
+const POSTGRES: &[Version] = &[
+    (
+        1,
+        "store",
+        include_str!("../migrations/postgresql/0001_store.sql"),
+    ),
+    (
+        2,
+        "metadata",
+        include_str!("../migrations/postgresql/0002_metadata.sql"),
+    ),
+];
 
 /// The versions of the schema that a program knows.
 #[derive(Debug)]
@@ -24,8 +51,8 @@ pub(crate) enum Found {
     Other,
     /// The schema that is known.
     Current,
-    /// An earlier one.
-    Older,
+    /// An earlier one: this version.
+    Older(i64),
     /// A later one: this version.
     Newer(i64),
     /// A version with a known number and unknown contents.
@@ -33,12 +60,16 @@ pub(crate) enum Found {
 }
 
 impl Schema {
-    pub(crate) fn sqlite() -> Self {
-        Self::of(SQLITE)
+    /// The schema of the database that holds the store.
+    pub(crate) fn for_store(url: &StoreUrl) -> Self {
+        Self::of(match url.place() {
+            Place::Sqlite(_) => SQLITE,
+            Place::Postgres(_) => POSTGRES,
+        })
     }
 
-    pub(crate) fn of(versions: &[(i64, &'static str, &'static str)]) -> Self {
-        let migration = |(number, title, sql): &(i64, &'static str, &'static str)| {
+    pub(crate) fn of(versions: &[Version]) -> Self {
+        let migration = |(number, title, sql): &Version| {
             Migration::new(
                 *number,
                 (*title).into(),
@@ -47,9 +78,10 @@ impl Schema {
                 false,
             )
         };
-        Self(Migrator::with_migrations(
-            versions.iter().map(migration).collect(),
-        ))
+        let mut migrator = Migrator::with_migrations(versions.iter().map(migration).collect());
+        // Every writer holds the store's own lock already.
+        migrator.set_locking(false);
+        Self(migrator)
     }
 
     /// The newest version known.
@@ -57,14 +89,13 @@ impl Schema {
         self.0.iter().map(|m| m.version).max().unwrap_or(0)
     }
 
-    /// Reads which schema the database has; changes nothing.
-    pub(crate) async fn find(&self, conn: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
-        let (tables, versioned): (i64, i64) = sqlx::query_as(
-            "SELECT count(*), count(*) FILTER (WHERE name IN ('_sqlx_migrations', 'store')) \
-             FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
-        )
-        .fetch_one(&mut *conn)
-        .await?;
+    /// Reads which schema the database has; changes nothing. `tables` is how many
+    /// there are, and how many of those that only a store has together.
+    pub(crate) async fn find(
+        &self,
+        on: On<'_>,
+        (tables, versioned): (i64, i64),
+    ) -> Result<Found, sqlx::Error> {
         if tables == 0 {
             return Ok(Found::Blank);
         }
@@ -72,10 +103,11 @@ impl Schema {
         if versioned != 2 {
             return Ok(Found::Other);
         }
-        let applied: Vec<(i64, Vec<u8>)> =
+        let applied: Vec<(i64, Vec<u8>)> = on!(on, conn => {
             sqlx::query_as("SELECT version, checksum FROM _sqlx_migrations ORDER BY version")
                 .fetch_all(conn)
-                .await?;
+                .await?
+        });
         if let Some((version, _)) = applied.last()
             && *version > self.newest()
         {
@@ -88,17 +120,17 @@ impl Schema {
         Ok(if !known.iter().zip(&applied).all(same) {
             Found::Altered
         } else if applied.len() < known.len() {
-            Found::Older
+            Found::Older(applied.last().map_or(0, |(version, _)| *version))
         } else {
             Found::Current
         })
     }
 
     /// Brings the database to the newest version. Call it inside a transaction
-    /// that has the write lock: `Migrator` takes none in SQLite.
-    pub(crate) async fn apply(&self, conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    /// that has the write lock.
+    pub(crate) async fn apply(&self, on: On<'_>) -> Result<(), sqlx::Error> {
         // `Migrator::run` gives a future that cannot be moved between threads.
-        let done = self.0.run_direct(None, conn, false).await;
+        let done = on!(on, conn => self.0.run_direct(None, conn, false).await);
         done.map_err(|error| match error {
             MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => source,
             other => sqlx::Error::Migrate(Box::new(other)),

@@ -1,5 +1,6 @@
 //! The envelope of one value, and the key that authenticates what the database
-//! holds. Pure: bytes in, bytes out; it knows nothing of databases and files.
+//! holds: the recipients, and what stands beside the values of a secret. Pure:
+//! bytes in, bytes out; it knows nothing of databases and files.
 //!
 //! Inside the age ciphertext there is text, so that a person with `age --decrypt`
 //! can recover a value by hand:
@@ -14,14 +15,16 @@
 //! the value
 //! ```
 
-use std::fmt;
-use std::io::{Read, Write};
+use std::fmt::{self, Write as _};
+use std::io::{Read as _, Write as _};
 
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, ExposeSecretMut, SecretBox, SecretString};
 use sha2::Sha256;
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use crate::entry::Entry;
 use crate::identity::Identities;
 use crate::name::{Generation, SecretId, SecretName};
 use crate::recipient::Recipient;
@@ -29,6 +32,7 @@ use crate::recipient::Recipient;
 const VALUE: &str = "nixops4-secret 1";
 const KEY: &str = "nixops4-secrets-store-key 1";
 const RECIPIENTS: &str = "nixops4-secrets-recipients 1";
+const ENTRY: &str = "nixops4-secret-entry 1";
 const TAG_LINE: &str = "tag ";
 
 /// What a value is stored under.
@@ -113,6 +117,53 @@ impl StoreKey {
         let list = recipients_list(id, recipients);
         self.mac(&[list.as_bytes()]).verify_slice(tag).is_ok()
     }
+
+    /// The tag of what the store `id` says of a secret beside its values.
+    pub(crate) fn tag_entry(&self, id: &str, entry: &Entry) -> Vec<u8> {
+        let text = entry_text(id, entry);
+        self.mac(&[text.as_bytes()])
+            .finalize()
+            .into_bytes()
+            .to_vec()
+    }
+
+    pub(crate) fn made_entry_tag(&self, tag: &[u8], id: &str, entry: &Entry) -> bool {
+        let text = entry_text(id, entry);
+        self.mac(&[text.as_bytes()]).verify_slice(tag).is_ok()
+    }
+}
+
+/// All of an entry, each text with its length before it, so that nothing can be
+/// taken for something else.
+fn entry_text(store: &str, entry: &Entry) -> String {
+    let mut text = format!("{ENTRY}\n");
+    let mut add = |what: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{what} {}\n{value}", value.len());
+    };
+    let second = |time: OffsetDateTime| time.unix_timestamp().to_string();
+    add("store", store);
+    add("name", entry.name.as_str());
+    add("owner", &entry.owner);
+    add("kind", &entry.kind);
+    add("created", &second(entry.created_at));
+    if let Some(mark) = &entry.retained {
+        add("retained by", &mark.by);
+        add("retained since", &second(mark.since));
+    }
+    if let Some(mark) = &entry.rotation {
+        add("rotation by", &mark.by);
+        add("rotation since", &second(mark.since));
+    }
+    for version in &entry.generations {
+        add("generation", &version.generation.to_string());
+        add("id", &version.id.to_string());
+        add("made", &second(version.created_at));
+        if let Some(public_part) = &version.public_part {
+            add("public", public_part);
+        }
+    }
+    text
 }
 
 /// One per line; a recipient's text has no line break.
@@ -231,195 +282,4 @@ fn decrypt(identities: &Identities, ciphertext: &[u8]) -> Result<Zeroizing<Vec<u
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::generated;
-    use proptest::prelude::*;
-
-    const VALUE: &str = "canary-7391";
-
-    struct World {
-        identities: Identities,
-        key: StoreKey,
-        name: SecretName,
-        id: SecretId,
-    }
-
-    impl World {
-        fn new() -> Self {
-            Self {
-                identities: generated(),
-                key: StoreKey::random(),
-                name: "app/db".parse().unwrap(),
-                id: SecretId::random(),
-            }
-        }
-
-        fn label(&self) -> Label<'_> {
-            Label {
-                name: &self.name,
-                generation: Generation::FIRST,
-                id: self.id,
-            }
-        }
-
-        fn seal(&self, value: &str) -> Vec<u8> {
-            let value = SecretString::from(value);
-            seal(
-                self.identities.recipients(),
-                &self.key,
-                self.label(),
-                &value,
-            )
-            .unwrap()
-        }
-
-        fn open(&self, ciphertext: &[u8]) -> Result<SecretString, Unopened> {
-            open(&self.identities, &self.key, self.label(), ciphertext)
-        }
-
-        fn refused(&self, ciphertext: &[u8]) -> String {
-            let refused = self.open(ciphertext).unwrap_err();
-            assert!(!format!("{refused:?}").contains(VALUE), "{refused:?}");
-            refused.to_string()
-        }
-    }
-
-    #[test]
-    fn each_flipped_bit_is_noticed() {
-        let world = World::new();
-        let sealed = world.seal(VALUE);
-        assert_eq!(world.open(&sealed).unwrap().expose_secret(), VALUE);
-        for at in 0..sealed.len() {
-            let mut altered = sealed.clone();
-            altered[at] ^= 1 << (at % 8);
-            world.refused(&altered);
-        }
-    }
-
-    #[test]
-    fn each_truncation_is_noticed() {
-        let world = World::new();
-        let sealed = world.seal(VALUE);
-        for length in 0..sealed.len() {
-            world.refused(&sealed[..length]);
-        }
-        let longer = [sealed.as_slice(), b"x"].concat();
-        assert!(world.refused(&longer).contains("altered or cut short"));
-    }
-
-    #[test]
-    fn another_label_is_noticed_and_named() {
-        let world = World::new();
-        let sealed = world.seal(VALUE);
-        let other: SecretName = "app/mail".parse().unwrap();
-        let second = Generation::try_from(2).unwrap();
-        let label = world.label();
-        for label in [
-            Label {
-                name: &other,
-                ..label
-            },
-            Label {
-                generation: second,
-                ..label
-            },
-            Label {
-                id: SecretId::random(),
-                ..label
-            },
-        ] {
-            let refused = open(&world.identities, &world.key, label, &sealed).unwrap_err();
-            let refused = refused.to_string();
-            assert!(refused.contains("the value of another one"), "{refused}");
-            let true_label = format!("name app/db, generation 1, id {}", world.id);
-            assert!(refused.contains(&true_label), "{refused}");
-        }
-    }
-
-    #[test]
-    fn a_value_made_with_the_public_key_alone_is_noticed() {
-        let world = World::new();
-        let forged = seal(
-            world.identities.recipients(),
-            &StoreKey::random(),
-            world.label(),
-            &SecretString::from("mine"),
-        )
-        .unwrap();
-        assert!(world.refused(&forged).contains("not encrypted by anybody"));
-        for text in [
-            "",
-            "hello",
-            "nixops4-secret 2\nname x\ntag 00\n\nv",
-            "\n\n",
-            "tag \n\n",
-        ] {
-            let forged = encrypt(world.identities.recipients(), &[text.as_bytes()]).unwrap();
-            assert!(
-                world.refused(&forged).contains("not an envelope"),
-                "{text:?}"
-            );
-        }
-        let forged = encrypt(world.identities.recipients(), &[b"\xff\n\n"]).unwrap();
-        assert!(world.refused(&forged).contains("not text"));
-    }
-
-    #[test]
-    fn others_cannot_open_it() {
-        let world = World::new();
-        let sealed = world.seal(VALUE);
-        let other = open(&generated(), &world.key, world.label(), &sealed);
-        assert_eq!(other.unwrap_err(), Unopened::NotForUs);
-    }
-
-    #[test]
-    fn each_of_several_recipients_can_open_it() {
-        let world = World::new();
-        let (two, value) = (generated(), SecretString::from(VALUE));
-        let recipients = [world.identities.recipients(), two.recipients()].concat();
-        let sealed = seal(&recipients, &world.key, world.label(), &value).unwrap();
-        for identities in [&world.identities, &two] {
-            let opened = open(identities, &world.key, world.label(), &sealed).unwrap();
-            assert_eq!(opened.expose_secret(), VALUE);
-        }
-    }
-
-    #[test]
-    fn the_store_key_opens_and_vouches_for_its_recipients_alone() {
-        let world = World::new();
-        let ours = world.identities.recipients();
-        let sealed = seal_key(ours, &world.key).unwrap();
-        let key = open_key(&world.identities, &sealed).unwrap();
-        let tag = world.key.tag_recipients("a", ours);
-        assert!(key.made_recipients_tag(&tag, "a", ours));
-        assert!(!key.made_recipients_tag(&tag, "b", ours));
-        assert!(!key.made_recipients_tag(&tag, "a", &[ours, generated().recipients()].concat()));
-        assert!(!key.made_recipients_tag(&tag, "a", &[]));
-        assert!(!StoreKey::random().made_recipients_tag(&tag, "a", ours));
-        assert_eq!(
-            open_key(&generated(), &sealed).err(),
-            Some(Unopened::NotForUs)
-        );
-        // A value is no key, nor is a key that is too short.
-        assert!(open_key(&world.identities, &world.seal(VALUE)).is_err());
-        let short = encrypt(ours, &[KEY.as_bytes(), b"\n", b"00ff"]).unwrap();
-        assert!(open_key(&world.identities, &short).is_err());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        #[test]
-        fn any_value_comes_back(value in "(?s).{0,300}") {
-            let world = World::new();
-            let opened = world.open(&world.seal(&value)).unwrap();
-            prop_assert_eq!(opened.expose_secret(), &value);
-        }
-
-        #[test]
-        fn arbitrary_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            prop_assert!(World::new().open(&bytes).is_err());
-        }
-    }
-}
+mod tests;

@@ -1,169 +1,51 @@
-//! The store as its users see it: each call is one transaction. It knows the
-//! order of things; statements are in `rows`, encryption is in `seal`.
+//! The store as its users see it: each call is one transaction, and leaves a
+//! record. It knows the order of things; statements are in `rows`, encryption is
+//! in `seal`.
+
+mod open;
+mod recipients;
 
 use std::cell::LazyCell;
 use std::fmt;
-use std::time::Duration;
 
 use secrecy::SecretString;
-use sqlx::{Connection, Sqlite, SqliteConnection, Transaction};
 use time::OffsetDateTime;
 
-use crate::entry::{Ensured, Entry, Need, NewSecret, Retained, Version, decide};
+use crate::audit::{self, Action, Record};
+use crate::database::{self, Connection, Transaction};
+use crate::entry::{
+    Ensured, Entry, Made, Need, NewSecret, Retained, Rotation, Version, decide, outlived,
+};
 use crate::error::Error;
+use crate::failpoint;
 use crate::identity::Identities;
-use crate::keyring::{self, Keyring};
+use crate::keyring::Keyring;
 use crate::name::{Generation, SecretId, SecretName, check_label};
 use crate::rows;
-use crate::schema::{Found, Schema};
-use crate::seal::Label;
-use crate::sqlite::{self, explain};
 use crate::url::StoreUrl;
 
-/// How to open a store, where the defaults do not fit.
-#[derive(Debug, Clone)]
-pub struct OpenOptions {
-    busy_timeout: Duration,
-}
-
-impl Default for OpenOptions {
-    /// Waits up to 10 seconds for another process that writes.
-    fn default() -> Self {
-        Self {
-            busy_timeout: Duration::from_secs(10),
-        }
-    }
-}
-
-impl OpenOptions {
-    /// How long a call waits for another process that writes, before it fails
-    /// with [`Error::Locked`]. At most some 24 days.
-    #[must_use]
-    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        // SQLite counts milliseconds in 31 bits.
-        self.busy_timeout = timeout.min(Duration::from_millis(i32::MAX as u64));
-        self
-    }
-
-    /// As [`Store::open`].
-    pub async fn open(&self, url: &StoreUrl, identities: &Identities) -> Result<Store, Error> {
-        sqlite::check_file(url)?;
-        self.connect(url, identities, false).await
-    }
-
-    /// As [`Store::open_or_create`].
-    pub async fn open_or_create(
-        &self,
-        url: &StoreUrl,
-        identities: &Identities,
-    ) -> Result<Store, Error> {
-        let create = !url.is_read_only();
-        match sqlite::check_file(url) {
-            Err(Error::StoreMissing { .. }) if create => sqlite::create_file(url)?,
-            other => other?,
-        }
-        self.connect(url, identities, create).await
-    }
-
-    async fn connect(
-        &self,
-        url: &StoreUrl,
-        identities: &Identities,
-        create: bool,
-    ) -> Result<Store, Error> {
-        let mut conn = sqlite::connect(url, self.busy_timeout).await?;
-        let keyring = prepare(&mut conn, &Schema::sqlite(), url, identities, create).await?;
-        Ok(Store { conn, keyring })
-    }
-}
-
-/// Brings the database to our schema if we may, and opens the store's key.
-async fn prepare(
-    conn: &mut SqliteConnection,
-    schema: &Schema,
-    url: &StoreUrl,
-    identities: &Identities,
-    create: bool,
-) -> Result<Keyring, Error> {
-    let fail = |error| explain(url, "open it", error);
-
-    let mut reading = conn.begin().await.map_err(fail)?;
-    match schema.find(&mut reading).await.map_err(fail)? {
-        Found::Current => return Keyring::unlock(&mut reading, url, identities).await,
-        // Before anything is written: do we belong here?
-        Found::Older => drop(Keyring::unlock(&mut reading, url, identities).await?),
-        Found::Blank if create => {}
-        // Another process is about to make it, or was killed before it had: asked
-        // while `reading` keeps that one from committing.
-        Found::Blank if sqlite::is_empty_file(url)? => {
-            return Err(Error::StoreMissing {
-                store: url.to_string(),
-            });
-        }
-        other => return Err(refuse(url, schema, other)),
-    }
-    reading.rollback().await.map_err(fail)?;
-
-    let fail = |error| explain(url, "write the schema", error);
-    let mut writing = begin_immediate(conn).await.map_err(fail)?;
-    // Asked again under the lock: another process may have been faster.
-    match schema.find(&mut writing).await.map_err(fail)? {
-        Found::Current => {}
-        Found::Older => schema.apply(&mut writing).await.map_err(fail)?,
-        // SQLite reads the rest of a store that was cut down to a byte as blank.
-        Found::Blank if create && sqlite::is_empty_file(url)? => {
-            schema.apply(&mut writing).await.map_err(fail)?;
-            keyring::initialise(&mut writing, url, identities, now()).await?;
-        }
-        other => return Err(refuse(url, schema, other)),
-    }
-    let keyring = Keyring::unlock(&mut writing, url, identities).await?;
-    writing.commit().await.map_err(fail)?;
-    Ok(keyring)
-}
-
-/// The error for a database that cannot be used.
-fn refuse(url: &StoreUrl, schema: &Schema, found: Found) -> Error {
-    let store = url.to_string();
-    match found {
-        Found::Newer(found) => Error::NewerSchema {
-            store,
-            found,
-            known: schema.newest(),
-        },
-        Found::Blank => Error::NotAStore {
-            store,
-            reason: "it is empty, or too short to be one",
-        },
-        Found::Other => Error::NotAStore {
-            store,
-            reason: "it is another program's database",
-        },
-        Found::Altered | Found::Older | Found::Current => Error::Damaged {
-            store,
-            reason: "its schema was altered".into(),
-        },
-    }
-}
-
-/// Takes the write lock at the start: a transaction that begins by reading can
-/// fail to get it later, however long it waits.
-async fn begin_immediate(
-    conn: &mut SqliteConnection,
-) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
-    conn.begin_with("BEGIN IMMEDIATE").await
-}
+pub use open::OpenOptions;
+pub use recipients::ListedRecipient;
 
 /// To the second, as the store keeps it.
-fn now() -> OffsetDateTime {
+pub(crate) fn now() -> OffsetDateTime {
     let now = OffsetDateTime::now_utc();
     now.replace_nanosecond(0).unwrap_or(now)
 }
 
 /// An open store: one connection. Calls wait for one another.
 pub struct Store {
-    conn: SqliteConnection,
+    conn: Connection,
     keyring: Keyring,
+    /// The deployment that is recorded as whom something is done for.
+    owner: Option<String>,
+}
+
+/// Why a value is decrypted.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Use,
+    Show,
 }
 
 impl Store {
@@ -172,12 +54,13 @@ impl Store {
         OpenOptions::default().open(url, identities).await
     }
 
-    /// Opens a store, and makes it first where there is none: the file with mode
-    /// 0600, missing directories with mode 0700, and the identities' own public
-    /// keys as its recipients. Several processes may do so at once.
+    /// Opens a store, and makes it first where there is none, with the identities'
+    /// own public keys as its recipients. Several processes may do so at once.
     ///
-    /// A file of no bytes counts as no store, because a process that is killed
-    /// at the very start leaves one.
+    /// A SQLite file is made with mode 0600, missing directories with mode 0700. A
+    /// file of no bytes counts as no store, because a process that is killed at
+    /// the very start leaves one. In PostgreSQL the database has to be there, and
+    /// the schema that comes first in the role's `search_path` to be empty.
     pub async fn open_or_create(url: &StoreUrl, identities: &Identities) -> Result<Self, Error> {
         OpenOptions::default().open_or_create(url, identities).await
     }
@@ -188,17 +71,45 @@ impl Store {
         &self.keyring.url
     }
 
+    /// Records what is done from here on as done for that deployment, where the
+    /// call itself does not say.
+    #[must_use]
+    pub fn acting_for(self, owner: impl Into<String>) -> Self {
+        Self {
+            owner: Some(owner.into()),
+            ..self
+        }
+    }
+
     /// What is known of a secret without decrypting it; `None` if there is none
     /// of this name.
+    ///
+    /// Fails with [`Error::Altered`] if somebody without an identity changed it.
     pub async fn lookup(&mut self, name: &SecretName) -> Result<Option<Entry>, Error> {
-        rows::entry(&mut self.conn, name)
-            .await
-            .map_err(|error| explain(&self.keyring.url, "look up a secret", error))
+        let url = self.keyring.url.clone();
+        let fail = |error| database::explain(&url, "look up a secret", error);
+        let mut tx = self.conn.reading().await.map_err(fail)?;
+        self.keyring.follow(&mut tx).await?;
+        entry(&mut tx, &self.keyring, name, fail).await
+    }
+
+    /// What is known of every secret, in the order of their names.
+    pub async fn list(&mut self) -> Result<Vec<Entry>, Error> {
+        let url = self.keyring.url.clone();
+        let fail = |error| database::explain(&url, "list the secrets", error);
+        let mut tx = self.conn.reading().await.map_err(fail)?;
+        self.keyring.follow(&mut tx).await?;
+        let entries = rows::entries(tx.on()).await.map_err(fail)?;
+        entries
+            .into_iter()
+            .map(|found| self.keyring.checked(found))
+            .collect()
     }
 
     /// Makes sure that a generation of a secret is there: makes it if it is
-    /// absent, and takes a retained secret of the same owner back into use. Older
-    /// generations are kept.
+    /// absent, and takes a retained secret of the same owner back into use. When
+    /// one is made, the oldest are deleted, but for as many as `new` keeps, and a
+    /// rotation that was asked for is done with.
     ///
     /// `make` is not called when the generation exists. It runs before the store
     /// is locked; when several processes come at once each may run its own, one
@@ -207,16 +118,16 @@ impl Store {
     /// Fails with [`Error::Foreign`] for another owner's secret (see
     /// [`Store::adopt`]), [`Error::OtherKind`] for one of another kind, and
     /// [`Error::GenerationTooOld`] for a missing generation below the newest.
-    pub async fn ensure(
+    pub async fn ensure<M: Into<Made>>(
         &mut self,
         name: &SecretName,
         generation: Generation,
         new: &NewSecret,
-        make: impl FnOnce() -> SecretString,
+        make: impl FnOnce() -> M,
     ) -> Result<Ensured, Error> {
         new.check()?;
         let have = self.lookup(name).await?;
-        let value = LazyCell::new(make);
+        let made = LazyCell::new(|| make().into());
         match decide(have.as_ref(), name, generation, new)? {
             Need::Nothing {
                 version,
@@ -230,42 +141,52 @@ impl Store {
             }
             Need::Nothing { restore: true, .. } => {}
             // A key can take seconds to make: not while others wait for the lock.
-            Need::Value { .. } => drop(LazyCell::force(&value)),
+            Need::Value { .. } => LazyCell::force(&made).check()?,
         }
+        self.refuse_read_only("store a secret")?;
+        failpoint::reach("store:made");
 
         let keyring = &mut self.keyring;
         let url = keyring.url.clone();
-        let fail = |error| explain(&url, "store a secret", error);
-        let mut tx = begin_immediate(&mut self.conn).await.map_err(fail)?;
+        let fail = |error| database::explain(&url, "store a secret", error);
+        let mut tx = self.conn.writing().await.map_err(fail)?;
+        let recipients = keyring.recipients(&mut tx).await?;
         // Asked again under the lock: another process may have been faster.
-        let have = rows::entry(&mut tx, name).await.map_err(fail)?;
+        let have = entry(&mut tx, keyring, name, fail).await?;
+        let record = |action| Record::now(action, Some(&new.owner)).of(name);
+        let mut records = Vec::new();
         let ensured = match decide(have.as_ref(), name, generation, new)? {
             Need::Nothing { version, restore } => Ensured {
                 version,
                 created: false,
                 restored: restore,
             },
-            Need::Value { first, restore } => {
+            Need::Value { restore, .. } => {
+                let made = LazyCell::force(&made);
+                made.check()?;
                 let version = Version {
                     generation,
                     id: SecretId::random(),
                     created_at: now(),
+                    public_part: made.public_part.clone(),
                 };
-                let label = Label {
-                    name,
-                    generation,
-                    id: version.id,
-                };
-                let recipients = keyring.recipients(&mut tx).await?;
-                let ciphertext = keyring.seal(&recipients, label, &value)?;
-                if first {
-                    rows::insert_secret(&mut tx, name, new, version.created_at)
+                let ciphertext = keyring.seal(&recipients, name, &version, &made.value)?;
+                if have.is_none() {
+                    rows::insert_secret(tx.on(), name, new, version.created_at)
                         .await
                         .map_err(fail)?;
+                    failpoint::reach("store:secret-inserted");
                 }
-                rows::insert_generation(&mut tx, name, &version, &ciphertext)
+                rows::insert_generation(tx.on(), name, &version, &ciphertext)
                     .await
                     .map_err(fail)?;
+                failpoint::reach("store:generation-inserted");
+                let action = if have.is_none() {
+                    Action::Made
+                } else {
+                    Action::Rotated
+                };
+                records.push(record(action).generation(generation));
                 Ensured {
                     version,
                     created: true,
@@ -273,14 +194,47 @@ impl Store {
                 }
             }
         };
-        if ensured.restored {
-            rows::clear_retained(&mut tx, name).await.map_err(fail)?;
+        let mut entry = have.unwrap_or_else(|| Entry {
+            name: name.clone(),
+            owner: new.owner.clone(),
+            kind: new.kind.clone(),
+            created_at: ensured.version.created_at,
+            generations: Vec::new(),
+            retained: None,
+            rotation: None,
+        });
+        if ensured.created {
+            for old in outlived(&entry.generations, new.keep) {
+                rows::delete_generation(tx.on(), old.id)
+                    .await
+                    .map_err(fail)?;
+                records.push(record(Action::Deleted).generation(old.generation));
+            }
+            let gone = outlived(&entry.generations, new.keep).len();
+            entry.generations.drain(..gone);
+            entry.generations.push(ensured.version.clone());
+            entry.rotation = None;
         }
+        if ensured.restored {
+            entry.retained = None;
+            records.push(record(Action::Restored));
+        }
+        if !records.is_empty() {
+            write(&mut tx, keyring, &entry, &records)
+                .await
+                .map_err(fail)?;
+        }
+        failpoint::reach("store:commit");
         tx.commit().await.map_err(fail)?;
         Ok(ensured)
     }
 
-    /// Decrypts one value. With `id`, only the very value that was recorded.
+    /// Decrypts one value for a program. With `id`, only the very value that was
+    /// recorded.
+    ///
+    /// It is recorded that it was read; if that fails, so does this, with
+    /// [`Error::Unrecorded`] where the store is read-only. Only an address with
+    /// `?mode=ro` is read without a record.
     ///
     /// Fails with [`Error::Missing`] if it is not there, [`Error::Tampered`] if it
     /// was altered, moved or made up, and [`Error::MadeAnew`] if it is another
@@ -291,107 +245,275 @@ impl Store {
         generation: Generation,
         id: Option<&SecretId>,
     ) -> Result<SecretString, Error> {
-        let row = rows::sealed(&mut self.conn, name, generation)
-            .await
-            .map_err(|error| explain(&self.keyring.url, "read a secret", error))?;
-        let Some(row) = row else {
-            return Err(self.missing(name, generation).await?);
+        self.decrypt(name, generation, id, Purpose::Use).await
+    }
+
+    /// As [`Store::reveal`], to show it to a person.
+    pub async fn show(
+        &mut self,
+        name: &SecretName,
+        generation: Generation,
+    ) -> Result<SecretString, Error> {
+        self.decrypt(name, generation, None, Purpose::Show).await
+    }
+
+    async fn decrypt(
+        &mut self,
+        name: &SecretName,
+        generation: Generation,
+        id: Option<&SecretId>,
+        purpose: Purpose,
+    ) -> Result<SecretString, Error> {
+        let url = self.keyring.url.clone();
+        let fail = |error| database::explain(&url, "read a secret", error);
+        let keyring = &mut self.keyring;
+        let mut tx = self.conn.reading().await.map_err(fail)?;
+        keyring.follow(&mut tx).await?;
+        let found = rows::entry(tx.on(), name).await.map_err(fail)?;
+        let Some(found) = found else {
+            return Err(missing(&url, name, generation, None));
         };
-        let value = self.keyring.open(name, generation, &row)?;
-        match id {
-            Some(expected) if *expected != row.id => Err(Error::MadeAnew {
-                store: self.keyring.url.to_string(),
+        let version = found.entry.version(generation).cloned();
+        let (Some(version), Some(row)) = (
+            version,
+            rows::sealed(tx.on(), name, generation)
+                .await
+                .map_err(fail)?,
+        ) else {
+            let entry = keyring.checked(found)?;
+            return Err(missing(&url, name, generation, Some(&entry)));
+        };
+        tx.rollback().await.map_err(fail)?;
+        // The value first: what became of it is said in more detail.
+        let value = keyring.open(name, &version, &row)?;
+        let entry = keyring.checked(found)?;
+        if let Some(expected) = id
+            && *expected != row.id
+        {
+            return Err(Error::MadeAnew {
+                store: url.to_string(),
                 name: name.clone(),
                 generation,
                 expected: *expected,
                 found: row.id,
-            }),
-            _ => Ok(value),
+            });
         }
-    }
-
-    async fn missing(&mut self, name: &SecretName, generation: Generation) -> Result<Error, Error> {
-        let there_is = match self.lookup(name).await? {
-            None => "there is no secret of this name".to_owned(),
-            Some(entry) => {
-                let numbers: Vec<String> = entry
-                    .generations
-                    .iter()
-                    .map(|version| version.generation.to_string())
-                    .collect();
-                format!("generations kept: {}", numbers.join(", "))
-            }
+        if url.is_read_only() {
+            return Ok(value);
+        }
+        let action = match purpose {
+            Purpose::Use => Action::Read,
+            Purpose::Show => Action::Shown,
         };
-        Ok(Error::Missing {
-            store: self.keyring.url.to_string(),
-            name: name.clone(),
-            generation,
-            there_is,
-        })
+        let owner = self.owner.as_deref().or(Some(&entry.owner));
+        let record = Record::now(action, owner).of(name).generation(generation);
+        failpoint::reach("store:decrypted");
+        match audit::insert(self.conn.on(), &record).await {
+            Ok(()) => Ok(value),
+            Err(error) => Err(match database::explain(&url, "record a read", error) {
+                Error::ReadOnly { store, .. } => Error::Unrecorded {
+                    store,
+                    name: name.clone(),
+                    reason: "it is read-only",
+                },
+                other => other,
+            }),
+        }
     }
 
     /// Gives a secret to another owner.
     pub async fn adopt(&mut self, name: &SecretName, owner: &str) -> Result<(), Error> {
         check_label("owner", owner)?;
-        let found = rows::set_owner(&mut self.conn, name, owner)
-            .await
-            .map_err(|error| explain(&self.keyring.url, "adopt a secret", error))?;
-        if found {
-            Ok(())
-        } else {
-            Err(self.absent(name))
-        }
+        let adopt = |entry: &mut Entry| {
+            if entry.owner == owner {
+                return None;
+            }
+            let before = std::mem::replace(&mut entry.owner, owner.to_owned());
+            let record = Record::now(Action::Adopted, Some(owner)).of(name);
+            Some(record.detail(format!("from {before}")))
+        };
+        self.change("adopt a secret", name, adopt).await.map(drop)
     }
 
     /// Marks a secret as out of use, but kept: by whom, and since now. One that
     /// is marked already stays as it is. Returns the mark.
     pub async fn retain(&mut self, name: &SecretName, by: &str) -> Result<Retained, Error> {
         check_label("name of who retains a secret", by)?;
-        let fail = |error| explain(&self.keyring.url, "retain a secret", error);
-        let mut tx = begin_immediate(&mut self.conn).await.map_err(fail)?;
-        rows::set_retained(&mut tx, name, by, now())
-            .await
-            .map_err(fail)?;
-        let entry = rows::entry(&mut tx, name).await.map_err(fail)?;
-        tx.commit().await.map_err(fail)?;
-        entry
-            .and_then(|entry| entry.retained)
-            .ok_or_else(|| self.absent(name))
+        let mark = Retained {
+            by: by.to_owned(),
+            since: now(),
+        };
+        let retain = |entry: &mut Entry| {
+            if entry.retained.is_some() {
+                return None;
+            }
+            entry.retained = Some(mark.clone());
+            Some(Record::now(Action::Retained, Some(by)).of(name))
+        };
+        let entry = self.change("retain a secret", name, retain).await?;
+        Ok(entry.retained.unwrap_or(mark))
     }
 
     /// Takes a retained secret back into use. One that is in use stays so.
     pub async fn restore(&mut self, name: &SecretName) -> Result<(), Error> {
-        let found = rows::clear_retained(&mut self.conn, name)
+        let acting = self.owner.clone();
+        let restore = |entry: &mut Entry| {
+            entry.retained.take()?;
+            let owner = acting.as_deref().unwrap_or(&entry.owner);
+            Some(Record::now(Action::Restored, Some(owner)).of(name))
+        };
+        self.change("restore a secret", name, restore)
             .await
-            .map_err(|error| explain(&self.keyring.url, "restore a secret", error))?;
-        if found {
-            Ok(())
-        } else {
-            Err(self.absent(name))
+            .map(drop)
+    }
+
+    /// Asks for a new value: whoever declares the secret sees that one is due.
+    /// Asking again changes nothing. Returns the request.
+    pub async fn request_rotation(&mut self, name: &SecretName) -> Result<Rotation, Error> {
+        let acting = self.owner.clone();
+        let request = Rotation {
+            by: crate::person::current(),
+            since: now(),
+        };
+        let ask = |entry: &mut Entry| {
+            if entry.rotation.is_some() {
+                return None;
+            }
+            entry.rotation = Some(request.clone());
+            let owner = acting.as_deref().unwrap_or(&entry.owner);
+            Some(Record::now(Action::RotationRequested, Some(owner)).of(name))
+        };
+        let entry = self.change("ask for a rotation", name, ask).await?;
+        Ok(entry.rotation.unwrap_or(request))
+    }
+
+    /// Refuses what would write to a store that is opened to be read only: SQLite
+    /// says so only when something is written.
+    fn refuse_read_only(&self, action: &'static str) -> Result<(), Error> {
+        if self.keyring.url.is_read_only() {
+            return Err(Error::ReadOnly {
+                store: self.keyring.url.to_string(),
+                action,
+            });
         }
+        Ok(())
+    }
+
+    /// Changes what stands beside the values of a secret, unless `change` finds
+    /// nothing to do. Returns the entry afterwards.
+    async fn change(
+        &mut self,
+        action: &'static str,
+        name: &SecretName,
+        change: impl FnOnce(&mut Entry) -> Option<Record>,
+    ) -> Result<Entry, Error> {
+        self.refuse_read_only(action)?;
+        let url = self.keyring.url.clone();
+        let fail = |error| database::explain(&url, action, error);
+        let mut tx = self.conn.writing().await.map_err(fail)?;
+        self.keyring.follow(&mut tx).await?;
+        let found = entry(&mut tx, &self.keyring, name, fail).await?;
+        let mut entry = found.ok_or_else(|| Error::NoSuchSecret {
+            store: url.to_string(),
+            name: name.clone(),
+        })?;
+        let Some(record) = change(&mut entry) else {
+            return Ok(entry);
+        };
+        write(&mut tx, &self.keyring, &entry, &[record])
+            .await
+            .map_err(fail)?;
+        failpoint::reach("store:commit");
+        tx.commit().await.map_err(fail)?;
+        Ok(entry)
     }
 
     /// Deletes a secret with all its generations, for good. Returns whether there
     /// was one.
     pub async fn delete(&mut self, name: &SecretName) -> Result<bool, Error> {
-        rows::delete(&mut self.conn, name)
-            .await
-            .map_err(|error| explain(&self.keyring.url, "delete a secret", error))
+        self.refuse_read_only("delete a secret")?;
+        let url = self.keyring.url.clone();
+        let fail = |error| database::explain(&url, "delete a secret", error);
+        let mut tx = self.conn.writing().await.map_err(fail)?;
+        let there = rows::delete(tx.on(), name).await.map_err(fail)?;
+        if there {
+            let record = Record::now(Action::Deleted, self.owner.as_deref()).of(name);
+            audit::insert(tx.on(), &record).await.map_err(fail)?;
+        }
+        failpoint::reach("store:commit");
+        tx.commit().await.map_err(fail)?;
+        Ok(there)
     }
 
-    /// Closes the connection, waiting until the file is let go.
+    /// The newest `limit` records of what was done, newest first: with one secret,
+    /// or with the store and all of them.
+    pub async fn audit(
+        &mut self,
+        name: Option<&SecretName>,
+        limit: u32,
+    ) -> Result<Vec<Record>, Error> {
+        audit::newest(self.conn.on(), name, limit)
+            .await
+            .map_err(|error| database::explain(&self.keyring.url, "read the record", error))
+    }
+
+    /// Closes the connection, waiting until the database has let go.
     pub async fn close(self) -> Result<(), Error> {
-        let Self { conn, keyring } = self;
+        let Self { conn, keyring, .. } = self;
         conn.close()
             .await
-            .map_err(|error| explain(&keyring.url, "close it", error))
+            .map_err(|error| database::explain(&keyring.url, "close it", error))
     }
+}
 
-    fn absent(&self, name: &SecretName) -> Error {
-        Error::NoSuchSecret {
-            store: self.keyring.url.to_string(),
-            name: name.clone(),
+/// What is known of a secret, if the store's key vouches for it.
+async fn entry(
+    tx: &mut Transaction<'_>,
+    keyring: &Keyring,
+    name: &SecretName,
+    fail: impl Fn(sqlx::Error) -> Error,
+) -> Result<Option<Entry>, Error> {
+    let found = rows::entry(tx.on(), name).await.map_err(fail)?;
+    found.map(|found| keyring.checked(found)).transpose()
+}
+
+/// Writes an entry with its tag, and what was done.
+async fn write(
+    tx: &mut Transaction<'_>,
+    keyring: &Keyring,
+    entry: &Entry,
+    records: &[Record],
+) -> Result<(), sqlx::Error> {
+    rows::update_secret(tx.on(), entry, &keyring.tag(entry)).await?;
+    failpoint::reach("store:tagged");
+    for record in records {
+        audit::insert(tx.on(), record).await?;
+    }
+    Ok(())
+}
+
+fn missing(
+    url: &StoreUrl,
+    name: &SecretName,
+    generation: Generation,
+    entry: Option<&Entry>,
+) -> Error {
+    let there_is = match entry {
+        None => "there is no secret of this name".to_owned(),
+        Some(entry) => {
+            let numbers: Vec<String> = entry
+                .generations
+                .iter()
+                .map(|version| version.generation.to_string())
+                .collect();
+            format!("generations kept: {}", numbers.join(", "))
         }
+    };
+    Error::Missing {
+        store: url.to_string(),
+        name: name.clone(),
+        generation,
+        there_is,
     }
 }
 
@@ -405,99 +527,4 @@ impl fmt::Debug for Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::generated;
-
-    const LATER: &[(i64, &str, &str)] = &[
-        crate::schema::SQLITE[0],
-        (2, "later", "CREATE TABLE later (x TEXT) STRICT"),
-    ];
-
-    struct File {
-        _dir: tempfile::TempDir,
-        url: StoreUrl,
-    }
-
-    impl File {
-        fn new() -> Self {
-            let dir = tempfile::tempdir().unwrap();
-            let url = format!("sqlite:{}/secrets.db", dir.path().display());
-            let url = url.parse().unwrap();
-            sqlite::create_file(&url).unwrap();
-            Self { _dir: dir, url }
-        }
-
-        async fn open(&self, schema: &Schema, who: &Identities) -> Result<Keyring, Error> {
-            let mut conn = sqlite::connect(&self.url, Duration::from_secs(1)).await?;
-            prepare(&mut conn, schema, &self.url, who, true).await
-        }
-
-        async fn found(&self, schema: &Schema) -> Found {
-            let mut conn = sqlite::connect(&self.url, Duration::from_secs(1))
-                .await
-                .unwrap();
-            schema.find(&mut conn).await.unwrap()
-        }
-    }
-
-    #[tokio::test]
-    async fn an_older_store_is_brought_forward_and_a_newer_one_refused() {
-        let (file, who) = (File::new(), generated());
-        let (now, later) = (Schema::sqlite(), Schema::of(LATER));
-        assert_eq!(file.found(&now).await, Found::Blank);
-        file.open(&now, &who).await.unwrap();
-        assert_eq!(file.found(&now).await, Found::Current);
-        assert_eq!(file.found(&later).await, Found::Older);
-
-        // Somebody who cannot open it does not change it.
-        let refused = file.open(&later, &generated()).await.err().unwrap();
-        assert!(matches!(refused, Error::WrongIdentity { .. }), "{refused}");
-        assert_eq!(file.found(&later).await, Found::Older);
-
-        file.open(&later, &who).await.unwrap();
-        assert_eq!(file.found(&later).await, Found::Current);
-        let refused = file.open(&now, &who).await.err().unwrap().to_string();
-        assert!(
-            refused.contains("schema version 2, and this program knows 1"),
-            "{refused}"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_schema_that_was_altered_is_refused() {
-        let (file, who) = (File::new(), generated());
-        let other = Schema::of(&[(
-            1,
-            "store",
-            "CREATE TABLE store (x TEXT) STRICT; CREATE TABLE y (z TEXT) STRICT",
-        )]);
-        let mut conn = sqlite::connect(&file.url, Duration::from_secs(1))
-            .await
-            .unwrap();
-        other.apply(&mut conn).await.unwrap();
-        let refused = file.open(&Schema::sqlite(), &who).await.err().unwrap();
-        assert!(
-            refused.to_string().contains("its schema was altered"),
-            "{refused}"
-        );
-    }
-
-    #[test]
-    fn calls_can_be_moved_between_threads() {
-        fn movable<T: Send>(_: &T) {}
-        fn check(
-            store: &mut Store,
-            name: &SecretName,
-            new: &NewSecret,
-            url: &StoreUrl,
-            who: &Identities,
-        ) {
-            movable(&store.ensure(name, Generation::FIRST, new, || SecretString::from("x")));
-            movable(&store.reveal(name, Generation::FIRST, None));
-            movable(&store.retain(name, "x"));
-            movable(&Store::open_or_create(url, who));
-        }
-        let _: fn(&mut Store, &SecretName, &NewSecret, &StoreUrl, &Identities) = check;
-    }
-}
+mod tests;

@@ -31,7 +31,7 @@ impl Deployment {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.url.path()
+        self.url.path().unwrap()
     }
 
     /// The same store, to be read only.
@@ -104,12 +104,14 @@ pub(crate) fn generation(number: u32) -> Generation {
 }
 
 pub(crate) fn password() -> NewSecret {
-    NewSecret {
-        owner: "prod".into(),
-        kind: "secrets_password".into(),
-    }
+    NewSecret::new("prod", "secrets_password")
 }
 
 pub(crate) fn canary() -> SecretString {
     CANARY.into()
+}
+
+/// For a generation that is there.
+pub(crate) fn never() -> SecretString {
+    unreachable!("a value is made that is there")
 }

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use nixops4_secrets_store::{ExposeSecret, Identities, Store};
+use nixops4_secrets_store::{ExposeSecret, Identities, SecretString, Store};
 
-use crate::deployment::{address, generation, name, password, write};
+use crate::deployment::{address, generation, name, never, password, write};
 
 /// The id of `app/db`, generation 2, in the fixture.
 const ID: &str = include_str!("../fixtures/store-v1.id");
@@ -40,9 +40,7 @@ async fn the_first_schema_still_opens() {
     let entry = store.lookup(&db).await.unwrap().unwrap();
     assert_eq!(entry.newest().unwrap().id, id);
     assert_eq!(entry.retained.unwrap().by, "somebody");
-    let same = store
-        .ensure(&db, generation(2), &password(), || unreachable!())
-        .await;
+    let same = store.ensure(&db, generation(2), &password(), never).await;
     assert_eq!(same.unwrap().version.id, id);
 }
 
@@ -61,7 +59,7 @@ async fn writes_the_fixture() {
         .await
         .unwrap();
     let db = name("app/db");
-    let make = |value: &'static str| move || value.into();
+    let make = |value: &'static str| move || SecretString::from(value);
     store
         .ensure(&db, generation(1), &password(), make("first value"))
         .await

@@ -3,7 +3,7 @@
 use nixops4_secrets_store::{Error, ExposeSecret, NewSecret, SecretString, Store};
 use time::OffsetDateTime;
 
-use crate::deployment::{Deployment, canary, generation, name, password};
+use crate::deployment::{Deployment, canary, generation, name, never, password};
 
 async fn value(store: &mut Store, number: u32) -> String {
     let value = store
@@ -28,7 +28,7 @@ async fn a_value_is_made_once() {
     let at = first.version.created_at.unix_timestamp();
     assert!((before..=before + 60).contains(&at));
 
-    let second = store.ensure(&db, generation(1), &what, || unreachable!());
+    let second = store.ensure(&db, generation(1), &what, never);
     let second = second.await.unwrap();
     assert!(!second.created);
     assert_eq!(second.version, first.version);
@@ -38,7 +38,7 @@ async fn a_value_is_made_once() {
         (entry.owner.as_str(), entry.kind.as_str()),
         ("prod", "secrets_password")
     );
-    assert_eq!(entry.generations, [first.version]);
+    assert_eq!(entry.generations, [first.version.clone()]);
     assert_eq!(entry.created_at, first.version.created_at);
     assert_eq!((entry.name.as_str(), &entry.retained), ("app/db", &None));
 }
@@ -52,7 +52,7 @@ async fn rotating_keeps_what_was() {
     for number in [2, 3, 7] {
         let made = store
             .ensure(&db, generation(number), &what, || {
-                format!("v{number}").into()
+                SecretString::from(format!("v{number}"))
             })
             .await
             .unwrap();
@@ -64,7 +64,7 @@ async fn rotating_keeps_what_was() {
         assert_eq!(value(&mut store, number).await, format!("v{number}"));
     }
     for number in [1, 5] {
-        let refused = store.ensure(&db, generation(number), &what, || unreachable!());
+        let refused = store.ensure(&db, generation(number), &what, never);
         let refused = refused.await.unwrap_err();
         assert!(
             matches!(refused, Error::GenerationTooOld { .. }),
@@ -155,17 +155,15 @@ async fn what_is_foreign_is_refused_until_adopted() {
         .unwrap();
 
     for number in [1, 2] {
-        let refused = store.ensure(&db, generation(number), &theirs, || unreachable!());
+        let refused = store.ensure(&db, generation(number), &theirs, never);
         let refused = refused.await.unwrap_err();
         assert!(matches!(refused, Error::Foreign { .. }), "{refused:?}");
         assert!(refused.to_string().contains("\"prod\""), "{refused}");
     }
     store.adopt(&db, "staging").await.unwrap();
-    let same = store.ensure(&db, generation(1), &theirs, || unreachable!());
+    let same = store.ensure(&db, generation(1), &theirs, never);
     assert_eq!(same.await.unwrap().version, made.version);
-    let refused = store
-        .ensure(&db, generation(1), &ours, || unreachable!())
-        .await;
+    let refused = store.ensure(&db, generation(1), &ours, never).await;
     assert!(matches!(refused, Err(Error::Foreign { .. })));
 
     // Who adopts it does not make it another kind of thing.
@@ -173,9 +171,7 @@ async fn what_is_foreign_is_refused_until_adopted() {
         kind: "secrets_token".into(),
         ..theirs
     };
-    let refused = store
-        .ensure(&db, generation(1), &token, || unreachable!())
-        .await;
+    let refused = store.ensure(&db, generation(1), &token, never).await;
     assert!(matches!(refused, Err(Error::OtherKind { .. })));
 }
 
@@ -204,13 +200,13 @@ async fn a_retained_secret_is_kept_and_taken_back() {
     };
     assert!(
         store
-            .ensure(&db, generation(1), &theirs, || unreachable!())
+            .ensure(&db, generation(1), &theirs, never)
             .await
             .is_err()
     );
     assert!(store.lookup(&db).await.unwrap().unwrap().retained.is_some());
     let back = store
-        .ensure(&db, generation(1), &what, || unreachable!())
+        .ensure(&db, generation(1), &what, never)
         .await
         .unwrap();
     assert!(back.restored && !back.created);
@@ -288,13 +284,8 @@ async fn calls_on_nothing_and_bad_texts_are_refused() {
         ("o", "\n", "valid kind"),
         ("a\nb", "k", "control"),
     ] {
-        let what = NewSecret {
-            owner: owner.into(),
-            kind: kind.into(),
-        };
-        let refused = store
-            .ensure(&none, generation(1), &what, || unreachable!())
-            .await;
+        let what = NewSecret::new(owner, kind);
+        let refused = store.ensure(&none, generation(1), &what, never).await;
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains(says), "{refused}");
     }

@@ -1,9 +1,9 @@
 //! Somebody who can write the database, but holds no identity, is noticed; so is
 //! a disk that fails. Nothing is lost on top of it.
 
-use nixops4_secrets_store::{Error, ExposeSecret, Recipient, Store};
+use nixops4_secrets_store::{Error, ExposeSecret, Recipient, SecretString, Store};
 
-use crate::deployment::{CANARY, Deployment, canary, generation, name, password};
+use crate::deployment::{CANARY, Deployment, canary, generation, name, never, password};
 
 /// A store with two secrets, the first with two generations.
 async fn filled() -> (Deployment, Store) {
@@ -216,7 +216,7 @@ async fn rows_that_make_no_sense_are_damage() {
         );
         // No new value in the place of one that was lost.
         let refused = store
-            .ensure(&name("a"), generation(1), &password(), || unreachable!())
+            .ensure(&name("a"), generation(1), &password(), never)
             .await;
         let refused = refused.unwrap_err();
         assert!(
@@ -230,7 +230,7 @@ async fn rows_that_make_no_sense_are_damage() {
 async fn a_truncated_database_is_refused_and_left_alone() {
     let (it, mut store) = filled().await;
     // More than fits a few pages, so that there is a tail to lose.
-    let long = || "x".repeat(40_000).into();
+    let long = || SecretString::from("x".repeat(40_000));
     store
         .ensure(&name("long"), generation(1), &password(), long)
         .await

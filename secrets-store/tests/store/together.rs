@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
-use nixops4_secrets_store::{Ensured, ExposeSecret, Identities, SecretId, Store, StoreUrl};
+use nixops4_secrets_store::{
+    Ensured, ExposeSecret, Identities, SecretId, SecretString, Store, StoreUrl,
+};
 
 use crate::deployment::{Deployment, generation, name, password};
 
@@ -13,7 +15,9 @@ const WORK: &str = "SECRETS_STORE_TEST_WORK";
 
 async fn ensure(store: &mut Store, at: &str, value: String) -> Ensured {
     store
-        .ensure(&name(at), generation(1), &password(), || value.into())
+        .ensure(&name(at), generation(1), &password(), || {
+            SecretString::from(value)
+        })
         .await
         .unwrap()
 }

@@ -4,6 +4,7 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
@@ -14,8 +15,7 @@ use crate::url::StoreUrl;
 
 /// Makes an empty file of mode 0600, and the directories above it that are
 /// missing with mode 0700. What exists is left as it is.
-pub(crate) fn create_file(url: &StoreUrl) -> Result<(), Error> {
-    let path = url.path();
+pub(crate) fn create_file(url: &StoreUrl, path: &Path) -> Result<(), Error> {
     if let Some(parent) = path.parent() {
         DirBuilder::new()
             .recursive(true)
@@ -37,8 +37,8 @@ pub(crate) fn create_file(url: &StoreUrl) -> Result<(), Error> {
 }
 
 /// Says clearly what SQLite only calls "unable to open database file".
-pub(crate) fn check_file(url: &StoreUrl) -> Result<(), Error> {
-    match std::fs::metadata(url.path()) {
+pub(crate) fn check_file(url: &StoreUrl, path: &Path) -> Result<(), Error> {
+    match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(_) => Err(Error::NotAStore {
             store: url.to_string(),
@@ -52,8 +52,8 @@ pub(crate) fn check_file(url: &StoreUrl) -> Result<(), Error> {
 }
 
 /// Whether the file has no bytes.
-pub(crate) fn is_empty_file(url: &StoreUrl) -> Result<bool, Error> {
-    std::fs::metadata(url.path())
+pub(crate) fn is_empty_file(url: &StoreUrl, path: &Path) -> Result<bool, Error> {
+    std::fs::metadata(path)
         .map(|metadata| metadata.len() == 0)
         .map_err(|error| unreachable_file(url, "open", &error))
 }
@@ -77,46 +77,47 @@ fn unreachable_file(url: &StoreUrl, action: &'static str, error: &io::Error) -> 
 /// The rollback journal, not WAL: a store is written seldom, WAL would need a
 /// writable directory to be read, and would keep deleted rows in its own file.
 pub(crate) async fn connect(
-    url: &StoreUrl,
+    path: &Path,
+    read_only: bool,
     busy_timeout: Duration,
-) -> Result<SqliteConnection, Error> {
-    let options = SqliteConnectOptions::new()
+) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnectOptions::new()
         // Absolute, so never taken for a `file:` URI.
-        .filename(url.path())
-        .read_only(url.is_read_only())
+        .filename(path)
+        .read_only(read_only)
         .busy_timeout(busy_timeout)
         // What is deleted is overwritten, not only marked as free.
         .pragma("secure_delete", "ON")
         // Nothing that somebody wrote into the file is run as code.
         .pragma("trusted_schema", "OFF")
         .pragma("cell_size_check", "ON")
-        .disable_statement_logging();
-    options
+        .disable_statement_logging()
         .connect()
         .await
-        .map_err(|error| explain(url, "open it", error))
+}
+
+/// How many tables there are, and how many of those that only a store has
+/// together.
+pub(crate) async fn tables(conn: &mut SqliteConnection) -> Result<(i64, i64), sqlx::Error> {
+    sqlx::query_as(
+        "SELECT count(*), count(*) FILTER (WHERE name IN ('_sqlx_migrations', 'store')) \
+         FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'",
+    )
+    .fetch_one(conn)
+    .await
 }
 
 /// What an error of SQLite means, while trying to `action`.
-pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: sqlx::Error) -> Error {
+pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: &sqlx::Error) -> Error {
     let store = url.to_string();
-    let code = match &error {
+    let code = match error {
         sqlx::Error::Database(database) => database
             .code()
             .and_then(|code| code.parse::<i32>().ok())
             .unwrap_or(0),
-        // A column of another type, or a row that is not there: not as we wrote it.
-        sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::RowNotFound
-        | sqlx::Error::Migrate(_) => {
-            return Error::Damaged {
-                store,
-                reason: error.to_string(),
-            };
-        }
         _ => 0,
     };
+    let reason = error.to_string();
     // https://www.sqlite.org/rescode.html: the low byte is the kind of error.
     match (code & 0xff, code) {
         (5 | 6, _) => Error::Locked { store },
@@ -124,25 +125,22 @@ pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: sqlx::Error) 
         (8, 1032) => Error::Database {
             store,
             action,
-            source: error,
+            reason,
         },
         (8, _) => Error::ReadOnly { store, action },
         // A statement that does not fit the schema, malformed pages, not a
         // database, shorter than it says.
-        (1 | 11 | 26, _) | (_, 522) => Error::Damaged {
-            store,
-            reason: error.to_string(),
-        },
+        (1 | 11 | 26, _) | (_, 522) => Error::Damaged { store, reason },
         (14, _) => Error::Unreachable {
             store,
             action: "open",
-            reason: error.to_string(),
+            reason,
             hint: "check that this user may read and write the file and its directory",
         },
         _ => Error::Database {
             store,
             action,
-            source: error,
+            reason,
         },
     }
 }

@@ -1,0 +1,20 @@
+//! Keeps the memory of this process from being written to disk or read by
+//! others. It knows nothing of what is in it.
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+/// Switches core dumps off for this process and what it starts, for good. Call it
+/// before a secret is resolved.
+///
+/// The process also becomes one that no other of the same user can attach a
+/// debugger to: a kernel that pipes core dumps into a program ignores the limit,
+/// and minds this. A system that refuses either is not made to work: what is
+/// protected here is a second line.
+pub fn forbid_core_dumps() {
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    let _ = setrlimit(Resource::Core, none);
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
