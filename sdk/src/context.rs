@@ -75,7 +75,7 @@ impl Context {
 
     /// Fetches a secret. `pointer` is where its reference stands in the inputs.
     pub async fn secret(&self, reference: &SecretRef, pointer: &str) -> Result<SecretString> {
-        secret::resolve(reference)
+        secret::resolve(reference, self.owner.as_str())
             .await
             .map_err(|error| error.within(pointer))
     }

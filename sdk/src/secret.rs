@@ -5,30 +5,25 @@
 //! it, by [`crate::Context::secret`], and known to the [redaction](redact) from
 //! then on.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use nixops4_secrets_store::{Generation, Identities, SecretId, SecretName, Store, StoreUrl};
+use nixops4_secrets_store::environment::{identities, store_url};
+use nixops4_secrets_store::{Generation, SecretId, SecretName, Store, forbid_core_dumps};
 use rustix::fs::OFlags;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, Result, Retry, shortened};
-use crate::typed::SHOWN;
+use crate::error::{Error, Result, Retry};
 
 pub use crate::redaction::{redact, remember};
+pub use nixops4_secrets_store::environment::{IDENTITY_VARIABLE, STORES_VARIABLE};
 
-/// Maps the logical names of stores to their URLs: `NAME=URL`, several separated
-/// by white space.
-pub const STORES_VARIABLE: &str = "NIXOPS4_SECRETS_STORES";
-/// Names the file with the identity that opens the stores.
-pub const IDENTITY_VARIABLE: &str = "NIXOPS4_SECRETS_IDENTITY";
 /// What is in there can be read by everybody on the machine.
 const NIX_STORE: &str = "/nix/store";
 /// A file is read up to this size, in bytes.
@@ -186,12 +181,14 @@ impl JsonSchema for SecretRef {
     }
 }
 
-/// Fetches the value that a reference names. Errors point into the reference.
-pub(crate) async fn resolve(reference: &SecretRef) -> Result<SecretString> {
+/// Fetches the value that a reference names, for the deployment `owner`. Errors
+/// point into the reference.
+pub(crate) async fn resolve(reference: &SecretRef, owner: &str) -> Result<SecretString> {
+    forbid_core_dumps();
     let value = match reference {
         SecretRef::File(path) => from_file(path)?,
         SecretRef::Env(name) => from_env(name)?,
-        SecretRef::Stored(stored) => from_store(stored).await?,
+        SecretRef::Stored(stored) => from_store(stored, owner).await?,
     };
     remember(&value);
     Ok(value)
@@ -266,7 +263,7 @@ fn from_env(name: &str) -> Result<SecretString> {
     }
 }
 
-async fn from_store(stored: &StoredSecret) -> Result<SecretString> {
+async fn from_store(stored: &StoredSecret, owner: &str) -> Result<SecretString> {
     let name = SecretName::try_from(stored.name.clone())
         .map_err(|error| Error::input("/name", error.to_string()))?;
     let generation = Generation::try_from(stored.generation)
@@ -282,6 +279,7 @@ async fn from_store(stored: &StoredSecret) -> Result<SecretString> {
             "see that {STORES_VARIABLE} leads to the store that holds the secret"
         ))
     })?;
+    store = store.acting_for(owner);
     store
         .reveal(&name, generation, Some(&id))
         .await
@@ -291,8 +289,13 @@ async fn from_store(stored: &StoredSecret) -> Result<SecretString> {
 /// Opens the store of a logical name; `None` where there is none yet. Errors
 /// point at the reference's `store`.
 pub async fn existing_store(name: &str) -> Result<Option<Store>> {
-    match Store::open(&store_url(name)?, &identities()?).await {
-        Ok(store) => Ok(Some(store)),
+    forbid_core_dumps();
+    let opened = async { Store::open(&store_url(name)?, &identities()?).await }.await;
+    match opened {
+        Ok(store) => {
+            warn_of_reading_alone(name, &store);
+            Ok(Some(store))
+        }
         Err(nixops4_secrets_store::Error::StoreMissing { .. }) => Ok(None),
         Err(error) => Err(store_error(&error, "/store")),
     }
@@ -301,8 +304,17 @@ pub async fn existing_store(name: &str) -> Result<Option<Store>> {
 /// Opens the store of a logical name, and makes it where there is none. Errors
 /// point at the reference's `store`.
 pub async fn store(name: &str) -> Result<Store> {
-    let opened = Store::open_or_create(&store_url(name)?, &identities()?).await;
-    opened.map_err(|error| store_error(&error, "/store"))
+    forbid_core_dumps();
+    let opened = async { Store::open_or_create(&store_url(name)?, &identities()?).await }.await;
+    let store = opened.map_err(|error| store_error(&error, "/store"))?;
+    warn_of_reading_alone(name, &store);
+    Ok(store)
+}
+
+fn warn_of_reading_alone(name: &str, store: &Store) {
+    if store.url().is_read_only() {
+        tracing::warn!("the secrets store {name:?} is only read: no record is left of it");
+    }
 }
 
 /// What a failure of the store means to the user.
@@ -314,70 +326,6 @@ pub fn store_error(error: &nixops4_secrets_store::Error, pointer: &str) -> Error
         Retry::Never
     };
     Error::input(pointer, error.to_string()).retry(retry)
-}
-
-fn store_url(name: &str) -> Result<StoreUrl> {
-    let mapping = std::env::var_os(STORES_VARIABLE).unwrap_or_default();
-    let mapping = mapping
-        .to_str()
-        .ok_or_else(|| Error::input("/store", format!("{STORES_VARIABLE} is not text in UTF-8")))?;
-    let mut stores = parse_stores(mapping)?;
-    let Some(url) = stores.remove(name) else {
-        let name = shortened(name, SHOWN);
-        let known: Vec<_> = stores.into_keys().collect();
-        let known = if known.is_empty() {
-            "none".to_owned()
-        } else {
-            known.join(", ")
-        };
-        return Err(Error::input(
-            "/store",
-            format!("no secrets store is called {name:?}; {STORES_VARIABLE} names {known}"),
-        )
-        .hint(format!(
-            "set {STORES_VARIABLE}=\"{name}=sqlite:/path/to/secrets.db\""
-        )));
-    };
-    url.parse()
-        .map_err(|error: nixops4_secrets_store::Invalid| {
-            Error::input(
-                "/store",
-                format!("the URL of {name:?} in {STORES_VARIABLE} can't be used"),
-            )
-            .because(error)
-        })
-}
-
-fn parse_stores(mapping: &str) -> Result<BTreeMap<String, String>> {
-    let refuse = |problem: &str| {
-        Error::input("/store", format!("{STORES_VARIABLE} {problem}"))
-            .hint(format!("write {STORES_VARIABLE}=\"NAME=URL NAME=URL ...\""))
-    };
-    let mut stores = BTreeMap::new();
-    for entry in mapping.split_whitespace() {
-        // An entry may be a URL with a password in it: don't repeat it.
-        let (name, url) = entry
-            .split_once('=')
-            .filter(|(name, _)| !name.is_empty() && !name.contains("://"))
-            .ok_or_else(|| refuse("has an entry without a name"))?;
-        if stores.insert(name.to_owned(), url.to_owned()).is_some() {
-            return Err(refuse(&format!("names the store {name:?} twice")));
-        }
-    }
-    Ok(stores)
-}
-
-fn identities() -> Result<Identities> {
-    let path = std::env::var_os(IDENTITY_VARIABLE).filter(|path| !path.is_empty());
-    let Some(path) = path else {
-        return Err(
-            Error::input("/store", format!("{IDENTITY_VARIABLE} is not set")).hint(format!(
-                "set {IDENTITY_VARIABLE} to the file of the age identity or SSH key that opens the \
-             store (`nixops4-resources-secrets keygen FILE` makes one)"
-            )),
-        );
-    };
-    Identities::from_file(Path::new(&path)).map_err(|error| store_error(&error, "/store"))
 }
 
 impl fmt::Display for SecretRef {

@@ -49,6 +49,7 @@
 mod audit;
 mod database;
 mod entry;
+pub mod environment;
 mod error;
 mod failpoint;
 mod identity;

@@ -2,10 +2,10 @@
 //! record. It knows the order of things; statements are in `rows`, encryption is
 //! in `seal`.
 
+mod ensure;
 mod open;
 mod recipients;
 
-use std::cell::LazyCell;
 use std::fmt;
 
 use secrecy::SecretString;
@@ -13,9 +13,7 @@ use time::OffsetDateTime;
 
 use crate::audit::{self, Action, Record};
 use crate::database::{self, Connection, Transaction};
-use crate::entry::{
-    Ensured, Entry, Made, Need, NewSecret, Retained, Rotation, Version, decide, outlived,
-};
+use crate::entry::{Entry, Retained, Rotation};
 use crate::error::Error;
 use crate::failpoint;
 use crate::identity::Identities;
@@ -104,129 +102,6 @@ impl Store {
             .into_iter()
             .map(|found| self.keyring.checked(found))
             .collect()
-    }
-
-    /// Makes sure that a generation of a secret is there: makes it if it is
-    /// absent, and takes a retained secret of the same owner back into use. When
-    /// one is made, the oldest are deleted, but for as many as `new` keeps, and a
-    /// rotation that was asked for is done with.
-    ///
-    /// `make` is not called when the generation exists. It runs before the store
-    /// is locked; when several processes come at once each may run its own, one
-    /// value is kept, and all get that one's id.
-    ///
-    /// Fails with [`Error::Foreign`] for another owner's secret (see
-    /// [`Store::adopt`]), [`Error::OtherKind`] for one of another kind, and
-    /// [`Error::GenerationTooOld`] for a missing generation below the newest.
-    pub async fn ensure<M: Into<Made>>(
-        &mut self,
-        name: &SecretName,
-        generation: Generation,
-        new: &NewSecret,
-        make: impl FnOnce() -> M,
-    ) -> Result<Ensured, Error> {
-        new.check()?;
-        let have = self.lookup(name).await?;
-        let made = LazyCell::new(|| make().into());
-        match decide(have.as_ref(), name, generation, new)? {
-            Need::Nothing {
-                version,
-                restore: false,
-            } => {
-                return Ok(Ensured {
-                    version,
-                    created: false,
-                    restored: false,
-                });
-            }
-            Need::Nothing { restore: true, .. } => {}
-            // A key can take seconds to make: not while others wait for the lock.
-            Need::Value { .. } => LazyCell::force(&made).check()?,
-        }
-        self.refuse_read_only("store a secret")?;
-        failpoint::reach("store:made");
-
-        let keyring = &mut self.keyring;
-        let url = keyring.url.clone();
-        let fail = |error| database::explain(&url, "store a secret", error);
-        let mut tx = self.conn.writing().await.map_err(fail)?;
-        let recipients = keyring.recipients(&mut tx).await?;
-        // Asked again under the lock: another process may have been faster.
-        let have = entry(&mut tx, keyring, name, fail).await?;
-        let record = |action| Record::now(action, Some(&new.owner)).of(name);
-        let mut records = Vec::new();
-        let ensured = match decide(have.as_ref(), name, generation, new)? {
-            Need::Nothing { version, restore } => Ensured {
-                version,
-                created: false,
-                restored: restore,
-            },
-            Need::Value { restore, .. } => {
-                let made = LazyCell::force(&made);
-                made.check()?;
-                let version = Version {
-                    generation,
-                    id: SecretId::random(),
-                    created_at: now(),
-                    public_part: made.public_part.clone(),
-                };
-                let ciphertext = keyring.seal(&recipients, name, &version, &made.value)?;
-                if have.is_none() {
-                    rows::insert_secret(tx.on(), name, new, version.created_at)
-                        .await
-                        .map_err(fail)?;
-                    failpoint::reach("store:secret-inserted");
-                }
-                rows::insert_generation(tx.on(), name, &version, &ciphertext)
-                    .await
-                    .map_err(fail)?;
-                failpoint::reach("store:generation-inserted");
-                let action = if have.is_none() {
-                    Action::Made
-                } else {
-                    Action::Rotated
-                };
-                records.push(record(action).generation(generation));
-                Ensured {
-                    version,
-                    created: true,
-                    restored: restore,
-                }
-            }
-        };
-        let mut entry = have.unwrap_or_else(|| Entry {
-            name: name.clone(),
-            owner: new.owner.clone(),
-            kind: new.kind.clone(),
-            created_at: ensured.version.created_at,
-            generations: Vec::new(),
-            retained: None,
-            rotation: None,
-        });
-        if ensured.created {
-            for old in outlived(&entry.generations, new.keep) {
-                rows::delete_generation(tx.on(), old.id)
-                    .await
-                    .map_err(fail)?;
-                records.push(record(Action::Deleted).generation(old.generation));
-            }
-            let gone = outlived(&entry.generations, new.keep).len();
-            entry.generations.drain(..gone);
-            entry.generations.push(ensured.version.clone());
-            entry.rotation = None;
-        }
-        if ensured.restored {
-            entry.retained = None;
-            records.push(record(Action::Restored));
-        }
-        if !records.is_empty() {
-            write(&mut tx, keyring, &entry, &records)
-                .await
-                .map_err(fail)?;
-        }
-        failpoint::reach("store:commit");
-        tx.commit().await.map_err(fail)?;
-        Ok(ensured)
     }
 
     /// Decrypts one value for a program. With `id`, only the very value that was

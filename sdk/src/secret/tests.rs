@@ -52,39 +52,6 @@ fn what_is_no_reference_is_never_repeated() {
 }
 
 #[test]
-fn stores() {
-    assert_eq!(parse_stores("").unwrap().len(), 0);
-    let stores = parse_stores(" main=sqlite:/a=b\n team=sqlite:/c ").unwrap();
-    assert_eq!(stores["main"], "sqlite:/a=b");
-    assert_eq!(stores["team"], "sqlite:/c");
-    let error = parse_stores("postgresql://u:canary@h/d")
-        .unwrap_err()
-        .to_string();
-    assert!(!error.contains("canary"), "{error}");
-}
-
-#[test]
-fn names_that_are_given_twice_or_not_at_all() {
-    for (mapping, problem) in [
-        (
-            "main=sqlite:/a main=sqlite:/b",
-            "names the store \"main\" twice",
-        ),
-        ("=sqlite:/canary", "has an entry without a name"),
-        (
-            "postgresql://u:canary@h/d?x=y",
-            "has an entry without a name",
-        ),
-    ] {
-        let error = parse_stores(mapping).unwrap_err().to_string();
-        assert!(
-            error.contains(problem) && !error.contains("canary"),
-            "{error}"
-        );
-    }
-}
-
-#[test]
 fn what_a_file_holds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");

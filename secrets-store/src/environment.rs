@@ -1,0 +1,123 @@
+//! What the environment of a process says: where the stores are, and which
+//! identity opens them. It belongs to whoever runs a deployment, not to what is
+//! deployed, so that no laptop's path gets into a state.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::identity::Identities;
+use crate::url::StoreUrl;
+
+/// Maps the logical names of stores, and of back ends to obtain secrets from, to
+/// their addresses: `NAME=ADDRESS`, several separated by white space.
+pub const STORES_VARIABLE: &str = "NIXOPS4_SECRETS_STORES";
+/// Names the file with the identity that opens the stores.
+pub const IDENTITY_VARIABLE: &str = "NIXOPS4_SECRETS_IDENTITY";
+
+/// What is shown of a name that nobody knows, in characters.
+const SHOWN: usize = 64;
+
+/// The address of the store with that logical name. Fails with
+/// [`Error::Environment`].
+pub fn store_url(name: &str) -> Result<StoreUrl, Error> {
+    let address = address(name, "sqlite:/path/to/secrets.db")?;
+    address.parse().map_err(|error| unusable(name, &error))
+}
+
+/// The identities that [`IDENTITY_VARIABLE`] names.
+pub fn identities() -> Result<Identities, Error> {
+    let path = std::env::var_os(IDENTITY_VARIABLE).filter(|path| !path.is_empty());
+    let Some(path) = path else {
+        return Err(Error::Environment(format!(
+            "{IDENTITY_VARIABLE} is not set; set it to the file of the age identity or SSH key that \
+             opens the store (`nixops4-resources-secrets keygen FILE` makes one)"
+        )));
+    };
+    Identities::from_file(Path::new(&path))
+}
+
+/// The address that a logical name stands for; `example` is for who has none.
+pub(crate) fn address(name: &str, example: &str) -> Result<String, Error> {
+    let mapping = std::env::var_os(STORES_VARIABLE).unwrap_or_default();
+    let mapping = mapping
+        .to_str()
+        .ok_or_else(|| Error::Environment(format!("{STORES_VARIABLE} is not text in UTF-8")))?;
+    let mut stores = parse(mapping)?;
+    if let Some(address) = stores.remove(name) {
+        return Ok(address);
+    }
+    let name: String = name.chars().take(SHOWN).collect();
+    let known: Vec<_> = stores.into_keys().collect();
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    Err(Error::Environment(format!(
+        "no secrets store is called {name:?}; {STORES_VARIABLE} names {known}; set \
+         {STORES_VARIABLE}=\"{name}={example}\""
+    )))
+}
+
+/// The error for an address that is none.
+pub(crate) fn unusable(name: &str, error: &crate::Invalid) -> Error {
+    Error::Environment(format!(
+        "the address of {name:?} in {STORES_VARIABLE} cannot be used: {error}"
+    ))
+}
+
+fn parse(mapping: &str) -> Result<BTreeMap<String, String>, Error> {
+    let refuse = |problem: &str| {
+        Error::Environment(format!(
+            "{STORES_VARIABLE} {problem}; write {STORES_VARIABLE}=\"NAME=ADDRESS NAME=ADDRESS ...\""
+        ))
+    };
+    let mut stores = BTreeMap::new();
+    for entry in mapping.split_whitespace() {
+        // An entry may be an address with a password in it: don't repeat it.
+        let (name, address) = entry
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty() && !name.contains("://"))
+            .ok_or_else(|| refuse("has an entry without a name"))?;
+        if stores.insert(name.to_owned(), address.to_owned()).is_some() {
+            return Err(refuse(&format!("names the store {name:?} twice")));
+        }
+    }
+    Ok(stores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_are_separated_by_white_space() {
+        assert_eq!(parse("").unwrap().len(), 0);
+        let stores = parse(" main=sqlite:/a=b\n team=sqlite:/c ").unwrap();
+        assert_eq!(stores["main"], "sqlite:/a=b");
+        assert_eq!(stores["team"], "sqlite:/c");
+    }
+
+    #[test]
+    fn names_that_are_given_twice_or_not_at_all() {
+        for (mapping, problem) in [
+            (
+                "main=sqlite:/a main=sqlite:/b",
+                "names the store \"main\" twice",
+            ),
+            ("=sqlite:/canary", "has an entry without a name"),
+            ("postgresql://u:canary@h/d", "has an entry without a name"),
+            (
+                "postgresql://u:canary@h/d?x=y",
+                "has an entry without a name",
+            ),
+        ] {
+            let error = parse(mapping).unwrap_err().to_string();
+            assert!(
+                error.contains(problem) && !error.contains("canary"),
+                "{error}"
+            );
+        }
+    }
+}
