@@ -10,4 +10,9 @@ mod support {
 mod postgresql;
 mod postgresql_database;
 mod postgresql_role;
+mod secrets;
+mod secrets_derived;
+mod secrets_keys;
 mod secrets_password;
+mod secrets_tls;
+mod secrets_token;
