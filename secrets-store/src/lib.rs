@@ -52,6 +52,7 @@ mod entry;
 pub mod environment;
 mod error;
 mod failpoint;
+pub mod file;
 mod identity;
 mod keyring;
 mod memory;
@@ -61,6 +62,8 @@ mod recipient;
 mod rows;
 mod schema;
 mod seal;
+#[cfg(feature = "sources")]
+pub mod source;
 mod store;
 mod url;
 

@@ -17,6 +17,7 @@
 // carries failpoints.
 use nixops4_provider_sdk as _;
 
+pub mod bao;
 pub mod binaries;
 pub mod canary;
 pub mod conformance;

@@ -37,6 +37,15 @@ pub enum Invalid {
         /// What is wrong.
         problem: String,
     },
+    /// Not the address of a place to obtain secrets from.
+    #[error(
+        "not an address to obtain secrets from: {problem}; supported are file:/folder, \
+         env:PREFIX_ and vault:https://server:8200/engine"
+    )]
+    Source {
+        /// What is wrong.
+        problem: String,
+    },
     /// Not a public part of a secret.
     #[error("not a public part that can be kept: {problem}")]
     PublicPart {

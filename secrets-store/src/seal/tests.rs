@@ -168,13 +168,13 @@ fn a_tag_vouches_for_all_of_an_entry() {
             entry.retained = Some(Retained {
                 by: "x".into(),
                 since,
-            })
+            });
         },
         |entry, since| {
             entry.rotation = Some(Rotation {
                 by: "x".into(),
                 since,
-            })
+            });
         },
         |entry, _| entry.generations.truncate(1),
         |entry, _| entry.generations[0].id = SecretId::random(),
@@ -182,9 +182,9 @@ fn a_tag_vouches_for_all_of_an_entry() {
         |entry, later| entry.generations[1].created_at = later,
     ];
     for (number, change) in changes.into_iter().enumerate() {
-        let mut changed = entry.clone();
-        change(&mut changed, later);
-        assert!(!world.key.made_entry_tag(&tag, "s", &changed), "{number}");
+        let mut other = entry.clone();
+        change(&mut other, later);
+        assert!(!world.key.made_entry_tag(&tag, "s", &other), "{number}");
     }
 }
 

@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use super::open::prepare;
 use super::*;
+use crate::entry::NewSecret;
 use crate::identity::generated;
 use crate::schema::{Found, SQLITE, Schema, Version as SchemaVersion};
 

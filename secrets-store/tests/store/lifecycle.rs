@@ -38,7 +38,7 @@ async fn a_value_is_made_once() {
         (entry.owner.as_str(), entry.kind.as_str()),
         ("prod", "secrets_password")
     );
-    assert_eq!(entry.generations, [first.version.clone()]);
+    assert_eq!(entry.generations, std::slice::from_ref(&first.version));
     assert_eq!(entry.created_at, first.version.created_at);
     assert_eq!((entry.name.as_str(), &entry.retained), ("app/db", &None));
 }
