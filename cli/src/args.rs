@@ -58,6 +58,8 @@ pub(crate) enum Command {
     Describe(Describe),
     /// Send one request to one provider, for tests and for CI.
     Call(Call),
+    /// Look after the secrets in a store.
+    Secret(crate::secret::args::Secret),
 }
 
 /// Arguments of plan.

@@ -49,6 +49,12 @@ pub(crate) enum Failure {
     /// A provider's answer to a single request.
     #[error("{0}")]
     Provider(String),
+    /// A store of secrets.
+    #[error(transparent)]
+    Secrets(#[from] nixops4_secrets_store::Error),
+    /// A secret that is not shown or kept like that.
+    #[error("{0}")]
+    SecretRefused(String),
     /// Something could not be read or written.
     #[error("{0}: {1}")]
     Io(String, #[source] std::io::Error),

@@ -17,6 +17,7 @@ mod providers;
 mod records;
 pub mod report;
 mod schema;
+mod secret;
 mod session;
 mod ui;
 
@@ -110,6 +111,10 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
         }
         Command::Call(call) => {
             call::call(call, common.timeout, ui).await?;
+            Ok(Ending::Done)
+        }
+        Command::Secret(secret) => {
+            secret::run(secret, ui).await?;
             Ok(Ending::Done)
         }
     }

@@ -31,7 +31,7 @@ fn may_use(name: &str) -> &'static [&'static str] {
     match name {
         "nixops4-protocol" | "nixops4-secrets-store" => &[],
         "nixops4-provider-sdk" => &["nixops4-protocol", "nixops4-secrets-store"],
-        "nixops4-resources" => &["nixops4-protocol"],
+        "nixops4-resources" => &["nixops4-protocol", "nixops4-secrets-store"],
         "nixops4-resources-tests" => &[
             "nixops4-protocol",
             "nixops4-provider-sdk",

@@ -4,4 +4,5 @@ mod apply;
 mod call;
 mod failures;
 mod output;
+mod secret;
 mod support;
