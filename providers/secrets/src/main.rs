@@ -12,6 +12,7 @@ mod span;
 mod ssh_key;
 mod tls;
 mod token;
+mod value;
 mod wireguard_key;
 
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     )
     .kind::<Kept<password::Password>>()
     .kind::<Kept<token::Token>>()
+    .kind::<Kept<value::Value>>()
     .kind::<Kept<ssh_key::SshKey>>()
     .kind::<Kept<wireguard_key::WireguardKey>>()
     .kind::<Kept<age_key::AgeKey>>()

@@ -16,3 +16,4 @@ mod secrets_keys;
 mod secrets_password;
 mod secrets_tls;
 mod secrets_token;
+mod secrets_value;

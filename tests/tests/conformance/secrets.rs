@@ -57,6 +57,11 @@ pub(crate) trait Kind: 'static {
         Vec::new()
     }
 
+    /// More for `NIXOPS4_SECRETS_STORES`.
+    fn sources(&self) -> String {
+        String::new()
+    }
+
     /// What was planted, and in which files.
     fn planted(&self) -> Vec<(Canary, PathBuf)> {
         Vec::new()
@@ -201,7 +206,8 @@ impl<K: Kind> Fixture for Secrets<K> {
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {
         let mut all = secrets::environment(&self.store, &self.identity);
-        all[0].1.push_str(" broken=ftp://x");
+        all[0].1.push_str(" broken=ftp://x ");
+        all[0].1.push_str(&self.kind.sources());
         all.map(|(name, value)| (name, value.into())).into()
     }
 
