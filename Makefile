@@ -14,11 +14,11 @@ demo: ## Applies a real deployment to a throwaway PostgreSQL server, and shows i
 	@scripts/demo.sh
 
 test: ## Checks everything: format, lints, all tests, Nix, generated files, documents
-	@scripts/setup.sh cc postgresql nix bao
+	@scripts/setup.sh cc postgresql nix bao judges
 	@scripts/test.sh
 
 bench: ## Measures, each figure beside a baseline of the same run
-	@scripts/setup.sh cc postgresql nix
+	@scripts/setup.sh cc postgresql nix judges
 	@scripts/bench.sh
 
 fmt: ## Formats everything

