@@ -70,6 +70,15 @@ pub(crate) struct Value;
 
 impl Keeps for Value {
     const TYPE: &'static str = "secrets_value";
+    const LOCATED_BY: &'static [&'static str] = &[
+        "store",
+        "name",
+        "generation",
+        "source",
+        "sourceName",
+        "field",
+        "version",
+    ];
 
     type Inputs = Inputs;
     type Outputs = SecretOutputs;

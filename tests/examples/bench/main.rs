@@ -11,6 +11,7 @@ mod machine;
 mod place;
 mod report;
 mod sample;
+mod secrets;
 mod start;
 mod state;
 
@@ -47,6 +48,7 @@ fn main() {
     say(&create::section(&place, &settings));
     say(&apply::section(&place, &settings));
     say(&state::section(&place, &settings));
+    say(&secrets::section(&place, &settings));
     say(&format!("load at the end: {}\n", machine::load()));
 }
 

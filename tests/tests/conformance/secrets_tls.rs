@@ -34,7 +34,7 @@ impl Authority {
         let certificate = params.self_signed(&key).expect("a certificate").pem();
         let private = key.serialize_pem();
         Self {
-            file: sandbox.write(&format!("{name}.key"), &private),
+            file: sandbox.write(format!("{name}.key"), &private),
             private,
             certificate,
         }

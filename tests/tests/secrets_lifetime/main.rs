@@ -7,6 +7,7 @@ mod support {
     pub(crate) mod secrets;
 }
 
+mod applied;
 mod following;
 mod obtained;
 mod renewal;

@@ -1,5 +1,6 @@
 //! New values, on purpose and by age; old ones, kept and dropped.
 
+use nixops4_resources_tests::messages::{self, object};
 use serde_json::json;
 
 use crate::{Site, path, wait};
@@ -59,6 +60,33 @@ fn as_many_as_wanted_are_kept() {
     // Far ahead: numbers may be left out.
     let later = site.make("secrets_password", &at(7));
     assert_eq!(later["secret"]["generation"], 7);
+}
+
+#[test]
+fn what_an_owner_has_is_listed() {
+    let site = Site::new();
+    site.make("secrets_password", &json!({"name": "one"}));
+    site.make("secrets_password", &json!({"name": "two", "generation": 2}));
+    site.make("secrets_token", &json!({"name": "of-another-kind"}));
+    let theirs = json!({"name": "theirs", "owner": "somebody-else"});
+    let theirs = messages::create("secrets_password", &object(theirs), true);
+    site.ask(&theirs).expect("it is made");
+    let inputs = Site::inputs(&json!({"name": "any"}));
+    let request = json!({
+        "nixops4-resources/listResourcesRequest": {
+            "type": "secrets_password", "inputProperties": inputs,
+        },
+    });
+    let answer = site.ask(&request).expect("a list");
+    let found = answer["resources"].as_array().expect("resources");
+    let found: Vec<_> = found
+        .iter()
+        .map(|one| (&one["identity"]["secret"], &one["generation"]))
+        .collect();
+    assert_eq!(
+        found,
+        [(&json!("one"), &json!(1)), (&json!("two"), &json!(2))]
+    );
 }
 
 #[test]

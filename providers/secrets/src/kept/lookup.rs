@@ -1,8 +1,11 @@
 //! What the store has of a secret, as a kind sees it.
 
 use nixops4_provider_sdk::secret::{StoredSecret, existing_store, store_error};
-use nixops4_provider_sdk::{Error, Mark, Observed, Owner, Ownership, Result};
+use nixops4_provider_sdk::{
+    Context, Error, Found, Mark, Object, Observed, Owner, Ownership, Result,
+};
 use nixops4_secrets_store::{Entry, Generation, SecretId, SecretName, Version};
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::Keeps;
@@ -50,6 +53,30 @@ pub(super) async fn entry<K: Keeps>(store: &str, name: &SecretName) -> Result<Op
         .hint("choose another name")),
         entry => Ok(entry),
     }
+}
+
+/// The secrets of this kind that carry the owner's name.
+pub(super) async fn list<K: Keeps>(cx: &Context, store: &str) -> Result<Vec<Found>> {
+    let Some(mut opened) = existing_store(store).await? else {
+        return Ok(Vec::new());
+    };
+    let entries = opened.list().await;
+    let entries = entries.map_err(|error| store_error(&error, "/store"))?;
+    let is_ours = |entry: &Entry| entry.kind == K::TYPE && entry.owner == cx.owner().as_str();
+    let found = |entry: Entry| {
+        let mut facts = Object::new();
+        let newest = entry.newest().map(|newest| newest.generation.get());
+        facts.insert("generation".to_owned(), json!(newest));
+        Found {
+            identity: json!({ "store": store, "secret": entry.name.as_str() }),
+            mark: Mark {
+                owner: cx.owner().clone(),
+                retained_since: entry.retained.map(|retained| retained.since),
+            },
+            facts,
+        }
+    };
+    Ok(entries.into_iter().filter(is_ours).map(found).collect())
 }
 
 /// What is known of a secret, and whose it is.

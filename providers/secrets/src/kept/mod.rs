@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 
 use nixops4_provider_sdk::secret::{StoredSecret, remember, store, store_error};
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Mark, Observed, Prior, ResourceKind, Result, Retry,
+    Context, DeletionPolicy, Error, Found, Mark, Observed, Prior, ResourceKind, Result, Retry,
     SecretString, StateNeed, Step,
 };
 use nixops4_secrets_store::{Generation, NewSecret, SecretName, Store};
@@ -36,6 +36,9 @@ pub(crate) trait Keeps: 'static {
     const STATE: StateNeed = StateNeed::Required;
     /// As [`ResourceKind::DELETION_POLICY`].
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
+    /// As [`ResourceKind::LOCATED_BY`], with what [`sources`](Self::sources) are
+    /// found by.
+    const LOCATED_BY: &'static [&'static str] = &["store", "name", "generation"];
     /// Whether a value that was recorded and is gone may be made anew, because
     /// it follows from others. Otherwise whoever uses it would be locked out.
     const FOLLOWS: bool = false;
@@ -200,7 +203,8 @@ impl<K: Keeps> ResourceKind for Kept<K> {
     const TYPE: &'static str = K::TYPE;
     const STATE: StateNeed = K::STATE;
     const DELETION_POLICY: DeletionPolicy = K::DELETION_POLICY;
-    const LOCATED_BY: &'static [&'static str] = &["store", "name", "generation"];
+    const LOCATED_BY: &'static [&'static str] = K::LOCATED_BY;
+    const LISTS: bool = true;
 
     type Inputs = K::Inputs;
     type Outputs = K::Outputs;
@@ -322,6 +326,10 @@ impl<K: Keeps> ResourceKind for Kept<K> {
         retained
             .map(drop)
             .map_err(|error| store_error(&error, "/name"))
+    }
+
+    async fn list(cx: &Context, inputs: &K::Inputs) -> Result<Vec<Found>> {
+        lookup::list::<K>(cx, inputs.store()).await
     }
 }
 
