@@ -152,19 +152,29 @@ impl Transaction<'_> {
         }
     }
 
-    /// Makes all of it last.
-    pub(crate) async fn commit(self) -> Result<()> {
-        match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
-        }
-    }
-
-    /// Leaves everything as it was.
-    pub(crate) async fn rollback(self) -> Result<()> {
-        match self {
-            Self::Sqlite(tx) => tx.rollback().await,
-            Self::Postgres(tx) => tx.rollback().await,
+    /// Ends it: makes all of it last if all went well, and else leaves everything
+    /// as it was. One that is only dropped ends when the connection is used next,
+    /// and keeps others waiting until then.
+    pub(crate) async fn end<T>(
+        self,
+        outcome: std::result::Result<T, Error>,
+        fail: impl FnOnce(sqlx::Error) -> Error,
+    ) -> std::result::Result<T, Error> {
+        match outcome {
+            Ok(done) => match self {
+                Self::Sqlite(tx) => tx.commit().await,
+                Self::Postgres(tx) => tx.commit().await,
+            }
+            .map(|()| done)
+            .map_err(fail),
+            Err(error) => {
+                // Why it ends is worth more than that it does not end well.
+                let _ = match self {
+                    Self::Sqlite(tx) => tx.rollback().await,
+                    Self::Postgres(tx) => tx.rollback().await,
+                };
+                Err(error)
+            }
         }
     }
 

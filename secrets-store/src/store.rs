@@ -87,8 +87,13 @@ impl Store {
         let url = self.keyring.url.clone();
         let fail = |error| database::explain(&url, "look up a secret", error);
         let mut tx = self.conn.reading().await.map_err(fail)?;
-        self.keyring.follow(&mut tx).await?;
-        entry(&mut tx, &self.keyring, name, fail).await
+        let keyring = &mut self.keyring;
+        let found = async {
+            keyring.follow(&mut tx).await?;
+            entry(&mut tx, keyring, name, fail).await
+        };
+        let found = found.await;
+        tx.end(found, fail).await
     }
 
     /// What is known of every secret, in the order of their names.
@@ -96,12 +101,15 @@ impl Store {
         let url = self.keyring.url.clone();
         let fail = |error| database::explain(&url, "list the secrets", error);
         let mut tx = self.conn.reading().await.map_err(fail)?;
-        self.keyring.follow(&mut tx).await?;
-        let entries = rows::entries(tx.on()).await.map_err(fail)?;
-        entries
-            .into_iter()
-            .map(|found| self.keyring.checked(found))
-            .collect()
+        let keyring = &mut self.keyring;
+        let entries = async {
+            keyring.follow(&mut tx).await?;
+            let entries = rows::entries(tx.on()).await.map_err(fail)?;
+            let checked = |found| keyring.checked(found);
+            entries.into_iter().map(checked).collect()
+        };
+        let entries = entries.await;
+        tx.end(entries, fail).await
     }
 
     /// Decrypts one value for a program. With `id`, only the very value that was
@@ -143,22 +151,22 @@ impl Store {
         let fail = |error| database::explain(&url, "read a secret", error);
         let keyring = &mut self.keyring;
         let mut tx = self.conn.reading().await.map_err(fail)?;
-        keyring.follow(&mut tx).await?;
-        let found = rows::entry(tx.on(), name).await.map_err(fail)?;
+        let read = async {
+            keyring.follow(&mut tx).await?;
+            let found = rows::entry(tx.on(), name).await.map_err(fail)?;
+            let row = rows::sealed(tx.on(), name, generation).await;
+            Ok((found, row.map_err(fail)?))
+        };
+        let read = read.await;
+        let (found, row) = tx.end(read, fail).await?;
         let Some(found) = found else {
             return Err(missing(&url, name, generation, None));
         };
         let version = found.entry.version(generation).cloned();
-        let (Some(version), Some(row)) = (
-            version,
-            rows::sealed(tx.on(), name, generation)
-                .await
-                .map_err(fail)?,
-        ) else {
+        let (Some(version), Some(row)) = (version, row) else {
             let entry = keyring.checked(found)?;
             return Err(missing(&url, name, generation, Some(&entry)));
         };
-        tx.rollback().await.map_err(fail)?;
         // The value first: what became of it is said in more detail.
         let value = keyring.open(name, &version, &row)?;
         let entry = keyring.checked(found)?;
@@ -286,21 +294,24 @@ impl Store {
         let url = self.keyring.url.clone();
         let fail = |error| database::explain(&url, action, error);
         let mut tx = self.conn.writing().await.map_err(fail)?;
-        self.keyring.follow(&mut tx).await?;
-        let found = entry(&mut tx, &self.keyring, name, fail).await?;
-        let mut entry = found.ok_or_else(|| Error::NoSuchSecret {
-            store: url.to_string(),
-            name: name.clone(),
-        })?;
-        let Some(record) = change(&mut entry) else {
-            return Ok(entry);
+        let keyring = &mut self.keyring;
+        let changed = async {
+            keyring.follow(&mut tx).await?;
+            let found = entry(&mut tx, keyring, name, fail).await?;
+            let mut entry = found.ok_or_else(|| Error::NoSuchSecret {
+                store: url.to_string(),
+                name: name.clone(),
+            })?;
+            if let Some(record) = change(&mut entry) {
+                write(&mut tx, keyring, &entry, &[record])
+                    .await
+                    .map_err(fail)?;
+            }
+            failpoint::reach("store:commit");
+            Ok(entry)
         };
-        write(&mut tx, &self.keyring, &entry, &[record])
-            .await
-            .map_err(fail)?;
-        failpoint::reach("store:commit");
-        tx.commit().await.map_err(fail)?;
-        Ok(entry)
+        let changed = changed.await;
+        tx.end(changed, fail).await
     }
 
     /// Deletes a secret with all its generations, for good. Returns whether there
@@ -310,14 +321,17 @@ impl Store {
         let url = self.keyring.url.clone();
         let fail = |error| database::explain(&url, "delete a secret", error);
         let mut tx = self.conn.writing().await.map_err(fail)?;
-        let there = rows::delete(tx.on(), name).await.map_err(fail)?;
-        if there {
-            let record = Record::now(Action::Deleted, self.owner.as_deref()).of(name);
-            audit::insert(tx.on(), &record).await.map_err(fail)?;
-        }
-        failpoint::reach("store:commit");
-        tx.commit().await.map_err(fail)?;
-        Ok(there)
+        let record = Record::now(Action::Deleted, self.owner.as_deref()).of(name);
+        let deleted = async {
+            let there = rows::delete(tx.on(), name).await?;
+            if there {
+                audit::insert(tx.on(), &record).await?;
+            }
+            failpoint::reach("store:commit");
+            Ok(there)
+        };
+        let deleted = deleted.await.map_err(fail);
+        tx.end(deleted, fail).await
     }
 
     /// The newest `limit` records of what was done, newest first: with one secret,

@@ -91,6 +91,7 @@ impl Bao {
 
     /// Runs `bao` with the root token, and gives what it prints. Panics if it
     /// fails.
+    #[expect(clippy::must_use_candidate, reason = "most are run for what they do")]
     pub fn run(&self, arguments: &[&str]) -> String {
         self.try_run(&self.root_token, arguments)
             .unwrap_or_else(|error| panic!("bao {arguments:?}: {error}"))

@@ -8,6 +8,7 @@ use crate::database::{self, Transaction};
 use crate::entry::{Ensured, Entry, Made, Need, NewSecret, Version, decide, outlived};
 use crate::error::Error;
 use crate::failpoint;
+use crate::keyring::Keyring;
 use crate::name::{Generation, SecretId, SecretName};
 use crate::rows;
 
@@ -52,13 +53,43 @@ impl Store {
         self.refuse_read_only("store a secret")?;
         failpoint::reach("store:made");
 
-        let keyring = &mut self.keyring;
-        let url = keyring.url.clone();
+        let url = self.keyring.url.clone();
         let fail = |error| database::explain(&url, "store a secret", error);
         let mut tx = self.conn.writing().await.map_err(fail)?;
-        let recipients = keyring.recipients(&mut tx).await?;
-        // Asked again under the lock: another process may have been faster.
-        let have = entry(&mut tx, keyring, name, fail).await?;
+        let wanted = Wanted {
+            name,
+            generation,
+            new,
+        };
+        let ensured = wanted.ensure(&mut tx, &mut self.keyring, value, fail).await;
+        tx.end(ensured, fail).await
+    }
+}
+
+/// What is asked for.
+struct Wanted<'a> {
+    name: &'a SecretName,
+    generation: Generation,
+    new: &'a NewSecret,
+}
+
+impl Wanted<'_> {
+    /// Makes sure of it, under the lock.
+    async fn ensure(
+        &self,
+        tx: &mut Transaction<'_>,
+        keyring: &mut Keyring,
+        value: LazyCell<Made, impl FnOnce() -> Made>,
+        fail: impl Fn(sqlx::Error) -> Error + Copy,
+    ) -> Result<Ensured, Error> {
+        let Self {
+            name,
+            generation,
+            new,
+        } = *self;
+        let recipients = keyring.recipients(tx).await?;
+        // Asked again: another process may have been faster.
+        let have = entry(tx, keyring, name, fail).await?;
         let (ensured, mut records) = match decide(have.as_ref(), name, generation, new)? {
             Need::Nothing { version, restore } => {
                 let ensured = Ensured {
@@ -79,7 +110,7 @@ impl Store {
                 };
                 let ciphertext = keyring.seal(&recipients, name, &version, &value.value)?;
                 let old = have.as_ref().map(|entry| entry.generations.as_slice());
-                let records = insert(&mut tx, name, new, old, &version, &ciphertext)
+                let records = insert(tx, name, new, old, &version, &ciphertext)
                     .await
                     .map_err(fail)?;
                 let ensured = Ensured {
@@ -95,12 +126,9 @@ impl Store {
         }
         if !records.is_empty() {
             let entry = after(have, name, new, &ensured);
-            write(&mut tx, keyring, &entry, &records)
-                .await
-                .map_err(fail)?;
+            write(tx, keyring, &entry, &records).await.map_err(fail)?;
         }
         failpoint::reach("store:commit");
-        tx.commit().await.map_err(fail)?;
         Ok(ensured)
     }
 }

@@ -88,42 +88,66 @@ pub(super) async fn prepare(
 ) -> Result<Keyring, Error> {
     let fail = |error| database::explain(url, "open it", error);
 
-    let mut reading = conn.reading().await.map_err(fail)?;
-    match reading.find(schema).await.map_err(fail)? {
-        Found::Current => return Keyring::unlock(&mut reading, url, identities).await,
-        // Before anything is written: do we belong here?
-        Found::Older(_) => drop(Keyring::unlock(&mut reading, url, identities).await?),
-        Found::Blank if create => {}
-        // Another process is about to make it, or was killed before it had: asked
-        // while `reading` keeps that one from committing.
-        Found::Blank if database::is_new(url)? => {
-            return Err(Error::StoreMissing {
-                store: url.to_string(),
-            });
-        }
-        other => return Err(refuse(url, schema, other)),
+    let mut tx = conn.reading().await.map_err(fail)?;
+    let opened = look(&mut tx, schema, url, identities, create).await;
+    if let Some(keyring) = tx.end(opened, fail).await? {
+        return Ok(keyring);
     }
-    reading.rollback().await.map_err(fail)?;
 
     let fail = |error| database::explain(url, "write the schema", error);
-    let mut writing = conn.writing().await.map_err(fail)?;
-    // Asked again under the lock: another process may have been faster.
-    let keyring = match writing.find(schema).await.map_err(fail)? {
-        Found::Current => Keyring::unlock(&mut writing, url, identities).await?,
-        Found::Older(version) => upgrade(&mut writing, schema, url, identities, version).await?,
-        Found::Blank if create && database::is_new(url)? => {
-            schema.apply(writing.on()).await.map_err(fail)?;
-            failpoint::reach("store:schema-made");
-            keyring::initialise(&mut writing, url, identities, now()).await?;
-            let record = Record::now(Action::Created, None);
-            audit::insert(writing.on(), &record).await.map_err(fail)?;
-            Keyring::unlock(&mut writing, url, identities).await?
-        }
-        other => return Err(refuse(url, schema, other)),
-    };
+    let mut tx = conn.writing().await.map_err(fail)?;
+    let made = make(&mut tx, schema, url, identities, create).await;
     failpoint::reach("store:commit-schema");
-    writing.commit().await.map_err(fail)?;
-    Ok(keyring)
+    tx.end(made, fail).await
+}
+
+/// Opens the store's key if the schema is ours; `None` if it has to be made so,
+/// and we may.
+async fn look(
+    tx: &mut Transaction<'_>,
+    schema: &Schema,
+    url: &StoreUrl,
+    identities: &Identities,
+    create: bool,
+) -> Result<Option<Keyring>, Error> {
+    let fail = |error| database::explain(url, "open it", error);
+    match tx.find(schema).await.map_err(fail)? {
+        Found::Current => Keyring::unlock(tx, url, identities).await.map(Some),
+        // Before anything is written: do we belong here?
+        Found::Older(_) => Keyring::unlock(tx, url, identities).await.map(|_| None),
+        Found::Blank if create => Ok(None),
+        // Another process is about to make it, or was killed before it had: asked
+        // while the transaction keeps that one from committing.
+        Found::Blank if database::is_new(url)? => Err(Error::StoreMissing {
+            store: url.to_string(),
+        }),
+        other => Err(refuse(url, schema, other)),
+    }
+}
+
+/// Brings the database to our schema, under the lock.
+async fn make(
+    tx: &mut Transaction<'_>,
+    schema: &Schema,
+    url: &StoreUrl,
+    identities: &Identities,
+    create: bool,
+) -> Result<Keyring, Error> {
+    let fail = |error| database::explain(url, "write the schema", error);
+    // Asked again: another process may have been faster.
+    match tx.find(schema).await.map_err(fail)? {
+        Found::Current => Keyring::unlock(tx, url, identities).await,
+        Found::Older(version) => upgrade(tx, schema, url, identities, version).await,
+        Found::Blank if create && database::is_new(url)? => {
+            schema.apply(tx.on()).await.map_err(fail)?;
+            failpoint::reach("store:schema-made");
+            keyring::initialise(tx, url, identities, now()).await?;
+            let record = Record::now(Action::Created, None);
+            audit::insert(tx.on(), &record).await.map_err(fail)?;
+            Keyring::unlock(tx, url, identities).await
+        }
+        other => Err(refuse(url, schema, other)),
+    }
 }
 
 /// Brings the database from an older version to the newest. Values stay as they

@@ -5,9 +5,10 @@ use time::OffsetDateTime;
 
 use super::{Store, now};
 use crate::audit::{self, Action, Record};
-use crate::database;
+use crate::database::{self, Transaction};
 use crate::error::Error;
 use crate::failpoint;
+use crate::keyring::Keyring;
 use crate::recipient::Recipient;
 use crate::rows;
 
@@ -28,8 +29,14 @@ impl Store {
         let url = self.keyring.url.clone();
         let fail = |error| database::explain(&url, "read the recipients", error);
         let mut tx = self.conn.reading().await.map_err(fail)?;
-        let recipients = self.keyring.recipients(&mut tx).await?;
-        let dates = rows::recipients(tx.on()).await.map_err(fail)?;
+        let keyring = &mut self.keyring;
+        let read = async {
+            let recipients = keyring.recipients(&mut tx).await?;
+            let dates = rows::recipients(tx.on()).await.map_err(fail)?;
+            Ok((recipients, dates))
+        };
+        let read = read.await;
+        let (recipients, dates) = tx.end(read, fail).await?;
         let ours = self.keyring.identities.recipients();
         Ok(recipients
             .into_iter()
@@ -102,56 +109,70 @@ impl Store {
         self.refuse_read_only("change the recipients")?;
         let url = self.keyring.url.clone();
         let fail = |error| database::explain(&url, "change the recipients", error);
-        let keyring = &mut self.keyring;
         // Held for all of it: nobody adds a value that would be left out.
         let mut tx = self.conn.writing().await.map_err(fail)?;
-        let mut recipients = keyring.recipients(&mut tx).await?;
-        if !change(&mut recipients)? {
-            return Ok(false);
-        }
-        // Everything is opened with the old key first; one that does not open
-        // stops it here.
-        let mut values = Vec::new();
-        let mut entries = Vec::new();
-        for found in rows::entries(tx.on()).await.map_err(fail)? {
-            let entry = keyring.checked(found)?;
-            for version in &entry.generations {
-                let row = rows::sealed(tx.on(), &entry.name, version.generation)
-                    .await
-                    .map_err(fail)?
-                    .ok_or_else(|| fail(sqlx::Error::RowNotFound))?;
-                let value = keyring.open(&entry.name, version, &row)?;
-                values.push((entry.name.clone(), version.clone(), value));
+        let change = async {
+            let mut recipients = self.keyring.recipients(&mut tx).await?;
+            if !change(&mut recipients)? {
+                return Ok(false);
             }
-            entries.push(entry);
-        }
-        failpoint::reach("store:recipients-opened");
-        let row = keyring.change_key(&recipients)?;
-        for (name, version, value) in values {
-            let ciphertext = keyring.seal(&recipients, &name, &version, &value)?;
-            rows::set_ciphertext(tx.on(), version.id, &ciphertext)
-                .await
-                .map_err(fail)?;
-            failpoint::reach("store:recipients-sealed");
-        }
-        for entry in &entries {
-            rows::update_secret(tx.on(), entry, &keyring.tag(entry))
-                .await
-                .map_err(fail)?;
-        }
-        failpoint::reach("store:recipients-tagged");
-        rows::set_store_key(tx.on(), &row).await.map_err(fail)?;
-        let key = recipient.as_str();
-        match action {
-            Action::RecipientAdded => rows::insert_recipient(tx.on(), key, now()).await,
-            _ => rows::delete_recipient(tx.on(), key).await,
-        }
-        .map_err(fail)?;
-        let record = Record::now(action, self.owner.as_deref()).detail(key);
-        audit::insert(tx.on(), &record).await.map_err(fail)?;
-        failpoint::reach("store:recipients-listed");
-        tx.commit().await.map_err(fail)?;
+            reseal(&mut tx, &mut self.keyring, &recipients, fail).await?;
+            let key = recipient.as_str();
+            match action {
+                Action::RecipientAdded => rows::insert_recipient(tx.on(), key, now()).await,
+                _ => rows::delete_recipient(tx.on(), key).await,
+            }
+            .map_err(fail)?;
+            let record = Record::now(action, self.owner.as_deref()).detail(key);
+            audit::insert(tx.on(), &record).await.map_err(fail)?;
+            failpoint::reach("store:recipients-listed");
+            Ok(true)
+        };
+        let is_changed = change.await;
+        let is_changed = tx.end(is_changed, fail).await?;
         failpoint::reach("store:recipients-changed");
-        Ok(true)
+        Ok(is_changed)
     }
+}
+
+/// Encrypts everything to those, under another key of the store.
+async fn reseal(
+    tx: &mut Transaction<'_>,
+    keyring: &mut Keyring,
+    recipients: &[Recipient],
+    fail: impl Fn(sqlx::Error) -> Error + Copy,
+) -> Result<(), Error> {
+    // Everything is opened with the old key first; one that does not open
+    // stops it here.
+    let mut values = Vec::new();
+    let mut entries = Vec::new();
+    for found in rows::entries(tx.on()).await.map_err(fail)? {
+        let entry = keyring.checked(found)?;
+        for version in &entry.generations {
+            let row = rows::sealed(tx.on(), &entry.name, version.generation)
+                .await
+                .map_err(fail)?
+                .ok_or_else(|| fail(sqlx::Error::RowNotFound))?;
+            let value = keyring.open(&entry.name, version, &row)?;
+            values.push((entry.name.clone(), version.clone(), value));
+        }
+        entries.push(entry);
+    }
+    failpoint::reach("store:recipients-opened");
+    let row = keyring.change_key(recipients)?;
+    for (name, version, value) in values {
+        let ciphertext = keyring.seal(recipients, &name, &version, &value)?;
+        rows::set_ciphertext(tx.on(), version.id, &ciphertext)
+            .await
+            .map_err(fail)?;
+        failpoint::reach("store:recipients-sealed");
+    }
+    for entry in &entries {
+        rows::update_secret(tx.on(), entry, &keyring.tag(entry))
+            .await
+            .map_err(fail)?;
+    }
+    failpoint::reach("store:recipients-tagged");
+    rows::set_store_key(tx.on(), &row).await.map_err(fail)?;
+    Ok(())
 }

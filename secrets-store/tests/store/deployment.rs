@@ -1,13 +1,30 @@
-//! A directory with an identity file and the address of a store in it.
+//! A directory with an identity file, and the address of a store: in it, or in a
+//! database of its own on the server of this process.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use age::secrecy::ExposeSecret;
+use nixops4_resources_tests::postgres::{Config, Server};
 use nixops4_secrets_store::{
     Error, Generation, Identities, NewSecret, SecretName, SecretString, Store, StoreUrl,
 };
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+
+/// One server for all tests; it lets everybody in, but for `with_password`.
+pub(crate) static SERVER: LazyLock<Server> = LazyLock::new(|| {
+    Server::start(&Config {
+        hba: vec![
+            "host all with_password 127.0.0.1/32 scram-sha-256".into(),
+            "host all all 127.0.0.1/32 trust".into(),
+        ],
+        log_statements: true,
+        ..Config::default()
+    })
+});
 
 /// The value that must not be seen anywhere but in `reveal`.
 pub(crate) const CANARY: &str = "canary-5d1f0c";
@@ -30,13 +47,42 @@ impl Deployment {
         }
     }
 
+    /// The same in a database of its own.
+    pub(crate) fn postgresql() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let database = format!("store_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        SERVER.psql(&format!("CREATE DATABASE {database}"));
+        let url = format!(
+            "postgresql://postgres@{}:{}/{database}",
+            SERVER.host(),
+            SERVER.port()
+        );
+        Self {
+            url: url.parse().unwrap(),
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn is_postgresql(&self) -> bool {
+        self.url.path().is_none()
+    }
+
+    /// A new one on the same kind of database.
+    pub(crate) fn another(&self) -> Self {
+        if self.is_postgresql() {
+            Self::postgresql()
+        } else {
+            Self::new()
+        }
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.url.path().unwrap()
     }
 
     /// The same store, to be read only.
     pub(crate) fn read_only(&self) -> StoreUrl {
-        address(self.path(), "?mode=ro")
+        format!("{}?mode=ro", self.url).parse().unwrap()
     }
 
     pub(crate) async fn open(&self) -> Store {
@@ -60,11 +106,21 @@ impl Deployment {
             .unwrap()
     }
 
+    pub(crate) async fn raw_postgresql(&self) -> PgConnection {
+        let options: PgConnectOptions = self.url.to_string().parse().unwrap();
+        options.connect().await.unwrap()
+    }
+
     pub(crate) async fn sql(&self, statement: &'static str) {
-        sqlx::raw_sql(statement)
-            .execute(&mut self.raw().await)
-            .await
-            .unwrap();
+        let statement = sqlx::raw_sql(statement);
+        if self.is_postgresql() {
+            statement
+                .execute(&mut self.raw_postgresql().await)
+                .await
+                .unwrap();
+        } else {
+            statement.execute(&mut self.raw().await).await.unwrap();
+        }
     }
 
     /// Another identity, in a file of its own.

@@ -12,9 +12,7 @@ async fn value(store: &mut Store, number: u32) -> String {
     value.unwrap().expose_secret().to_owned()
 }
 
-#[tokio::test]
-async fn a_value_is_made_once() {
-    let it = Deployment::new();
+async fn a_value_is_made_once(it: Deployment) {
     let mut store = it.open().await;
     let (db, what) = (name("app/db"), password());
     assert_eq!(store.lookup(&db).await.unwrap(), None);
@@ -43,9 +41,7 @@ async fn a_value_is_made_once() {
     assert_eq!((entry.name.as_str(), &entry.retained), ("app/db", &None));
 }
 
-#[tokio::test]
-async fn rotating_keeps_what_was() {
-    let it = Deployment::new();
+async fn rotating_keeps_what_was(it: Deployment) {
     let mut store = it.open().await;
     let (db, what) = (name("app/db"), password());
     let mut ids = Vec::new();
@@ -77,9 +73,7 @@ async fn rotating_keeps_what_was() {
     }
 }
 
-#[tokio::test]
-async fn values_come_back_as_they_were() {
-    let it = Deployment::new();
+async fn values_come_back_as_they_were(it: Deployment) {
     let mut store = it.open().await;
     let long = "x\n\n".repeat(100_000);
     for (number, text) in (1..).zip(["", "\n\nname x\n", "gr\u{fc}n \u{1f511}", "a\0b", &long]) {
@@ -93,9 +87,7 @@ async fn values_come_back_as_they_were() {
     }
 }
 
-#[tokio::test]
-async fn what_is_missing_or_made_anew_is_told_apart() {
-    let it = Deployment::new();
+async fn what_is_missing_or_made_anew_is_told_apart(it: Deployment) {
     let mut store = it.open().await;
     let (db, what) = (name("app/db"), password());
 
@@ -140,9 +132,7 @@ async fn what_is_missing_or_made_anew_is_told_apart() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn what_is_foreign_is_refused_until_adopted() {
-    let it = Deployment::new();
+async fn what_is_foreign_is_refused_until_adopted(it: Deployment) {
     let mut store = it.open().await;
     let (db, ours) = (name("app/db"), password());
     let theirs = NewSecret {
@@ -175,9 +165,7 @@ async fn what_is_foreign_is_refused_until_adopted() {
     assert!(matches!(refused, Err(Error::OtherKind { .. })));
 }
 
-#[tokio::test]
-async fn a_retained_secret_is_kept_and_taken_back() {
-    let it = Deployment::new();
+async fn a_retained_secret_is_kept_and_taken_back(it: Deployment) {
     let mut store = it.open().await;
     let (db, what) = (name("app/db"), password());
     let made = store
@@ -262,9 +250,7 @@ async fn deleting_leaves_nothing() {
     }
 }
 
-#[tokio::test]
-async fn calls_on_nothing_and_bad_texts_are_refused() {
-    let it = Deployment::new();
+async fn calls_on_nothing_and_bad_texts_are_refused(it: Deployment) {
     let mut store = it.open().await;
     let none = name("none");
     for refused in [
@@ -306,3 +292,13 @@ async fn calls_on_nothing_and_bad_texts_are_refused() {
             .contains("who retains")
     );
 }
+
+on_each!(
+    a_value_is_made_once,
+    rotating_keeps_what_was,
+    values_come_back_as_they_were,
+    what_is_missing_or_made_anew_is_told_apart,
+    what_is_foreign_is_refused_until_adopted,
+    a_retained_secret_is_kept_and_taken_back,
+    calls_on_nothing_and_bad_texts_are_refused
+);

@@ -22,10 +22,9 @@ async fn ensure(store: &mut Store, at: &str, value: String) -> Ensured {
         .unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn many_connections_that_make_one_secret_in_a_new_store_agree() {
+async fn many_connections_that_make_one_secret_in_a_new_store_agree(like: Deployment) {
     for round in 0..5 {
-        let it = Deployment::new();
+        let it = like.another();
         let tasks: Vec<_> = (0..16)
             .map(|number| {
                 let (url, identities) = (it.url.clone(), it.identities.clone());
@@ -55,9 +54,7 @@ async fn many_connections_that_make_one_secret_in_a_new_store_agree() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-async fn many_different_secrets_at_once_are_all_kept() {
-    let it = Deployment::new();
+async fn many_different_secrets_at_once_are_all_kept(it: Deployment) {
     let tasks: Vec<_> = (0..12)
         .map(|number| {
             let (url, identities) = (it.url.clone(), it.identities.clone());
@@ -128,9 +125,7 @@ async fn worker() {
     }
 }
 
-#[tokio::test]
-async fn processes_that_make_the_same_secrets_agree() {
-    let it = Deployment::new();
+async fn processes_that_make_the_same_secrets_agree(it: Deployment) {
     let mut children: Vec<Child> = (0..6).map(|_| start(&it, 4)).collect();
     let mut ids = BTreeSet::new();
     for child in &mut children {
@@ -149,10 +144,9 @@ async fn processes_that_make_the_same_secrets_agree() {
     }
 }
 
-#[tokio::test]
-async fn a_process_that_is_killed_loses_nothing() {
+async fn a_process_that_is_killed_loses_nothing(like: Deployment) {
     for lives in [0, 1, 3, 8] {
-        let it = Deployment::new();
+        let it = like.another();
         let mut child = start(&it, 1_000_000);
         let mut lines = said(&mut child);
         let mut made: Vec<_> = lines.by_ref().take(lives).collect();
@@ -172,3 +166,10 @@ async fn a_process_that_is_killed_loses_nothing() {
         ensure(&mut store, "after", "x".into()).await;
     }
 }
+
+on_each!(
+    many_connections_that_make_one_secret_in_a_new_store_agree,
+    many_different_secrets_at_once_are_all_kept,
+    processes_that_make_the_same_secrets_agree,
+    a_process_that_is_killed_loses_nothing,
+);

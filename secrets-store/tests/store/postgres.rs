@@ -1,0 +1,209 @@
+//! What is PostgreSQL's own: logging in, its schema, its locks, its refusals.
+
+use std::process::Command;
+use std::time::Duration;
+
+use nixops4_secrets_store::{Error, Identities, OpenOptions, Store, StoreUrl};
+use sqlx::Executor as _;
+
+use crate::deployment::{CANARY, Deployment, SERVER, canary, generation, name, password, write};
+
+/// In a child, where the environment says how to log in: identity file and store.
+const LOGIN: &str = "SECRETS_STORE_TEST_LOGIN";
+
+async fn refused(url: &StoreUrl, it: &Deployment) -> Error {
+    Store::open_or_create(url, &it.identities)
+        .await
+        .unwrap_err()
+}
+
+#[tokio::test]
+async fn a_store_is_made_in_an_empty_schema_alone() {
+    let it = Deployment::postgresql();
+    let error = Store::open(&it.url, &it.identities).await.unwrap_err();
+    assert!(matches!(error, Error::StoreMissing { .. }), "{error}");
+    it.sql("CREATE TABLE users (id int)").await;
+    let error = refused(&it.url, &it).await.to_string();
+    assert!(error.contains("another program's database"), "{error}");
+    // In a schema of its own it is.
+    it.sql("CREATE SCHEMA secrets").await;
+    let url = format!("{}?options=-c%20search_path%3Dsecrets", it.url);
+    let url: StoreUrl = url.parse().unwrap();
+    let mut store = Store::open_or_create(&url, &it.identities).await.unwrap();
+    store
+        .ensure(&name("a"), generation(1), &password(), canary)
+        .await
+        .unwrap();
+    let error = refused(&it.url, &it).await.to_string();
+    assert!(error.contains("another program's database"), "{error}");
+}
+
+#[tokio::test]
+async fn a_newer_store_is_refused() {
+    let it = Deployment::postgresql();
+    it.open().await.close().await.unwrap();
+    it.sql(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (99, 'from the future', true, '', 0)",
+    )
+    .await;
+    let error = refused(&it.url, &it).await;
+    assert!(
+        matches!(
+            error,
+            Error::NewerSchema {
+                found: 99,
+                known: 2,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    it.sql("DELETE FROM _sqlx_migrations WHERE version = 99; UPDATE _sqlx_migrations SET checksum = ''")
+        .await;
+    let error = refused(&it.url, &it).await.to_string();
+    assert!(error.contains("its schema was altered"), "{error}");
+}
+
+#[tokio::test]
+async fn a_locked_or_read_only_store_says_so() {
+    let it = Deployment::postgresql();
+    let options = OpenOptions::default().busy_timeout(Duration::from_millis(100));
+    let mut store = options
+        .open_or_create(&it.url, &it.identities)
+        .await
+        .unwrap();
+    let (db, what) = (name("app/db"), password());
+    store
+        .ensure(&db, generation(1), &what, canary)
+        .await
+        .unwrap();
+    let mut other = it.raw_postgresql().await;
+    other
+        .execute("SELECT pg_advisory_lock(hashtextextended('nixops4-secrets-store public', 0))")
+        .await
+        .unwrap();
+    let error = store
+        .ensure(&db, generation(2), &what, canary)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Locked { .. }) && error.is_retryable(),
+        "{error:?}"
+    );
+    // Who reads does not wait.
+    store.reveal(&db, generation(1), None).await.unwrap();
+    drop(other);
+    store.close().await.unwrap();
+
+    let database = it.url.to_string();
+    let database = database.rsplit('/').next().unwrap().to_owned();
+    SERVER.psql(&format!(
+        "ALTER DATABASE {database} SET default_transaction_read_only = on"
+    ));
+    let mut store = Store::open(&it.url, &it.identities).await.unwrap();
+    let error = store.reveal(&db, generation(1), None).await.unwrap_err();
+    assert!(matches!(error, Error::Unrecorded { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("put `?mode=ro` at the end"),
+        "{error}"
+    );
+    assert!(!format!("{error:?}").contains(CANARY));
+    let error = store
+        .ensure(&db, generation(2), &what, canary)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
+    let mut store = Store::open(&it.read_only(), &it.identities).await.unwrap();
+    store.reveal(&db, generation(1), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn servers_that_let_nobody_in_are_explained() {
+    let it = Deployment::postgresql();
+    let at = |rest: &str| -> StoreUrl { format!("postgresql://{rest}").parse().unwrap() };
+    let server = format!("{}:{}", SERVER.host(), SERVER.port());
+    SERVER.psql("CREATE ROLE poor LOGIN");
+    let database = it.url.to_string();
+    let database = database.rsplit('/').next().unwrap();
+    for (url, says) in [
+        (
+            at(&format!("postgres@{server}/none")),
+            "make the database first",
+        ),
+        (
+            at(&format!("with_no_role@{server}/postgres")),
+            "check the user",
+        ),
+        (
+            at(&format!("poor@{server}/{database}")),
+            "let the role create tables",
+        ),
+        (at("postgres@127.0.0.1:1/x"), "check the address"),
+        (
+            at("postgres@localhost:1/x?sslmode=verify-full"),
+            "check the address",
+        ),
+    ] {
+        let error = refused(&url, &it).await.to_string();
+        assert!(error.contains(says), "{error}");
+        assert!(error.contains("postgresql://"), "{error}");
+    }
+    // Not over the network without a certificate, unless told so.
+    let url = at(&format!("postgres@{server}/{database}?sslmode=verify-full"));
+    let error = refused(&url, &it).await.to_string();
+    assert!(error.contains("sslrootcert"), "{error}");
+}
+
+#[tokio::test]
+#[ignore = "it is the process that the test below starts"]
+async fn log_in() {
+    let Ok(login) = std::env::var(LOGIN) else {
+        return;
+    };
+    let (identity, url) = login.split_once(' ').unwrap();
+    let identities = Identities::from_file(identity).unwrap();
+    match Store::open_or_create(&url.parse().unwrap(), &identities).await {
+        Ok(_) => crate::killed::say("logged in"),
+        Err(error) => crate::killed::say(&error.to_string()),
+    }
+}
+
+#[tokio::test]
+async fn passwords_come_from_a_file_or_the_environment() {
+    let it = Deployment::postgresql();
+    SERVER.psql("CREATE ROLE with_password SUPERUSER LOGIN PASSWORD 'canary-pass'");
+    let url = it.url.to_string().replace("postgres@", "with_password@");
+    let pgpass = it.dir.path().join("pgpass");
+    write(&pgpass, "*:*:*:with_password:canary-pass\n", 0o600);
+    let login = |variables: &[(&str, &str)]| {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--ignored", "--nocapture", "postgres::log_in"])
+            .env(LOGIN, format!("{} {url}", it.identities.source().display()))
+            .env("HOME", "/nonexistent")
+            .env_remove("PGPASSWORD")
+            .env_remove("PGPASSFILE")
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(!said.contains("canary-pass"), "{said}");
+        said
+    };
+    assert!(login(&[("PGPASSFILE", pgpass.to_str().unwrap())]).contains("logged in"));
+    assert!(login(&[("PGPASSWORD", "canary-pass")]).contains("logged in"));
+    for variables in [&[][..], &[("PGPASSWORD", "wrong")]] {
+        let said = login(variables);
+        assert!(
+            said.contains("the password comes from PGPASSWORD"),
+            "{said}"
+        );
+    }
+    // Nothing of a value is in the statements that the server logs.
+    let mut store = it.open().await;
+    store
+        .ensure(&name("a"), generation(1), &password(), canary)
+        .await
+        .unwrap();
+    assert!(!SERVER.log().contains(CANARY));
+}
