@@ -17,7 +17,8 @@ const ACT: &str = "SECRETS_STORE_TEST_ACT";
 
 /// Says something to the test that started this process.
 pub(crate) fn say(what: &str) {
-    writeln!(std::io::stdout(), "\n{what}").unwrap();
+    let mut out = std::io::stdout();
+    writeln!(out, "\n{what}").unwrap();
 }
 
 /// Does one thing in a process of its own, which kills itself at a failpoint.
