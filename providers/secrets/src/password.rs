@@ -327,6 +327,8 @@ fn observed(store: &str, entry: Entry, wanted: Option<Generation>) -> Result<Obs
         facts,
         ownership: Ownership::Marked(Mark {
             owner,
+            resource_type: None,
+            since: None,
             retained_since,
         }),
     })
