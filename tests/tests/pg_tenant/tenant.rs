@@ -147,8 +147,8 @@ fn what_is_retained_comes_back_with_its_data() {
         let refused = login(at, &name, &name, "SELECT 1").unwrap_err();
         assert!(refused.contains("not permitted to log in"), "{refused}");
         let marks = format!(
-            "SELECT shobj_description(r.oid, 'pg_authid') LIKE '%owner=tests retained-since=%',
-                    shobj_description(d.oid, 'pg_database') LIKE '%owner=tests retained-since=%', datallowconn
+            "SELECT shobj_description(r.oid, 'pg_authid') LIKE '%owner=tests %retained-since=%',
+                    shobj_description(d.oid, 'pg_database') LIKE '%owner=tests %retained-since=%', datallowconn
              FROM pg_roles r, pg_database d WHERE rolname = {0} AND datname = {0}", literal(&name));
         assert_eq!(at.sql("postgres", &marks), "t|t|f");
 

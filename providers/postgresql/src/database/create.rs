@@ -47,14 +47,10 @@ pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
             .await
             .map_err(|error| name_input(error, inputs, &doing))?;
         cx.failpoint("database:created");
-        run(
-            connection,
-            &doing,
-            comment_on(&staging, inputs.comment.as_deref(), &cx.mark()),
-        )
-        .await?;
-        cx.failpoint("database:marked");
-        finish(server, inputs, &staging, &doing).await?;
+        if let Err(error) = finish(cx, server, inputs, &staging, &doing).await {
+            clear_away(&mut server.connection, &staging).await;
+            return Err(error);
+        }
         cx.failpoint("database:renamed");
         lock::release(&mut server.connection).await
     })
@@ -65,8 +61,18 @@ pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
     Ok(())
 }
 
-/// Sets what CREATE DATABASE doesn't, gives it its name and then its owner.
-async fn finish(server: &mut Server, inputs: &Inputs, staging: &Name, doing: &str) -> Result<()> {
+/// Marks it, sets what CREATE DATABASE doesn't, gives it its name and then its
+/// owner.
+async fn finish(
+    cx: &Context,
+    server: &mut Server,
+    inputs: &Inputs,
+    staging: &Name,
+    doing: &str,
+) -> Result<()> {
+    let marking = comment_on(staging, inputs.comment.as_deref(), &cx.mark());
+    run(&mut server.connection, doing, marking).await?;
+    cx.failpoint("database:marked");
     let (staged, database) = (Ident(staging), Ident(&inputs.name));
     let owner: Vec<_> = inputs.owner_role.iter().collect();
     let roles: Vec<_> = owner.iter().map(|role| role.as_str()).collect();
@@ -105,6 +111,20 @@ async fn finish(server: &mut Server, inputs: &Inputs, staging: &Name, doing: &st
         .map_err(|error| blame(error, Some("/ownerRole")))?;
     }
     run(connection, doing, "COMMIT").await
+}
+
+/// Drops what can't be finished. Where that fails, the next try does it.
+async fn clear_away(connection: &mut PgConnection, staging: &Name) {
+    let doing = "unable to clear an unfinished database away";
+    for statement in [
+        "ROLLBACK".to_owned(),
+        format!("DROP DATABASE IF EXISTS {}", Ident(staging)),
+    ] {
+        if let Err(error) = run(connection, doing, statement).await {
+            tracing::warn!("{error}");
+            return;
+        }
+    }
 }
 
 async fn refuse_taken_name(

@@ -144,6 +144,22 @@ pub(crate) async fn extensions(
     .await
 }
 
+/// Whether it is still there, under the same name.
+pub(super) async fn is_there(server: &mut Server, facts: &Facts) -> Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM pg_database WHERE oid = $1::int8::oid AND datname = $2")
+        .bind(facts.oid)
+        .bind(facts.name.as_str())
+        .fetch_optional(&mut server.connection)
+        .await
+        .map_err(|error| {
+            failure::stating(
+                &format!("unable to look up database {}", Ident(&facts.name)),
+                &error,
+            )
+        })?;
+    Ok(row.is_some())
+}
+
 /// A database that carries a mark.
 pub(super) struct Marked {
     pub(super) name: String,

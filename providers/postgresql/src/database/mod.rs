@@ -141,11 +141,15 @@ impl ResourceKind for Database {
                 let me = Ident(&server.admin.name);
                 statements = format!("{statements}; ALTER DATABASE {database} OWNER TO {me}");
             }
+            lock::hold(cx, &mut server.connection, &doing).await?;
+            if !facts::is_there(server, facts).await? {
+                // Another process was quicker.
+                return lock::release(&mut server.connection).await;
+            }
             let acting = admin::as_owner(server, &facts.name, &[]).await?;
             let connection = &mut server.connection;
             lock::transact_on(cx, connection, &doing, &acting.around(&statements)).await?;
             cx.failpoint("database:closed");
-            lock::hold(cx, connection, &doing).await?;
             // Whoever is still connected is sent off: to delete is what was asked for.
             // FORCE fails at once for a session that this role may not end, even if
             // it is just about to; without it the server waits.
@@ -157,7 +161,7 @@ impl ResourceKind for Database {
             run(
                 connection,
                 &doing,
-                format!("DROP DATABASE IF EXISTS {database}{force}"),
+                format!("DROP DATABASE {database}{force}"),
             )
             .await?;
             lock::release(connection).await
