@@ -91,8 +91,10 @@ fn root_cause(error: &dyn std::error::Error) -> String {
 
 /// A rename that failed: that the new name is taken doesn't pass by waiting.
 pub(crate) fn taken_name(error: Error) -> Error {
-    match error.may_retry() {
-        Retry::UntilDeadline => error.at("/name").retry(Retry::Never),
+    match error.pointer() {
+        Some("/name") => error
+            .hint("choose another name, or remove what has this one")
+            .retry(Retry::Never),
         _ => error,
     }
 }
@@ -117,6 +119,7 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
             .retry(Retry::UntilDeadline),
         // Somebody was quicker; looking again tells whose it is.
         "42710" | "42P04" | "42P06" | "23505" => unable
+            .at("/name")
             .hint("somebody else makes things of this name at the same time")
             .retry(Retry::UntilDeadline),
         "55006" => unable

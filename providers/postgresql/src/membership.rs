@@ -39,11 +39,11 @@ pub(crate) struct Inputs {
     /// has this from version 16 on. Unset: as the member's `inheritPrivileges` says
     /// when it is added, and it is left alone afterwards.
     #[serde(default)]
-    inherit: Option<bool>,
+    inherit_privileges: Option<bool>,
     /// Whether the member may SET ROLE to the group. PostgreSQL has this from version
     /// 16 on. Unset: it may when it is added, and it is left alone afterwards.
     #[serde(default)]
-    set: Option<bool>,
+    set_role: Option<bool>,
 }
 
 /// What an expression can read of a membership.
@@ -127,8 +127,8 @@ impl Allows {
     fn pointer(self) -> &'static str {
         match self {
             Self::Admin => "/admin",
-            Self::Inherit => "/inherit",
-            Self::Set => "/set",
+            Self::Inherit => "/inheritPrivileges",
+            Self::Set => "/setRole",
         }
     }
 
@@ -143,8 +143,8 @@ impl Allows {
     fn wanted(self, inputs: &Inputs) -> Option<bool> {
         match self {
             Self::Admin => Some(inputs.admin),
-            Self::Inherit => inputs.inherit,
-            Self::Set => inputs.set,
+            Self::Inherit => inputs.inherit_privileges,
+            Self::Set => inputs.set_role,
         }
     }
 
@@ -444,9 +444,9 @@ async fn recorded(
 }
 
 fn refuse_options_of_16(server: &Server, inputs: &Inputs) -> Result<()> {
-    let pointer = match (inputs.inherit, inputs.set) {
-        (Some(_), _) => "/inherit",
-        (None, Some(_)) => "/set",
+    let pointer = match (inputs.inherit_privileges, inputs.set_role) {
+        (Some(_), _) => "/inheritPrivileges",
+        (None, Some(_)) => "/setRole",
         (None, None) => return Ok(()),
     };
     if server.admin.has_membership_options() {

@@ -100,18 +100,18 @@ fn the_options_of_16_are_set_or_refused() {
         let (app, readers) = (role(at, "app"), role(at, "readers"));
         let mut one = at.thing(
             KIND,
-            json!({"role": app, "group": readers, "inherit": false}),
+            json!({"role": app, "group": readers, "inheritPrivileges": false}),
         );
         if at.server.version() < 16 {
-            one.refused(&["/inherit", "from PostgreSQL 16 on", "the server is 15"]);
-            one.set("/inherit", json!(null)).set("/set", true);
-            return one.refused(&["/set", "from PostgreSQL 16 on"]);
+            one.refused(&["/inheritPrivileges", "from PostgreSQL 16 on", "the server is 15"]);
+            one.set("/inheritPrivileges", json!(null)).set("/setRole", true);
+            return one.refused(&["/setRole", "from PostgreSQL 16 on"]);
         }
         one.create();
         assert_eq!(grants(at, &app, &readers), "false|false|true");
-        one.set("/inherit", true)
-            .set("/set", false)
-            .plans("update", &["/inherit", "/set"]);
+        one.set("/inheritPrivileges", true)
+            .set("/setRole", false)
+            .plans("update", &["/inheritPrivileges", "/setRole"]);
         one.create();
         assert_eq!(grants(at, &app, &readers), "false|true|false");
     });
@@ -136,7 +136,7 @@ fn whoever_granted_it_it_goes() {
             ),
         );
         let mut one = at.thing(KIND, json!({"role": app, "group": readers, "set": true}));
-        one.plans("update", &["/admin", "/set"]);
+        one.plans("update", &["/admin", "/setRole"]);
         one.create();
         assert_eq!(
             grants(at, &app, &readers),

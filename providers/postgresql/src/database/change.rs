@@ -1,6 +1,5 @@
 //! What is to be done so that a database is as it is wanted, and how.
 
-use std::collections::BTreeSet;
 
 use nixops4_provider_sdk::{Context, Effect, Error, Mark, Result, Step, Value};
 use serde::Serialize;
@@ -39,131 +38,86 @@ pub(crate) enum Change {
 
 /// The steps from a database that is there to the one that is wanted.
 pub(crate) fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
-    let mut steps = Vec::new();
-    if have.name != want.name {
-        let change = Change::Rename {
-            from: have.name.clone(),
-        };
-        steps.push(
-            Step::set(
-                "/name",
-                Value::known(&have.name),
-                Value::known(&want.name),
-                change,
-            )
-            .effect(Effect::Disruptive)
-            .note("renaming fails while anybody is connected to it"),
-        );
-    }
+    let from = have.name.clone();
+    let rename = Step::unless_same("/name", &have.name, &want.name, Change::Rename { from })
+        .map(|step| step.note("renaming fails while anybody is connected to it"));
+    let mut steps = Vec::from_iter(rename.map(|step| step.effect(Effect::Disruptive)));
     steps.extend(refusals(want, have));
-    if let Some(role) = &want.owner_role
-        && role.as_str() != have.owner_role
-    {
+    if let Some(role) = &want.owner_role {
         let change = Change::OwnerRole(role.clone());
-        steps.push(Step::set(
-            "/ownerRole",
-            Value::known(&have.owner_role),
-            Value::known(role),
-            change,
-        ));
+        let (have, want) = (have.owner_role.as_str(), role.as_str());
+        steps.extend(Step::unless_same("/ownerRole", have, want, change));
     }
-    if let Some(tablespace) = &want.tablespace
-        && tablespace.as_str() != have.tablespace
-    {
-        let (before, after) = (Value::known(&have.tablespace), Value::known(tablespace));
-        steps.push(
-            Step::set(
-                "/tablespace",
-                before,
-                after,
-                Change::Tablespace(tablespace.clone()),
-            )
-            .effect(Effect::Disruptive)
-            .note("moving its files fails while anybody is connected to it"),
-        );
+    if let Some(tablespace) = &want.tablespace {
+        let change = Change::Tablespace(tablespace.clone());
+        let (have, want) = (have.tablespace.as_str(), tablespace.as_str());
+        let step = Step::unless_same("/tablespace", have, want, change)
+            .map(|step| step.note("moving its files fails while anybody is connected to it"));
+        steps.extend(step.map(|step| step.effect(Effect::Disruptive)));
     }
-    if want.connection_limit != have.connection_limit {
-        let (before, after) = (
-            Value::known(have.connection_limit),
-            Value::known(want.connection_limit),
-        );
-        steps.push(Step::set(
-            "/connectionLimit",
-            before,
-            after,
-            Change::ConnectionLimit,
-        ));
-    }
-    for (path, before, after, change) in [
-        (
-            "/allowConnections",
-            have.allow_connections,
-            want.allow_connections,
-            Change::AllowConnections,
-        ),
-        (
-            "/isTemplate",
-            have.is_template,
-            want.is_template,
-            Change::IsTemplate,
-        ),
-    ] {
-        if before != after {
-            steps.push(Step::set(
-                path,
-                Value::known(before),
-                Value::known(after),
-                change,
-            ));
-        }
-    }
-    if want.revoke_public && !have.public_grantors.is_empty() {
+    steps.extend(Step::unless_same(
+        "/connectionLimit",
+        have.connection_limit,
+        i32::from(want.connection_limit),
+        Change::ConnectionLimit,
+    ));
+    steps.extend(Step::unless_same(
+        "/allowConnections",
+        have.allow_connections,
+        want.allow_connections,
+        Change::AllowConnections,
+    ));
+    steps.extend(Step::unless_same(
+        "/isTemplate",
+        have.is_template,
+        want.is_template,
+        Change::IsTemplate,
+    ));
+    if want.revoke_public {
         let change = Change::RevokePublic(have.public_grantors.clone());
-        steps.push(Step::set(
-            "/revokePublic",
-            Value::known(false),
-            Value::known(true),
-            change,
+        let is_revoked = have.public_grantors.is_empty();
+        steps.extend(Step::unless_same("/revokePublic", is_revoked, true, change));
+    }
+    steps.extend(setting_steps(want, have));
+    steps.extend(extension_steps(want, have));
+    if let Some(wanted) = &want.comment {
+        let wanted = comment::text(wanted);
+        steps.extend(Step::unless_same(
+            "/comment",
+            have.text(),
+            wanted,
+            Change::Comment,
         ));
     }
-    for deviation in want
-        .settings
-        .iter()
-        .flat_map(|want| settings::deviations(want, &have.settings))
-    {
+    steps
+}
+
+fn setting_steps(want: &Inputs, have: &Facts) -> impl Iterator<Item = Step<Change>> {
+    let wanted = want.settings.iter();
+    let deviations = wanted.flat_map(|want| settings::deviations(want, &have.settings));
+    deviations.map(|deviation| {
         let path = format!("/settings/{}", escape(deviation.name.as_str()));
         let (before, after) = (
             Value::known(&deviation.before),
             Value::known(&deviation.after),
         );
-        steps.push(Step::set(&path, before, after, Change::Setting(deviation)));
-    }
-    let there = have.extensions.clone().unwrap_or_default();
-    for extension in want
-        .extensions
-        .iter()
-        .filter(|wanted| !there.contains(wanted.as_str()))
-    {
-        let known: BTreeSet<_> = want.extensions.iter().map(Name::as_str).collect();
-        let before: Vec<_> = there
-            .iter()
-            .filter(|name| known.contains(name.as_str()))
-            .collect();
-        let change = Change::Extension(extension.clone());
-        steps.push(Step::set(
+        Step::set(&path, before, after, Change::Setting(deviation))
+    })
+}
+
+fn extension_steps(want: &Inputs, have: &Facts) -> impl Iterator<Item = Step<Change>> {
+    let (there, missing): (Vec<_>, Vec<_>) = want.extensions.iter().partition(|wanted| {
+        let there = have.extensions.as_ref();
+        there.is_some_and(|there| there.contains(wanted.as_str()))
+    });
+    missing.into_iter().map(move |extension| {
+        Step::set(
             "/extensions",
-            Value::known(before),
+            Value::known(&there),
             Value::known(&want.extensions),
-            change,
-        ));
-    }
-    if let Some(wanted) = &want.comment
-        && comment::text(wanted) != have.text()
-    {
-        let (before, after) = (Value::known(have.text()), Value::known(wanted));
-        steps.push(Step::set("/comment", before, after, Change::Comment));
-    }
-    steps
+            Change::Extension(extension.clone()),
+        )
+    })
 }
 
 /// What a database keeps as it was created.

@@ -208,22 +208,44 @@ fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
         name.as_ref()
             .is_some_and(|name| about(&format!("{:?}", name.as_str())))
     };
-    let pointer = if about("provider") || about("BUILTIN_LOCALE") || about("builtin_locale") {
-        "/localeProvider"
+    let (pointer, hint) = if about("provider") || about("BUILTIN_LOCALE") || about("builtin_locale")
+    {
+        (
+            "/localeProvider",
+            "PostgreSQL 17 and newer have the builtin one; ICU has to be built in",
+        )
     } else if about("encoding") {
-        "/encoding"
+        (
+            "/encoding",
+            "set an encoding that the server knows and that goes with the template and the locale; \
+             template0 goes with each",
+        )
     } else if about("ICU") {
-        "/icuLocale"
+        (
+            "/icuLocale",
+            "set a language tag that ICU knows, such as de or en-u-kn",
+        )
     } else if about("locale") || about("collation") || about("LC_C") {
-        inputs.collation().map_or("/locale", |(pointer, _)| pointer)
+        (
+            inputs.collation().map_or("/locale", |(pointer, _)| pointer),
+            "set a locale that `locale -a` lists on the server's machine; with another one than \
+             the template's, leave template unset",
+        )
     } else if about("tablespace") || names(&inputs.tablespace) {
-        "/tablespace"
+        (
+            "/tablespace",
+            "set tablespace to one that pg_tablespace lists, or leave it unset",
+        )
     } else if about("template") || names(&inputs.template) {
-        "/template"
+        (
+            "/template",
+            "set template to a database that is there and that nobody is connected to, or leave it \
+             unset",
+        )
     } else {
         return error;
     };
-    error.at(pointer)
+    error.at(pointer).hint(hint)
 }
 
 /// The same for each try of the same thing, and for nothing else.
@@ -233,9 +255,5 @@ fn staging_name(cx: &Context, inputs: &Inputs) -> Result<Name> {
         .chain_update([0])
         .chain_update(inputs.name.as_str())
         .finalize();
-    let mut name = STAGING.to_owned();
-    for byte in digest.iter().take(8) {
-        let _ = write!(name, "{byte:02x}");
-    }
-    Name::of_server(name)
+    Name::of_server(format!("{STAGING}{}", hex::encode(&digest[..8])))
 }

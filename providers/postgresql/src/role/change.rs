@@ -43,64 +43,44 @@ pub(crate) enum Change {
 
 /// The steps from a role that is there to the one that is wanted.
 pub(crate) fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
-    let mut steps = Vec::new();
-    if have.name != want.name {
-        let change = Change::Rename {
-            from: have.name.clone(),
-        };
-        steps.push(Step::set(
-            "/name",
-            Value::known(&have.name),
-            Value::known(&want.name),
-            change,
-        ));
-    }
-    for (attribute, is) in &have.attributes {
+    let from = have.name.clone();
+    let rename = Step::unless_same("/name", &have.name, &want.name, Change::Rename { from });
+    let mut steps = Vec::from_iter(rename);
+    steps.extend(have.attributes.iter().filter_map(|(attribute, is)| {
         let wanted = attribute.wanted(want);
-        if wanted != *is {
-            let change = Change::Set(*attribute);
-            steps.push(Step::set(
-                attribute.pointer(),
-                Value::known(is),
-                Value::known(wanted),
-                change,
-            ));
-        }
-    }
-    if want.connection_limit != have.connection_limit {
-        steps.push(Step::set(
-            "/connectionLimit",
-            Value::known(have.connection_limit),
-            Value::known(want.connection_limit),
-            Change::ConnectionLimit,
-        ));
-    }
-    if want.valid_until != have.valid_until {
-        let (before, after) = (
-            Value::known(have.valid_until),
-            Value::known(want.valid_until),
-        );
-        steps.push(Step::set("/validUntil", before, after, Change::ValidUntil));
-    }
+        Step::unless_same(attribute.pointer(), *is, wanted, Change::Set(*attribute))
+    }));
+    steps.extend(Step::unless_same(
+        "/connectionLimit",
+        have.connection_limit,
+        i32::from(want.connection_limit),
+        Change::ConnectionLimit,
+    ));
+    steps.extend(Step::unless_same(
+        "/validUntil",
+        have.valid_until,
+        want.valid_until,
+        Change::ValidUntil,
+    ));
     steps.extend(password_step(have.password));
     if let Some(wanted) = &want.member_of {
         steps.extend(membership_steps(wanted, &have.member_of));
     }
     if let Some(wanted) = &want.settings {
-        steps.extend(setting_steps(
-            "/settings",
-            None,
-            settings::deviations(wanted, &have.settings),
-        ));
+        let deviations = settings::deviations(wanted, &have.settings);
+        steps.extend(setting_steps("/settings", None, deviations));
     }
     if let Some(wanted) = &want.settings_in_database {
         steps.extend(steps_in_databases(wanted, &have.settings_in_database));
     }
-    if let Some(wanted) = &want.comment
-        && comment::text(wanted) != have.text()
-    {
-        let (before, after) = (Value::known(have.text()), Value::known(wanted));
-        steps.push(Step::set("/comment", before, after, Change::Comment));
+    if let Some(wanted) = &want.comment {
+        let wanted = comment::text(wanted);
+        steps.extend(Step::unless_same(
+            "/comment",
+            have.text(),
+            wanted,
+            Change::Comment,
+        ));
     }
     steps
 }
