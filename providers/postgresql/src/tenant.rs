@@ -3,167 +3,22 @@
 //! It is made of the kinds `postgresql_role` and `postgresql_database`, through
 //! what every kind offers, and must not know how those do their work.
 
+mod inputs;
+mod list;
 mod ownership;
 mod parts;
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::path::PathBuf;
-
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Mark, Object, Observed, Prior, ResourceKind, Result, SecretRef,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
     Step,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
-use crate::connection::Connection;
 use crate::database::{self, Database};
-use crate::limit::ConnectionLimit;
-use crate::name::Name;
 use crate::role::{self, Role};
 
+use inputs::{Identity, Inputs, Outputs, PasswordRef, url};
 use ownership::Moment;
 use parts::Parts;
-
-/// What one application needs of a PostgreSQL server: a role that logs in, and a
-/// database that it owns and nobody else can connect to. Retaining it locks the
-/// login out and closes the database; declaring it again opens both, with
-/// everything in it.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Inputs {
-    /// The server, as an administrator reaches it.
-    connection: Connection,
-    /// Name of the tenant, and of its role and database unless they say otherwise.
-    name: Name,
-    /// Name of the role. Changing it renames the role. Unset: as `name`.
-    #[serde(default)]
-    role: Option<Name>,
-    /// Name of the database. Changing it renames the database. Unset: as `name`.
-    #[serde(default)]
-    database: Option<Name>,
-    /// The role's password, by reference. Unset: it is left alone, and the role logs
-    /// in by `peer` or certificate.
-    #[serde(default)]
-    password: Option<SecretRef>,
-    /// Whether to find out by logging in as the role whether the server has the
-    /// password, as the kind `postgresql_role` does it.
-    #[serde(default)]
-    verify_password: bool,
-    /// Extensions that have to be in the database, in their default version. Others
-    /// are left alone; the kind `postgresql_extension` says more of one.
-    #[serde(default)]
-    extensions: BTreeSet<Name>,
-    /// Whether only the tenant can connect to its database: PUBLIC loses all that it
-    /// may do there, and gets nothing back if this is switched off later.
-    #[serde(default = "crate::yes")]
-    revoke_public: bool,
-    /// How many connections the database takes at once; -1 for no limit.
-    #[serde(default)]
-    connection_limit: ConnectionLimit,
-    /// How many connections the role may have at once; -1 for no limit.
-    #[serde(default)]
-    role_connection_limit: ConnectionLimit,
-    /// Character encoding of the database, such as `UTF8`. It can't be changed
-    /// afterwards. Unset: the template's.
-    #[serde(default)]
-    encoding: Option<String>,
-    /// Locale of the database, such as `C.UTF-8`. It can't be changed afterwards.
-    /// Unset: the template's.
-    #[serde(default)]
-    locale: Option<String>,
-    /// The host that the outputs tell services. Unset: that of `connection`.
-    #[serde(default)]
-    host: Option<String>,
-    /// The port that the outputs tell services. Unset: that of `connection`.
-    #[serde(default)]
-    port: Option<u16>,
-}
-
-/// What an expression can read of a tenant.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Outputs {
-    /// Host for services to connect to; or the directory of the server's socket.
-    host: String,
-    /// Port for services to connect to.
-    port: u16,
-    /// Name of the database.
-    database: String,
-    /// Name of the role to log in as.
-    user: String,
-    /// The reference that was given for its password, if one was; never the value.
-    password_ref: Option<PasswordRef>,
-    /// `postgresql://USER@HOST:PORT/DATABASE`, without the password.
-    url: String,
-    /// The role's object identifier; `null` only where the role is missing.
-    role_oid: Option<i64>,
-    /// The database's object identifier; `null` only where the database is missing.
-    database_oid: Option<i64>,
-    /// The cluster's system identifier: what tells this server from another.
-    system_identifier: String,
-}
-
-/// A reference to a secret, as an input takes it.
-#[derive(Debug, Default, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PasswordRef {
-    /// Path of the file with the secret.
-    file: Option<PathBuf>,
-    /// Environment variable with the secret.
-    env: Option<String>,
-    /// Logical name of the secrets store.
-    store: Option<String>,
-    /// Name of the secret in its store.
-    name: Option<String>,
-    /// Generation of the secret.
-    generation: Option<u32>,
-    /// Random id of the value.
-    id: Option<String>,
-}
-
-impl From<&SecretRef> for PasswordRef {
-    fn from(reference: &SecretRef) -> Self {
-        match reference {
-            SecretRef::File(file) => Self {
-                file: Some(file.clone()),
-                ..Self::default()
-            },
-            SecretRef::Env(env) => Self {
-                env: Some(env.clone()),
-                ..Self::default()
-            },
-            SecretRef::Stored(stored) => Self {
-                store: Some(stored.store.clone()),
-                name: Some(stored.name.clone()),
-                generation: Some(stored.generation),
-                id: Some(stored.id.clone()),
-                ..Self::default()
-            },
-        }
-    }
-}
-
-/// A tenant of a server.
-#[derive(Debug, Serialize)]
-pub(crate) struct Identity {
-    server: String,
-    role: Name,
-    database: Name,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (role, database) = (self.role.as_str(), self.database.as_str());
-        write!(
-            out,
-            "tenant with role {role:?} and database {database:?} on {}",
-            self.server
-        )
-    }
-}
 
 /// A tenant as the catalog has it; one of the two may be missing.
 pub(crate) struct Facts {
@@ -194,13 +49,6 @@ pub(crate) enum Change {
     Database(database::Change),
 }
 
-/// What stands for itself in a URL.
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
 /// See [`Inputs`].
 pub(crate) struct Tenant;
 
@@ -208,6 +56,8 @@ impl ResourceKind for Tenant {
     const TYPE: &'static str = "postgresql_tenant";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const LOCATED_BY: &'static [&'static str] = &["connection", "name", "role", "database"];
+    const LASTING: &'static [&'static str] = &["systemIdentifier"];
+    const LISTS: bool = true;
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -356,7 +206,7 @@ impl ResourceKind for Tenant {
                      that are retained",
                     name.as_str()
                 ))
-                .hint("give those to another role, or drop them; then destroy this again"))
+                .hint("set reassignOwnedTo, give those to another role, or drop them; then destroy this again"))
             }
         }
     }
@@ -376,23 +226,9 @@ impl ResourceKind for Tenant {
         }
         Ok(())
     }
-}
 
-impl Inputs {
-    fn role_name(&self) -> &Name {
-        self.role.as_ref().unwrap_or(&self.name)
-    }
-
-    fn database_name(&self) -> &Name {
-        self.database.as_ref().unwrap_or(&self.name)
-    }
-
-    fn service_host(&self) -> &str {
-        self.host.as_deref().unwrap_or(&self.connection.host)
-    }
-
-    fn service_port(&self) -> u16 {
-        self.port.unwrap_or(self.connection.port)
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        list::list(cx, &inputs.connection).await
     }
 }
 
@@ -518,54 +354,4 @@ async fn apply_to_database(
     Database::apply(cx, &parts.database, change)
         .await
         .map_err(|error| of_database(error, inputs))
-}
-
-/// The URL of a database, without a password. A socket's directory is a parameter:
-/// not every client reads one in the place of the host.
-fn url(host: &str, port: u16, user: &Name, database: &Name) -> String {
-    let encode = |text| utf8_percent_encode(text, UNRESERVED);
-    let (user, database) = (encode(user.as_str()), encode(database.as_str()));
-    if host.starts_with('/') {
-        format!(
-            "postgresql://{user}@/{database}?host={}&port={port}",
-            encode(host)
-        )
-    } else if host.contains(':') {
-        format!("postgresql://{user}@[{host}]:{port}/{database}")
-    } else {
-        format!("postgresql://{user}@{host}:{port}/{database}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls() {
-        let name = |text: &str| Name::try_from(text.to_owned()).unwrap();
-        for (host, user, database, expected) in [
-            (
-                "db.example",
-                "app",
-                "app",
-                "postgresql://app@db.example:5432/app",
-            ),
-            ("::1", "app", "app", "postgresql://app@[::1]:5432/app"),
-            (
-                "/run/pg",
-                "app",
-                "app",
-                "postgresql://app@/app?host=%2Frun%2Fpg&port=5432",
-            ),
-            (
-                "h",
-                "a@b:c/d",
-                "ü?#",
-                "postgresql://a%40b%3Ac%2Fd@h:5432/%C3%BC%3F%23",
-            ),
-        ] {
-            assert_eq!(url(host, 5432, &name(user), &name(database)), expected);
-        }
-    }
 }

@@ -1,6 +1,5 @@
 //! What is to be done so that a database is as it is wanted, and how.
 
-
 use nixops4_provider_sdk::{Context, Effect, Error, Mark, Result, Step, Value};
 use serde::Serialize;
 

@@ -26,6 +26,7 @@ impl Parts {
             password: inputs.password.clone(),
             verify_password: inputs.verify_password,
             connection_limit: inputs.role_connection_limit,
+            reassign_owned_to: inputs.reassign_owned_to.clone(),
             ..defaults(inputs.role_name())?
         };
         let database = database::Inputs {
@@ -64,13 +65,15 @@ fn read<T: DeserializeOwned>(object: Object) -> Result<T> {
 /// What was recorded, as the record of a role.
 pub(super) fn prior_of_role(prior: &Recorded) -> Result<<Role as ResourceKind>::Prior> {
     let mut record = part(prior, "role", "roleOid")?;
-    if let (Some(password), Some(inputs)) = (
-        prior.inputs.get("password"),
-        record
-            .get_mut("inputs")
-            .and_then(|inputs| inputs.as_object_mut()),
-    ) {
-        inputs.insert("password".to_owned(), password.clone());
+    if let Some(inputs) = record
+        .get_mut("inputs")
+        .and_then(|inputs| inputs.as_object_mut())
+    {
+        for name in ["password", "reassignOwnedTo"] {
+            if let Some(value) = prior.inputs.get(name) {
+                inputs.insert(name.to_owned(), value.clone());
+            }
+        }
     }
     read(record)
 }
