@@ -439,7 +439,7 @@ in
         membership = {
           role = "r";
           group = "g";
-          "inherit" = false;
+          inheritPrivileges = false;
         };
         role = {
           name = "r";

@@ -243,8 +243,7 @@ in
           inputs.default_privileges.mode
         ];
         inherit (inputs.grant) allObjects futureBy columns;
-        inherit (inputs.membership) set;
-        "inherit" = inputs.membership."inherit";
+        inherit (inputs.membership) inheritPrivileges setRole;
         inherit (inputs.tenant) revokePublic connectionLimit password;
         inherit (inputs.role) settings settingsInDatabase validUntil;
       };
@@ -267,8 +266,8 @@ in
       allObjects = false;
       futureBy = [ ];
       columns = [ ];
-      "inherit" = null;
-      set = null;
+      inheritPrivileges = null;
+      setRole = null;
       revokePublic = true;
       connectionLimit = -1;
       password = null;
