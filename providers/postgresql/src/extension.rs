@@ -1,15 +1,12 @@
 //! The kind `postgresql_extension`.
 
 mod create;
-
-use std::fmt;
+mod inputs;
 
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Effect, Error, Found, Mark, Object, Observed, Ownership, ResourceKind,
     Result, Step, Value,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
@@ -23,73 +20,7 @@ use crate::sql::{Ident, Literal};
 
 use create::explain;
 pub(crate) use create::{Wanted, create};
-
-/// An extension in a PostgreSQL database. Dropping one can take columns of its types
-/// along, so it is retained by default; nothing takes an extension out of service, so
-/// that only rewrites its mark. Deleting it is refused while anything depends on it.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Inputs {
-    /// The server.
-    connection: Connection,
-    /// The database that it is in. It can't be moved to another.
-    database: Name,
-    /// Name of the extension, such as `pg_trgm`. The server has to have its files.
-    name: Name,
-    /// The schema that its objects are in, which has to be there. Changing it moves
-    /// them, if the extension allows that. Unset: the one that the extension asks
-    /// for, else `public`, and it is left alone afterwards.
-    #[serde(default)]
-    schema: Option<Name>,
-    /// Its version. Changing it updates the extension, if it comes with a way from
-    /// the one to the other; few have a way back. Unset: the server's default when
-    /// it is created, and it is left alone afterwards.
-    #[serde(default)]
-    version: Option<String>,
-    /// Whether to create the extensions that it requires with it, if they aren't
-    /// there. They carry no mark, and stay when this one is deleted.
-    #[serde(default)]
-    cascade: bool,
-}
-
-/// What an expression can read of an extension.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Outputs {
-    /// Name of the extension.
-    name: String,
-    /// Host of the server, as the input `connection` has it.
-    host: String,
-    /// Port of the server.
-    port: u16,
-    /// The schema that its objects are in.
-    schema: String,
-    /// The version that is installed.
-    version: String,
-    /// The extension's object identifier.
-    oid: i64,
-    #[serde(flatten)]
-    whereabouts: Whereabouts,
-}
-
-/// An extension in a database.
-#[derive(Debug, Serialize)]
-pub(crate) struct Identity {
-    server: String,
-    database: Name,
-    extension: Name,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (extension, database) = (self.extension.as_str(), self.database.as_str());
-        write!(
-            out,
-            "extension {extension:?} in database {database:?} on {}",
-            self.server
-        )
-    }
-}
+use inputs::{Identity, Inputs, Outputs};
 
 /// An extension as the catalog has it.
 #[derive(Debug, Clone)]

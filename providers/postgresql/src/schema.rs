@@ -1,79 +1,24 @@
 //! The kind `postgresql_schema`.
 
-use std::fmt::{self, Write as _};
+mod inputs;
+
+use std::fmt::Write as _;
 
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, ResourceKind, Result,
     Retry, Step, Value,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
 use crate::comment::with_mark;
-use crate::connection::Connection;
 use crate::failure;
 use crate::inside::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
 use crate::sql::{Ident, Literal};
 
-/// A schema in a PostgreSQL database. Retaining it takes every privilege on it from
-/// everybody, its owner included: nobody but a superuser reaches what is in it unless
-/// its owner grants that anew. The privileges are written into its comment, and given
-/// back when it is declared again.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Inputs {
-    /// The server.
-    connection: Connection,
-    /// The database that it is in. It can't be moved to another.
-    database: Name,
-    /// Name of the schema. Changing it renames the schema.
-    name: Name,
-    /// The role that owns it. Unset: the role that creates it, and it is left
-    /// alone afterwards.
-    #[serde(default)]
-    owner_role: Option<Name>,
-}
-
-/// What an expression can read of a schema.
-#[derive(Debug, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Outputs {
-    /// Name of the schema.
-    name: String,
-    /// Host of the server, as the input `connection` has it.
-    host: String,
-    /// Port of the server.
-    port: u16,
-    /// The role that owns it.
-    owner_role: String,
-    /// The schema's object identifier: what it is found by after a rename.
-    oid: i64,
-    #[serde(flatten)]
-    whereabouts: Whereabouts,
-}
-
-/// A schema in a database.
-#[derive(Debug, Serialize)]
-pub(crate) struct Identity {
-    server: String,
-    database: Name,
-    schema: Name,
-}
-
-impl fmt::Display for Identity {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (schema, database) = (self.schema.as_str(), self.database.as_str());
-        write!(
-            out,
-            "schema {schema:?} in database {database:?} on {}",
-            self.server
-        )
-    }
-}
+use inputs::{Identity, Inputs, Outputs};
 
 /// A schema as the catalog has it.
 #[derive(Debug, Clone)]
