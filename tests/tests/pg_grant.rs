@@ -1,6 +1,5 @@
 //! The kinds `postgresql_grant` and `postgresql_default_privileges`, spoken to
-//! over stdio, against a real server: Debian's, or the one whose installation
-//! folder `TEST_POSTGRESQL_INSTALLATION` names.
+//! over stdio, against a real server of each version.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::thread;
@@ -28,11 +27,7 @@ const HOSTILE: [&str; 8] = [
 ];
 
 fn start() -> Server {
-    let installation = std::env::var_os("TEST_POSTGRESQL_INSTALLATION").map(Into::into);
-    Server::start(&Config {
-        installation,
-        ..Config::default()
-    })
+    Server::start(&Config::default())
 }
 
 /// A server with a database `app`, in which `admin` may do everything that an
@@ -1114,4 +1109,9 @@ fn every_process_dies_somewhere_and_is_run_again() {
         place.ensure(GRANT, &inputs);
         assert_eq!(place.on_table("t", "reader"), "INSERT SELECT");
     }
+}
+
+#[test]
+fn the_same_on_each_other_version() {
+    nixops4_resources_tests::postgres::on_each_other_version("the_same_on_each_other_version");
 }

@@ -1,6 +1,5 @@
 //! The kinds `postgresql_role` and `postgresql_database`, spoken to over stdio,
-//! and how the provider connects, against a real server: Debian's, or the one
-//! whose installation folder `TEST_POSTGRESQL_INSTALLATION` names.
+//! and how the provider connects, against a real server of each version.
 
 mod connecting;
 mod database;
@@ -10,3 +9,8 @@ mod pooled;
 mod removal;
 mod role;
 mod support;
+
+#[test]
+fn the_same_on_each_other_version() {
+    nixops4_resources_tests::postgres::on_each_other_version("the_same_on_each_other_version");
+}

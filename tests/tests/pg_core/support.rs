@@ -12,11 +12,7 @@ pub(crate) const DATABASE: &str = "postgresql_database";
 
 /// The configuration of a server of the version that is tested.
 pub(crate) fn config() -> Config {
-    let installation = std::env::var_os("TEST_POSTGRESQL_INSTALLATION").map(Into::into);
-    Config {
-        installation,
-        ..Config::default()
-    }
+    Config::default()
 }
 
 /// A server, and as whom it is administered.

@@ -103,8 +103,13 @@ fn the_options_of_16_are_set_or_refused() {
             json!({"role": app, "group": readers, "inheritPrivileges": false}),
         );
         if at.server.version() < 16 {
-            one.refused(&["/inheritPrivileges", "from PostgreSQL 16 on", "the server is 15"]);
-            one.set("/inheritPrivileges", json!(null)).set("/setRole", true);
+            one.refused(&[
+                "/inheritPrivileges",
+                "from PostgreSQL 16 on",
+                "the server is 15",
+            ]);
+            one.set("/inheritPrivileges", json!(null))
+                .set("/setRole", true);
             return one.refused(&["/setRole", "from PostgreSQL 16 on"]);
         }
         one.create();
@@ -135,7 +140,10 @@ fn whoever_granted_it_it_goes() {
                 app = ident(&app)
             ),
         );
-        let mut one = at.thing(KIND, json!({"role": app, "group": readers, "set": true}));
+        let mut one = at.thing(
+            KIND,
+            json!({"role": app, "group": readers, "setRole": true}),
+        );
         one.plans("update", &["/admin", "/setRole"]);
         one.create();
         assert_eq!(

@@ -1,7 +1,6 @@
 //! A server, an administrator of it, and calls of the provider.
 
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,21 +13,10 @@ use nixops4_resources_tests::provider::oneshot;
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
-/// Names the folder of another installation (the one that holds `bin/`), whose
-/// server is tested as well.
-const INSTALLATION: &str = "NIXOPS4_TESTS_POSTGRESQL";
-
 /// The password of the restricted administrator: no secret.
 const PASSWORD: &str = "restricted-administrator";
 
-static OF_THE_MACHINE: Pool<Server> = Pool::new(|| Server::start(&Config::default()));
-static OTHER: Pool<Server> = Pool::new(|| {
-    let installation = std::env::var_os(INSTALLATION).map(PathBuf::from);
-    Server::start(&Config {
-        installation,
-        ..Config::default()
-    })
-});
+static SERVERS: Pool<Server> = Pool::new(|| Server::start(&Config::default()));
 
 /// Somebody who manages a server.
 pub(crate) struct Place {
@@ -41,16 +29,10 @@ pub(crate) struct Place {
     number: u32,
 }
 
-/// Every administrator of every server.
+/// Every administrator of the server.
 pub(crate) fn everywhere(test: impl Fn(&Place)) {
-    let pools = match std::env::var_os(INSTALLATION) {
-        Some(_) => vec![&OF_THE_MACHINE, &OTHER],
-        None => vec![&OF_THE_MACHINE],
-    };
-    for pool in pools {
-        for is_superuser in [true, false] {
-            test(&Place::new(pool.lease(), is_superuser));
-        }
+    for is_superuser in [true, false] {
+        test(&Place::new(SERVERS.lease(), is_superuser));
     }
 }
 
