@@ -30,7 +30,7 @@ if [ -x "$cache/tools/postgresql-18/bin/postgres" ]; then required+=" postgresql
 if PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then required+=" pgbouncer"; fi
 export NIXOPS4_TESTS_REQUIRED=$required
 
-step "tests (with${required:- nothing but the machine's own PostgreSQL})"
+step "tests (required:${required:- nothing beside the PostgreSQL of this machine})"
 cargo test --workspace --quiet
 
 step "demo"
