@@ -47,7 +47,7 @@ impl Document {
                 found.push(Block {
                     language: language.to_owned(),
                     note: note.unwrap_or_default().to_owned(),
-                    body: body.iter().map(|line| format!("{line}\n")).collect(),
+                    body: body.iter().flat_map(|line| [line, "\n"]).collect(),
                 });
             }
             before = line;

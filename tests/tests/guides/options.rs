@@ -22,11 +22,10 @@ fn what_it_names_is_there() {
                 None => continue,
             };
             let inputs = &schemas["kinds"][format!("postgresql_{kind}")]["inputs"];
-            let pointer: String = path
+            let input = path
                 .split('.')
-                .map(|part| format!("/properties/{part}"))
-                .collect();
-            assert!(inputs.pointer(&pointer).is_some(), "{name} in {row}");
+                .fold(inputs, |object, name| &object["properties"][name]);
+            assert!(input.is_object(), "{name} in {row}");
             named += 1;
         }
     }

@@ -92,7 +92,7 @@ impl Workshop {
     pub(crate) fn change(&mut self, path: &str, diff: &str) {
         let part = |sign| -> String {
             let lines = diff.lines().filter_map(|line| line.strip_prefix(sign));
-            lines.map(|line| format!("{line}\n")).collect()
+            lines.flat_map(|line| [line, "\n"]).collect()
         };
         let (before, after) = (part('-'), part('+'));
         let file = self.files.get_mut(path).expect("one of the examples");
@@ -107,7 +107,7 @@ impl Workshop {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = [
             self.sandbox.work().join("bin"),
-            binaries::folder().to_owned(),
+            binaries::folder(),
             self.programs.clone(),
         ]
         .into_iter()
@@ -141,8 +141,7 @@ impl Workshop {
             String::from_utf8_lossy(&output.stderr)
         );
         let exports = commands.lines().filter(|line| line.starts_with("export "));
-        self.exported
-            .extend(exports.map(|line| format!("{line}\n")));
+        self.exported.extend(exports.flat_map(|line| [line, "\n"]));
         said
     }
 }
