@@ -9,6 +9,7 @@ use crate::document::{Block, Document, root};
 use crate::workshop::Workshop;
 
 const DEPLOYER: &str = "a password of the deployer";
+const OTHER_LOGIN: &str = "a password of the other login";
 const REPORTS: &str = "a password of the reports";
 
 fn guide() -> Document {
@@ -44,6 +45,7 @@ impl Reading {
             .unwrap();
         let workshop = Workshop::new(&[("db1.example.org", &first), ("db2.example.org", &second)]);
         workshop.key("postgresql-deployer", DEPLOYER);
+        workshop.key("mastodon-a", OTHER_LOGIN);
         workshop.key("reports-database", REPORTS);
         // The machine that it reaches takes what comes for a file.
         workshop.stand_in(
@@ -86,7 +88,13 @@ impl Reading {
             }
             ("nix", note) => {
                 if let Some(kind) = note.strip_prefix("inputs of: ") {
-                    self.inputs_are_those_of(kind, &block.body);
+                    self.complete(kind, &block.body);
+                } else if let Some(kind) = note.strip_prefix("applied: ") {
+                    let inputs = self.complete(kind, &block.body);
+                    self.workshop.run(&format!(
+                        "nixops4-resources call create postgresql_{kind} --inputs '{inputs}'"
+                    ));
+                    self.look_at_the_other_login();
                 } else {
                     assert!(
                         note.starts_with("from: "),
@@ -111,24 +119,34 @@ impl Reading {
         format!("{apply}\ntouch not-copied\n")
     }
 
-    /// Whether a kind takes these inputs.
-    fn inputs_are_those_of(&self, kind: &str, inputs: &str) {
+    /// The inputs of a kind, completed and in JSON.
+    fn complete(&self, kind: &str, inputs: &str) -> String {
+        let inputs = self.workshop.adapt(inputs);
         let expression = format!(
             "let
-               root = (import {0}/default.nix).lib.mkRoot {{ name = \"x\"; }} ({{ providers, ... }}: {{
+               root = (import {0}/default.nix).lib.mkRoot {{ name = \"hosting\"; }} ({{ providers, ... }}: {{
                  members.x = {{ type = providers.postgresql.{kind}; inputs = {inputs}; }};
                }});
              in ((import {0}/tests/nix/fixpoint.nix).run root {{ }}).members.x.resource.inputs",
             root().display()
         );
         let mut evaluation = self.workshop.command("nix-instantiate");
-        evaluation.args(["--eval", "--strict", "--expr", &expression]);
+        evaluation.args(["--eval", "--strict", "--json", "--expr", &expression]);
         let output = evaluation.output().unwrap();
         assert!(
             output.status.success(),
             "{inputs}\n{}",
             String::from_utf8_lossy(&output.stderr)
         );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn look_at_the_other_login(&self) {
+        let made = "CREATE TABLE made (); SELECT tableowner FROM pg_tables WHERE tablename = 'made'; DROP TABLE made";
+        let login = self
+            .first
+            .psql_as("mastodon_a", OTHER_LOGIN, "mastodon", made);
+        assert_eq!(login.unwrap(), "mastodon");
     }
 
     /// What each block of commands should have done.

@@ -64,7 +64,7 @@ impl Workshop {
     }
 
     /// The same text, with the places of the test.
-    fn adapt(&self, text: &str) -> String {
+    pub(crate) fn adapt(&self, text: &str) -> String {
         let keys = self.sandbox.work().join("keys");
         let mut text = text.replace("/run/keys", keys.to_str().unwrap());
         for (host, port) in &self.ports {
