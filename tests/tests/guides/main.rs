@@ -6,4 +6,5 @@ mod document;
 mod options;
 mod postgresql;
 mod readme;
+mod rights;
 mod workshop;
