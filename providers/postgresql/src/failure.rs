@@ -112,6 +112,10 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
     };
     let unable = unable.because(with_detail(server));
     match code(server) {
+        // Only its owner is a member of it, and it is a member of nothing.
+        "XX000" if server.message().contains("pg_database_owner") => {
+            unable.hint("choose another role; this one stands for the owner of each database")
+        }
         // Serialization failure, deadlock, and what PostgreSQL calls an internal
         // error: "tuple concurrently updated".
         "40001" | "40P01" | "XX000" => unable

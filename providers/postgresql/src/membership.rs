@@ -432,6 +432,10 @@ fn explain(error: Error, inputs: &Inputs) -> Error {
         error.at("/role")
     } else if missing(&inputs.group) {
         error.at("/group")
+    } else if text.contains("cannot have explicit members") {
+        error.at("/group")
+    } else if text.contains("cannot be a member of any role") {
+        error.at("/role")
     } else if text.contains("is a member of role") {
         error
             .at("/group")
