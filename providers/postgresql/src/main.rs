@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
     Provider::new(
         "postgresql",
-        "Manages roles and databases on a PostgreSQL server.",
+        "Manages what applications need of a PostgreSQL server: roles, databases, and who may do what.",
         env!("CARGO_PKG_VERSION"),
     )
     .kind::<role::Role>()
