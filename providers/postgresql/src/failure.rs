@@ -68,6 +68,12 @@ fn not_reached(at: &Connection, error: &sqlx::Error, unable: Error) -> Error {
                 "see that the server runs and listens at {at}, and that no firewall is between"
             ))
             .retry(Retry::Briefly),
+        sqlx::Error::Protocol(_) => unable
+            .hint(format!(
+                "see that it is PostgreSQL that listens at {at}; one that crashes may answer like \
+                 this too"
+            ))
+            .retry(Retry::Briefly),
         _ => unable,
     }
 }

@@ -428,14 +428,10 @@ fn explain(error: Error, inputs: &Inputs) -> Error {
     let text = error.to_string();
     let missing =
         |name: &Name| text.contains(&format!("role \"{}\" does not exist", name.as_str()));
-    if missing(&inputs.role) {
+    if missing(&inputs.role) || text.contains("cannot be a member of any role") {
         error.at("/role")
-    } else if missing(&inputs.group) {
+    } else if missing(&inputs.group) || text.contains("cannot have explicit members") {
         error.at("/group")
-    } else if text.contains("cannot have explicit members") {
-        error.at("/group")
-    } else if text.contains("cannot be a member of any role") {
-        error.at("/role")
     } else if text.contains("is a member of role") {
         error
             .at("/group")

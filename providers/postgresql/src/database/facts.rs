@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_provider_sdk::{Context, Mark, Observed, Ownership, Result};
+use nixops4_provider_sdk::{Context, Error, Mark, Observed, Ownership, Result, Retry};
 use sqlx::postgres::PgRow;
 
 use super::inputs::LocaleProvider;
@@ -11,6 +11,9 @@ use crate::name::Name;
 use crate::server::{Server, column, in_database};
 use crate::sql::Ident;
 use crate::{comment, failure, settings};
+
+/// The connection limit of a database that is being dropped.
+const HALF_DROPPED: i32 = -2;
 
 /// A database.
 #[derive(Debug, Clone)]
@@ -46,6 +49,27 @@ impl Facts {
     /// The text beside the mark.
     pub(super) fn text(&self) -> String {
         comment::text(self.comment.as_deref().unwrap_or_default())
+    }
+
+    /// Whether it is being dropped, or was when the server crashed: there is nothing
+    /// left in it, and nobody can connect to it or alter it.
+    pub(super) fn is_half_dropped(&self) -> bool {
+        self.connection_limit == HALF_DROPPED
+    }
+
+    pub(super) fn refuse_half_dropped(&self) -> Result<()> {
+        if !self.is_half_dropped() {
+            return Ok(());
+        }
+        let database = Ident(&self.name);
+        let problem = format!(
+            "database {database} is being dropped, or was when the server crashed; its data is gone"
+        );
+        let hint =
+            format!("run DROP DATABASE {database}, which ends what a crash has left; then apply");
+        Err(Error::input("/name", problem)
+            .hint(hint)
+            .retry(Retry::Briefly))
     }
 }
 

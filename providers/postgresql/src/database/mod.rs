@@ -94,6 +94,7 @@ impl ResourceKind for Database {
         let Some(mut seen) = seen else {
             return Ok(None);
         };
+        seen.facts.refuse_half_dropped()?;
         if !inputs.extensions.is_empty() && seen.facts.allow_connections {
             seen.facts.extensions = Some(extensions(cx, at, &seen.facts.name).await?);
         }
@@ -146,9 +147,13 @@ impl ResourceKind for Database {
                 // Another process was quicker.
                 return lock::release(&mut server.connection).await;
             }
-            let acting = admin::as_owner(server, &facts.name, &[]).await?;
+            // One that a crash has left half dropped is closed, and can't be altered.
+            if !facts.is_half_dropped() {
+                let acting = admin::as_owner(server, &facts.name, &[]).await?;
+                let statements = acting.around(&statements);
+                lock::transact_on(cx, &mut server.connection, &doing, &statements).await?;
+            }
             let connection = &mut server.connection;
-            lock::transact_on(cx, connection, &doing, &acting.around(&statements)).await?;
             cx.failpoint("database:closed");
             // Whoever is still connected is sent off: to delete is what was asked for.
             // FORCE fails at once for a session that this role may not end, even if
