@@ -370,9 +370,10 @@ pub(crate) async fn delete(cx: &Context, recorded: &Recorded, whose: &str) -> Re
 
 /// Why nothing can be retained here.
 pub(crate) fn retained(whose: &str) -> Error {
-    Error::new(format!(
-        "{whose} can't be retained: a privilege has no data, and is either held or not"
-    ))
+    Error::input(
+        "/deletionPolicy",
+        format!("{whose} can't be retained: a privilege has no data, and is either held or not"),
+    )
     .hint(
         "set deletionPolicy = \"delete\" and apply, then destroy; or only forget it in the \
              state, and the role keeps its privileges",

@@ -239,7 +239,8 @@ impl ResourceKind for Extension {
             roles: &[facts.owner_role.as_str()],
             database_owner: false,
         };
-        let statement = format!("DROP EXTENSION {extension}");
+        // Somebody else may be dropping it as well.
+        let statement = format!("DROP EXTENSION IF EXISTS {extension}");
         inside::change(
             cx,
             &prior.inputs.connection,

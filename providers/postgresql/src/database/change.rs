@@ -26,8 +26,7 @@ pub(crate) enum Change {
     ConnectionLimit,
     AllowConnections,
     IsTemplate,
-    /// What these roles have granted to PUBLIC.
-    RevokePublic(Vec<String>),
+    RevokePublic,
     Setting(Deviation),
     Extension(Name),
     Comment,
@@ -73,9 +72,13 @@ pub(crate) fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
         Change::IsTemplate,
     ));
     if want.revoke_public {
-        let change = Change::RevokePublic(have.public_grantors.clone());
         let is_revoked = have.public_grantors.is_empty();
-        steps.extend(Step::unless_same("/revokePublic", is_revoked, true, change));
+        steps.extend(Step::unless_same(
+            "/revokePublic",
+            is_revoked,
+            true,
+            Change::RevokePublic,
+        ));
     }
     steps.extend(setting_steps(want, have));
     steps.extend(extension_steps(want, have));
@@ -200,7 +203,7 @@ pub(crate) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
         Change::Rename { from } => return rename(cx, inputs, &from).await,
         Change::OwnerRole(role) => return give(cx, inputs, &role).await,
         Change::Tablespace(tablespace) => return relocate(cx, inputs, &tablespace).await,
-        Change::RevokePublic(grantors) => return revoke_public(cx, inputs, &grantors).await,
+        Change::RevokePublic => return revoke_public(cx, inputs).await,
         Change::Extension(extension) => return extend(cx, inputs, &extension).await,
         Change::ConnectionLimit => (
             format!("unable to limit the connections of database {database}"),
@@ -327,11 +330,24 @@ pub(super) fn public_revoked(inputs: &Inputs, admin: &admin::Admin) -> Option<St
     })
 }
 
-async fn revoke_public(cx: &Context, inputs: &Inputs, grantors: &[String]) -> Result<()> {
+/// Who has granted PUBLIC something. Asked at the last moment: an earlier step may
+/// have given the database to another role, or renamed one.
+const PUBLIC_GRANTORS: &str = "
+    SELECT DISTINCT r.rolname::text
+    FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+    JOIN pg_roles r ON r.oid = a.grantor
+    WHERE d.datname = $1 AND a.grantee = 0";
+
+async fn revoke_public(cx: &Context, inputs: &Inputs) -> Result<()> {
     let database = Ident(&inputs.name);
     let doing = format!("unable to take the privileges on database {database} from PUBLIC");
     on_server(cx, &inputs.connection, None, async |server| {
-        let grantors = grantors.iter().cloned().map(Name::of_server).collect::<Result<Vec<_>>>()?;
+        let grantors: Vec<String> = sqlx::query_scalar(PUBLIC_GRANTORS)
+            .bind(inputs.name.as_str())
+            .fetch_all(&mut server.connection)
+            .await
+            .map_err(|error| failure::stating(&doing, &error))?;
+        let grantors = grantors.into_iter().map(Name::of_server).collect::<Result<Vec<_>>>()?;
         let acting =
             admin::as_owner(server, &inputs.name, &grantors.iter().collect::<Vec<_>>()).await?;
         let mut statements = Vec::new();
