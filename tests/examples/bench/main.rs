@@ -11,6 +11,7 @@ mod machine;
 mod place;
 mod report;
 mod sample;
+mod server;
 mod start;
 mod state;
 
@@ -46,6 +47,7 @@ fn main() {
     say(&machine::heading(&place, &settings));
     say(&create::section(&place, &settings));
     say(&apply::section(&place, &settings));
+    say(&server::section(&place, &settings));
     say(&state::section(&place, &settings));
     say(&format!("load at the end: {}\n", machine::load()));
 }
