@@ -16,7 +16,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 use tokio::runtime::Runtime;
 
-use crate::support::{postgresql::literal, secrets};
+use crate::postgresql::literal;
+use crate::support::secrets;
 
 nixops4_resources_tests::conformance!(Password);
 
