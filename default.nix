@@ -4,6 +4,7 @@
 #   nixops4-resources.lib.mkRoot               a root without nixpkgs
 #   nixops4-resources.modules.nixops4Provider  provider modules for upstream's mkRoot
 #   nixops4-resources.modules.nixops4Component components for upstream's mkRoot
+#   nixops4-resources.components               components for either
 {
   lib = import ./nixops4/lib/root.nix;
   modules = {
@@ -14,4 +15,5 @@
     };
     nixops4Component.default = ./nixops4/components/default.nix;
   };
+  components.postgresqlTenant = import ./nixops4/components/postgresql-tenant.nix;
 }

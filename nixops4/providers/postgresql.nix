@@ -1,2 +1,2 @@
-# Roles and databases of a PostgreSQL server, for upstream's `providers.postgresql`.
+# Roles, databases, tenants and what they may do, on a PostgreSQL server, for upstream's `providers.postgresql`.
 import ../lib/provider-module.nix ../../schemas/postgresql.json

@@ -80,7 +80,7 @@ async fn answer<K: ResourceKind>(
 ) -> Result<Response> {
     let parse = |properties| -> Result<(Context, Parsed<K::Inputs>)> {
         let wanted = inputs::parse::<K>(properties)?;
-        Ok((at.context(wanted.common.owner.clone()), wanted))
+        Ok((at.context(wanted.common.owner.clone(), K::TYPE), wanted))
     };
     match request {
         Request::Create(request) => {
@@ -110,7 +110,7 @@ async fn answer<K: ResourceKind>(
                 Error::new("the record has no `owner`, so nobody can tell whose this is")
                     .hint("remove the thing by hand, and forget it in the state")
             })?;
-            let cx = at.context(owner);
+            let cx = at.context(owner, K::TYPE);
             engine::destroy::<K>(&cx, &request.resource, common.deletion_policy).await?;
             Ok(Response::Destroy(DestroyResourceResponse {}))
         }
@@ -125,7 +125,7 @@ async fn answer<K: ResourceKind>(
                 parse(&known.properties)?
             } else {
                 let wanted = inputs::parse_types::<K>(&known.properties)?;
-                (at.context(wanted.common.owner.clone()), wanted)
+                (at.context(wanted.common.owner.clone(), K::TYPE), wanted)
             };
             let planned = plan::plan::<K>(&cx, &wanted, &known, recorded, shape).await?;
             Ok(Response::Plan(planned))
@@ -180,7 +180,7 @@ impl<K: StateKind> AnyKind for Keeping<K> {
 async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Result<Response> {
     let parse = |properties| -> Result<(Context, K::Inputs)> {
         let inputs = inputs::read::<K::Inputs>(properties)?;
-        Ok((at.context(K::deployment(&inputs).clone()), inputs))
+        Ok((at.context(K::deployment(&inputs).clone(), K::TYPE), inputs))
     };
     let to_object = |outputs: K::Outputs| match serde_json::to_value(outputs) {
         Ok(Value::Object(outputs)) => Ok(outputs),

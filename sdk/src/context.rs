@@ -2,26 +2,30 @@
 //! secrets, and whatever the process keeps between requests.
 
 use std::any::{Any, TypeId};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::SecretString;
+use time::OffsetDateTime;
 
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::kind::Owner;
+use crate::kind::{Owner, Ownership};
 use crate::mark::Mark;
 use crate::secret::{self, SecretRef};
+use crate::slot::Slot;
 
 /// What a process keeps from one request to the next, by type.
 #[derive(Default, Clone)]
 pub(crate) struct Sessions {
     kept: Rc<RefCell<ByType>>,
     while_busy: Rc<RefCell<ByType>>,
+    slot: Rc<RefCell<Option<Slot>>>,
 }
 
 type ByType = HashMap<TypeId, Rc<dyn Any>>;
@@ -29,19 +33,28 @@ type ByType = HashMap<TypeId, Rc<dyn Any>>;
 impl Sessions {
     /// Whether there is anything that others may be waiting for.
     pub(crate) fn holds_connections(&self) -> bool {
-        !self.while_busy.borrow().is_empty()
+        !self.while_busy.borrow().is_empty() || self.slot.borrow().is_some()
     }
 
     /// Lets go of what others may be waiting for.
     pub(crate) fn release_connections(&self) {
         self.while_busy.borrow_mut().clear();
+        self.slot.borrow_mut().take();
+    }
+
+    fn has_slot(&self, server: &str) -> bool {
+        let slot = self.slot.borrow();
+        slot.as_ref().is_some_and(|slot| slot.server == server)
     }
 }
 
 /// The surroundings of one request.
 pub struct Context {
     owner: Owner,
-    deadline: Instant,
+    resource_type: &'static str,
+    /// Since when the thing that was found is managed.
+    managed_since: Cell<Option<OffsetDateTime>>,
+    clock: Rc<Clock>,
     interrupted: Arc<AtomicBool>,
     sessions: Sessions,
 }
@@ -49,13 +62,16 @@ pub struct Context {
 impl Context {
     pub(crate) fn new(
         owner: Owner,
-        deadline: Instant,
+        resource_type: &'static str,
+        clock: Rc<Clock>,
         interrupted: Arc<AtomicBool>,
         sessions: Sessions,
     ) -> Self {
         Self {
             owner,
-            deadline,
+            resource_type,
+            managed_since: Cell::new(None),
+            clock,
             interrupted,
             sessions,
         }
@@ -67,10 +83,26 @@ impl Context {
         &self.owner
     }
 
-    /// The mark that a thing which is made now has to carry.
+    /// The mark that the thing has to carry: a new one, or that of what was
+    /// found.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        Mark::of(self.owner.clone())
+        let mark = Mark::new(self.owner.clone(), self.resource_type);
+        match self.managed_since.get() {
+            Some(since) => Mark {
+                since: Some(since),
+                ..mark
+            },
+            None => mark,
+        }
+    }
+
+    /// Takes note of whose the thing is that was found, or that there is none.
+    pub(crate) fn found(&self, ownership: Option<&Ownership>) {
+        self.managed_since.set(match ownership {
+            Some(Ownership::Marked(mark)) if mark.owner == self.owner => mark.since,
+            _ => None,
+        });
     }
 
     /// Fetches a secret. `pointer` is where its reference stands in the inputs.
@@ -99,10 +131,25 @@ impl Context {
         of_type(&self.sessions.while_busy)
     }
 
+    /// Waits until this process may be busy with `server`, such as
+    /// `postgresql db:5432`: only so many on this machine are at once. The time
+    /// that it waits isn't the request's. What it has kept of another server is
+    /// let go of first. Resolve secrets before: nobody should queue behind them.
+    pub async fn slot(&self, server: &str) -> Result<()> {
+        if self.sessions.has_slot(server) {
+            return Ok(());
+        }
+        self.sessions.release_connections();
+        let queue = Slot::take(server, || self.checkpoint());
+        let slot = self.clock.stopped(queue).await?;
+        *self.sessions.slot.borrow_mut() = Some(slot);
+        Ok(())
+    }
+
     /// How long this request may still take.
     #[must_use]
     pub fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
+        self.clock.left()
     }
 
     /// Fails if the request is to be given up: call it before each step that

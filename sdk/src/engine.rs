@@ -36,6 +36,7 @@ async fn converge<K: ResourceKind>(
 ) -> Result<Object> {
     let inputs = &wanted.inputs;
     let seen = K::observe(cx, inputs, prior).await?;
+    cx.found(seen.as_ref().map(|seen| &seen.ownership));
     cx.failpoint("engine:observed");
     let difference = Difference::<K>::new(cx, wanted, seen.as_ref())?;
     difference.refuse_replacement(inputs)?;
@@ -135,7 +136,7 @@ fn taking_over<K: ResourceKind>(
 ) -> Result<Option<Taking>> {
     let (from, whose) = match ownership {
         Ownership::Relation => return Ok(None),
-        Ownership::Marked(mark) if mark.owner == *cx.owner() => {
+        Ownership::Marked(mark) if mark.is_of_same(&cx.mark()) => {
             // Declared again after it was retained: it is ours to take back.
             return Ok(mark.retained_since.is_some().then(|| Taking {
                 mark: cx.mark(),
@@ -144,7 +145,7 @@ fn taking_over<K: ResourceKind>(
         }
         Ownership::Marked(mark) => (
             Some(mark.clone()),
-            format!("it is marked as that of {:?}", mark.owner.as_str()),
+            format!("it is marked as {}", whose(cx, mark)),
         ),
         Ownership::Unmarked => (None, "it carries no mark".to_owned()),
     };
@@ -155,12 +156,23 @@ fn taking_over<K: ResourceKind>(
     Err(Error::input(
         "/adopt",
         format!(
-            "{} is there already and was not made by {:?}: {whose}",
+            "{} is there already and is no {} of {:?}: {whose}",
             K::identity(&wanted.inputs),
+            K::TYPE,
             cx.owner().as_str()
         ),
     )
     .hint("set `adopt = true` to take it over, or choose another name"))
+}
+
+/// Says of a mark of somebody else whose it is.
+fn whose(cx: &Context, mark: &Mark) -> String {
+    match &mark.resource_type {
+        Some(resource_type) if mark.owner == *cx.owner() => {
+            format!("part of a {resource_type} of the same deployment")
+        }
+        _ => format!("that of {:?}", mark.owner.as_str()),
+    }
 }
 
 /// Observes what was made, and fails if it isn't what was wanted.
@@ -273,7 +285,8 @@ async fn remove<K: ResourceKind>(
         }
         DeletionPolicy::Retain if is_retained(&seen.ownership) => Ok(()),
         DeletionPolicy::Retain => {
-            let mark = Mark::retained_now(cx.owner().clone());
+            cx.found(Some(&seen.ownership));
+            let mark = cx.mark().retained_now();
             K::retain(cx, prior, &seen.facts, &mark).await?;
             cx.failpoint("engine:retained");
             match K::observe_recorded(cx, prior).await? {
@@ -304,8 +317,8 @@ fn refuse_to_remove_foreign<K: ResourceKind>(
 ) -> Result<()> {
     let whose = match ownership {
         Ownership::Relation => return Ok(()),
-        Ownership::Marked(mark) if mark.owner == *cx.owner() => return Ok(()),
-        Ownership::Marked(mark) => format!("it is marked as that of {:?}", mark.owner.as_str()),
+        Ownership::Marked(mark) if mark.is_of_same(&cx.mark()) => return Ok(()),
+        Ownership::Marked(mark) => format!("it is marked as {}", whose(cx, mark)),
         Ownership::Unmarked => "it carries no mark any more".to_owned(),
     };
     Err(Error::new(format!(

@@ -236,6 +236,17 @@ impl<C> Step<C> {
         }
     }
 
+    /// The step that changes one field in place, unless it is as it is wanted.
+    pub fn unless_same<T: PartialEq + Serialize>(
+        path: &str,
+        have: T,
+        want: T,
+        change: C,
+    ) -> Option<Self> {
+        let differs = have != want;
+        differs.then(|| Self::set(path, Value::known(have), Value::known(want), change))
+    }
+
     /// Says what the step does to whoever uses the thing.
     #[must_use]
     pub fn effect(self, effect: Effect) -> Self {

@@ -147,6 +147,7 @@ pub mod state_kind;
 
 mod answer;
 mod check;
+mod clock;
 mod failpoint;
 mod inputs;
 mod logging;
@@ -156,6 +157,7 @@ mod plan;
 mod redaction;
 mod retry;
 mod serve;
+mod slot;
 mod typed;
 
 pub use context::Context;

@@ -4,15 +4,17 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nixops4_protocol::message::{Effect, ExtantResource};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
+use crate::clock::Clock;
 use crate::context::Sessions;
 use crate::inputs::{self, Parsed};
 use crate::{
@@ -468,7 +470,13 @@ pub(crate) fn request(time: Duration) -> (Context, Arc<AtomicBool>) {
     let owner = Owner::try_from("demo".to_owned()).unwrap();
     let flag = Arc::new(AtomicBool::new(false));
     let sessions = Sessions::default();
-    let cx = Context::new(owner, Instant::now() + time, Arc::clone(&flag), sessions);
+    let cx = Context::new(
+        owner,
+        Model::TYPE,
+        Rc::new(Clock::new(time)),
+        Arc::clone(&flag),
+        sessions,
+    );
     (cx, flag)
 }
 

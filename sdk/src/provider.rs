@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nixops4_protocol::describe::Description;
 use nixops4_protocol::message::{Request, Response};
 
 use crate::answer::{AnyKind, Keeping, Managed};
+use crate::clock::Clock;
 use crate::context::{Context, Sessions};
 use crate::error::{Error, Result, shortened};
 use crate::kind::{Owner, ResourceKind};
@@ -32,16 +34,18 @@ pub struct Provider {
 /// What a request is handled with, beside its kind.
 pub(crate) struct Surroundings {
     pub(crate) time: Duration,
+    pub(crate) clock: Rc<Clock>,
     pub(crate) interrupted: Arc<AtomicBool>,
     pub(crate) sessions: Sessions,
 }
 
 impl Surroundings {
-    pub(crate) fn context(&self, owner: Owner) -> Context {
-        let deadline = Instant::now() + self.time;
+    /// The context of the request that is being handled.
+    pub(crate) fn context(&self, owner: Owner, resource_type: &'static str) -> Context {
         Context::new(
             owner,
-            deadline,
+            resource_type,
+            Rc::clone(&self.clock),
             Arc::clone(&self.interrupted),
             self.sessions.clone(),
         )

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use nixops4_protocol::codec;
 use nixops4_protocol::message::{ErrorResponse, Request, Response};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::clock::Clock;
 use crate::context::Sessions;
 use crate::error::{Error, Result, shortened};
 use crate::provider::{Provider, Surroundings};
@@ -160,6 +162,7 @@ impl<'a> Server<'a> {
             .build()?;
         let at = timeout().map(|time| Surroundings {
             time,
+            clock: Rc::new(Clock::new(time)),
             interrupted: Arc::clone(&signals.interrupted),
             sessions: Sessions::default(),
         });
@@ -222,22 +225,20 @@ impl<'a> Server<'a> {
             Ok(at) => at,
             Err(error) => return refuse(&error.to_string()),
         };
+        at.clock.restart(at.time);
+        let grace = GRACE.min(at.time);
         let handling = AssertUnwindSafe(self.provider.handle(at, request)).catch_unwind();
-        let limit = at.time.saturating_add(GRACE.min(at.time));
-        let handled = self
-            .runtime
-            .block_on(async { tokio::time::timeout(limit, handling).await });
-        match handled {
-            Ok(Ok(Ok(response))) => response,
-            Ok(Ok(Err(error))) => refuse(&error.to_string()),
-            Ok(Err(_panic)) => refuse(
+        match self.runtime.block_on(at.clock.limit(grace, handling)) {
+            Some(Ok(Ok(response))) => response,
+            Some(Ok(Err(error))) => refuse(&error.to_string()),
+            Some(Err(_panic)) => refuse(
                 "the provider failed by a bug of its own; its log says where\nhint: what was done \
                  stays; report the bug with the log",
             ),
-            Err(_) => refuse(&format!(
+            None => refuse(&format!(
                 "a step took longer than {} s and was given up\nhint: what was done stays; see \
                  whether the server answers at all; {TIMEOUT_VARIABLE} sets the time in seconds",
-                limit.as_secs()
+                (at.time + grace).as_secs()
             )),
         }
     }

@@ -379,4 +379,103 @@ in
       }
     )) { };
   };
+
+  # A component that is the same file for both, and every kind of PostgreSQL.
+  everyKind =
+    let
+      table."app.password".secret = {
+        store = "main";
+        name = "app/database";
+        generation = 1;
+        id = "8f3c";
+      };
+      corner =
+        { members, providers }:
+        {
+          state = {
+            type = providers.state.sqlite;
+            inputs.path = "/state";
+          };
+          app = (import ../../default.nix).components.postgresqlTenant {
+            inherit connection providers;
+            name = "app";
+            state = members.state;
+            tenant.extensions = [ "pg_trgm" ];
+            password.length = 40;
+          };
+        }
+        // builtins.mapAttrs (kind: inputs: {
+          type = providers.postgresql.${kind};
+          state = members.state;
+          inputs = {
+            inherit connection;
+          }
+          // inputs;
+        }) kinds;
+      kinds = {
+        database.name = "d";
+        default_privileges = {
+          database = "d";
+          creator = "c";
+          role = "public";
+          objectType = "largeObject";
+          privileges = [ "ALL" ];
+        };
+        extension = {
+          database = "d";
+          name = "pg_trgm";
+          cascade = true;
+        };
+        grant = {
+          role = "r";
+          objectType = "table";
+          database = "d";
+          schema = "public";
+          allObjects = true;
+          futureBy = [ "c" ];
+          privileges = [ "SELECT" ];
+          mode = "additive";
+        };
+        membership = {
+          role = "r";
+          group = "g";
+          inheritPrivileges = false;
+        };
+        role = {
+          name = "r";
+          settings = {
+            statement_timeout = "30s";
+            work_mem = 4096;
+            random_page_cost = 1.1;
+            jit = false;
+          };
+          settingsInDatabase.d.search_path = "d, public";
+        };
+        schema = {
+          database = "d";
+          name = "s";
+        };
+        tenant = {
+          name = "t";
+          password.file = "/run/keys/t";
+        };
+      };
+    in
+    {
+      expr = run (nixops4.lib.mkRoot {
+        modules = [
+          (
+            { members, providers, ... }:
+            {
+              imports = [ (import ../../default.nix).modules.nixops4Component.default ];
+              deployment = "demo";
+              members = corner { inherit members providers; };
+            }
+          )
+        ];
+      }) table;
+      expected = run (lib.mkRoot { name = "demo"; } (
+        { members, providers, ... }: { members = corner { inherit members providers; }; }
+      )) table;
+    };
 }

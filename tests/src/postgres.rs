@@ -7,6 +7,7 @@
 mod installation;
 mod psql;
 mod tls;
+mod versions;
 
 use std::fmt::Write;
 use std::fs::{self, File, OpenOptions};
@@ -21,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::lifeline::{self, Ending, Process, Signal};
 use installation::{Account, Installation};
+pub use versions::{REQUIRED, VERSION, is_required, on_each_other_version, version, versions};
 
 /// The address that every server listens on, beside its socket.
 const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -35,10 +37,7 @@ const START_TIMEOUT: Duration = Duration::from_mins(1);
 /// `Config { max_connections: 20, ..Config::default() }`.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The folder of an installation (the one that holds `bin/`). Without it,
-    /// the one of the machine that [`Self::version`] asks for.
-    pub installation: Option<PathBuf>,
-    /// The major version to use of the machine's; without it, the newest.
+    /// The major version, one of [`versions()`]; without it, [`version()`].
     pub version: Option<u32>,
     /// `max_connections`. PostgreSQL keeps 3 of them for superusers.
     pub max_connections: u32,
@@ -59,7 +58,6 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            installation: None,
             version: None,
             max_connections: 100,
             log_statements: true,
@@ -101,8 +99,8 @@ impl Server {
     /// Starts a server and waits until it answers.
     #[must_use]
     pub fn start(config: &Config) -> Self {
-        let installation = Installation::find(config.installation.as_deref(), config.version);
         let account = Account::of_servers();
+        let installation = Installation::find(config.version.or_else(version), account);
         let folder = lifeline::folder("postgresql-");
         let template = if config.own_system_identifier {
             installation.initdb(account, folder.path(), "data")

@@ -113,12 +113,17 @@ fn type_of(schema: &Map<String, Value>) -> String {
         _ => vec!["any"],
     };
     let items = schema.get("items").and_then(Value::as_object);
+    let has_numbers = types.contains(&"number");
+    let values = schema
+        .get("additionalProperties")
+        .and_then(Value::as_object);
     types
         .into_iter()
-        .filter(|name| *name != "null")
-        .map(|name| match (name, items) {
-            ("array", Some(items)) => format!("list of {}", type_of(items)),
-            (name, _) => name.to_owned(),
+        .filter(|name| *name != "null" && !(*name == "integer" && has_numbers))
+        .map(|name| match (name, items, values) {
+            ("array", Some(items), _) => format!("list of {}", type_of(items)),
+            ("object", _, Some(values)) => format!("map of {}", type_of(values)),
+            (name, ..) => name.to_owned(),
         })
         .collect::<Vec<_>>()
         .join(" or ")

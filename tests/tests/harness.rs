@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::lifeline::Signal;
-use nixops4_resources_tests::postgres::{Config, Server, Tls};
+use nixops4_resources_tests::postgres::{Config, Server, Tls, versions};
 use nixops4_resources_tests::provider::{Provider, Silence, oneshot};
 use nixops4_resources_tests::sandbox::Sandbox;
 use nixops4_resources_tests::{binaries, lifeline};
@@ -157,6 +157,26 @@ fn two_servers_at_once() {
     let identifier = "select system_identifier from pg_control_system()";
     assert_eq!(one.psql(identifier), two.psql(identifier));
     assert_ne!(one.psql(identifier), other.psql(identifier));
+}
+
+#[test]
+fn each_version_that_is_there() {
+    let versions = versions();
+    assert!(!versions.is_empty());
+    for version in versions {
+        let server = Server::start(&Config {
+            version: Some(version),
+            tls: Tls::Required,
+            ..Config::default()
+        });
+        assert_eq!(server.version(), version);
+        let number = server.psql("show server_version_num");
+        assert!(number.starts_with(&version.to_string()), "{number}");
+        // Each has extensions and ICU.
+        server.psql("create extension citext");
+        server
+            .psql("create database german template template0 locale_provider icu icu_locale 'de'");
+    }
 }
 
 #[test]

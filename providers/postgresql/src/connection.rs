@@ -1,18 +1,17 @@
 //! The input `connection`: which server, as whom, and how safely.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nixops4_provider_sdk::{Context, Error, ExposeSecret as _, Result, SecretRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use tokio::net::{TcpStream, UnixStream};
 
 use crate::name::Name;
 
-/// How long a server may take to accept a connection, before it says anything.
-const LISTENING: std::time::Duration = std::time::Duration::from_secs(5);
+/// What our sessions are called in `pg_stat_activity`.
+pub(crate) const APPLICATION: &str = "nixops4-resources";
 
 /// How to reach a PostgreSQL server, as an administrator of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -24,14 +23,18 @@ pub(crate) struct Connection {
     /// TCP port; for a socket, the number in its name.
     #[serde(default = "default_port")]
     pub(crate) port: u16,
-    /// The role to log in as. It has to be a superuser.
+    /// The role to log in as: a superuser, or one with CREATEROLE and CREATEDB.
+    /// The latter can't give what it hasn't got (superuser, and before PostgreSQL
+    /// 16 replication and bypassRls); from 16 on it manages the roles alone that
+    /// it has made or has been given WITH ADMIN OPTION.
     #[serde(default = "default_user")]
     pub(crate) user: Name,
     /// That role's password; none for `peer` and `trust` authentication.
     #[serde(default)]
     pub(crate) password: Option<SecretRef>,
     /// The maintenance database: the same one for everybody who manages this
-    /// server, because the lock that keeps them apart lives in it.
+    /// server, because the lock that keeps them apart lives in it. Through
+    /// PgBouncer, pools with `pool_mode = session` alone can be used.
     #[serde(default = "default_user")]
     pub(crate) database: Name,
     /// Encryption of the connection.
@@ -40,17 +43,27 @@ pub(crate) struct Connection {
 }
 
 /// Encryption of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Tls {
-    /// How much is asked of it. Unset: `verify-full`; on a loopback address or a
-    /// unix socket, `prefer`.
+    /// How much is asked of it. Unset: `verify-full`; on a loopback address,
+    /// `prefer`. A unix socket is never encrypted.
     #[serde(default)]
     pub(crate) mode: Option<TlsMode>,
-    /// File with the certificates (PEM) of authorities to trust beside those that
-    /// the system trusts.
+    /// File with the certificates (PEM) of the authorities to trust beside those
+    /// that the system trusts.
     #[serde(default)]
     pub(crate) ca_file: Option<PathBuf>,
+    /// The same certificates by reference, where no file of them is at hand.
+    #[serde(default)]
+    pub(crate) ca: Option<SecretRef>,
+    /// File with the certificate (PEM) to log in with, and those between it and
+    /// its authority.
+    #[serde(default)]
+    pub(crate) certificate_file: Option<PathBuf>,
+    /// The key (PEM) of that certificate, by reference.
+    #[serde(default)]
+    pub(crate) key: Option<SecretRef>,
 }
 
 /// As libpq's `sslmode`.
@@ -63,7 +76,8 @@ pub(crate) enum TlsMode {
     Prefer,
     /// Encryption, the server's certificate unchecked.
     Require,
-    /// Encryption, and a certificate of an authority that is trusted.
+    /// Encryption, and a certificate of an authority that is trusted, whatever
+    /// host name it is for: only as safe as the least careful of them.
     VerifyCa,
     /// Encryption, and a trusted certificate for this host name.
     VerifyFull,
@@ -81,32 +95,21 @@ fn default_user() -> Name {
 impl Connection {
     /// Fetches what is secret in it, and says how to connect.
     pub(crate) async fn options(&self, cx: &Context) -> Result<PgConnectOptions> {
-        if self.host.is_empty() {
-            return Err(Error::input("/connection/host", "the host can't be empty")
-                .hint("give a host name, an address, or the directory of the server's socket"));
-        }
+        self.validate()?;
         let mut options = PgConnectOptions::new_without_pgpass()
             .port(self.port)
             .username(self.user.as_str())
             .database(self.database.as_str())
-            .application_name("nixops4-resources")
+            .application_name(APPLICATION)
+            // PgBouncer refuses to know it, and no number here has a fraction.
+            .extra_float_digits(None)
             .ssl_mode(self.ssl_mode());
         options = if self.is_socket() {
             options.socket(&self.host)
         } else {
             options.host(&self.host)
         };
-        if let Some(ca) = &self.tls.ca_file {
-            std::fs::metadata(ca).map_err(|error| {
-                Error::input(
-                    "/connection/tls/caFile",
-                    format!("unable to read the certificates in {}", ca.display()),
-                )
-                .because(error)
-                .hint("give a PEM file that this process can read")
-            })?;
-            options = options.ssl_root_cert(ca);
-        }
+        options = self.tls.options(cx, options).await?;
         // An empty password keeps PGPASSWORD out: a credential is an input.
         let password = match &self.password {
             Some(reference) => cx.secret(reference, "/connection/password").await?,
@@ -115,7 +118,39 @@ impl Connection {
         Ok(options.password(password.expose_secret()))
     }
 
+    fn validate(&self) -> Result<()> {
+        if self.host.is_empty() || self.host.contains('\0') {
+            return Err(Error::input(
+                "/connection/host",
+                "the host can't be empty or have a NUL character in it",
+            )
+            .hint("give a host name, an address, or the directory of the server's socket"));
+        }
+        if self.tls.ca.is_some() && self.tls.ca_file.is_some() {
+            return Err(
+                Error::input("/connection/tls/ca", "the authorities are given twice")
+                    .hint("set either ca or caFile"),
+            );
+        }
+        match (&self.tls.certificate_file, &self.tls.key) {
+            (Some(_), None) => Err(Error::input(
+                "/connection/tls/key",
+                "a certificate is of no use without its key",
+            )
+            .hint("set connection.tls.key to a reference to it")),
+            (None, Some(_)) => Err(Error::input(
+                "/connection/tls/certificateFile",
+                "a key is of no use without its certificate",
+            )
+            .hint("set connection.tls.certificateFile to its path")),
+            _ => Ok(()),
+        }
+    }
+
     fn ssl_mode(&self) -> PgSslMode {
+        if self.is_socket() {
+            return PgSslMode::Disable;
+        }
         match self.tls.mode {
             Some(TlsMode::Disable) => PgSslMode::Disable,
             Some(TlsMode::Prefer) => PgSslMode::Prefer,
@@ -126,22 +161,21 @@ impl Connection {
         }
     }
 
-    /// Whether somebody takes connections there.
-    pub(crate) async fn listens(&self) -> bool {
-        let connecting = async {
-            if self.is_socket() {
-                UnixStream::connect(self.to_string()).await.is_ok()
-            } else {
-                let address = (self.host.as_str(), self.port);
-                TcpStream::connect(address).await.is_ok()
-            }
-        };
-        tokio::time::timeout(LISTENING, connecting)
-            .await
-            .unwrap_or(false)
+    /// Whether anything takes connections at this address.
+    pub(crate) async fn somebody_listens(&self) -> bool {
+        if self.is_socket() {
+            tokio::net::UnixStream::connect(self.to_string())
+                .await
+                .is_ok()
+        } else {
+            tokio::net::TcpStream::connect((self.host.as_str(), self.port))
+                .await
+                .is_ok()
+        }
     }
 
-    fn is_socket(&self) -> bool {
+    /// Whether it is a directory with a socket.
+    pub(crate) fn is_socket(&self) -> bool {
         self.host.starts_with('/')
     }
 
@@ -150,8 +184,60 @@ impl Connection {
             .host
             .parse()
             .is_ok_and(|address: std::net::IpAddr| address.is_loopback());
-        self.is_socket() || loopback || self.host == "localhost"
+        loopback || self.host == "localhost"
     }
+}
+
+impl Tls {
+    async fn options(
+        &self,
+        cx: &Context,
+        mut options: PgConnectOptions,
+    ) -> Result<PgConnectOptions> {
+        if let Some(file) = &self.ca_file {
+            options = options.ssl_root_cert_from_pem(read(file, "/connection/tls/caFile")?);
+        }
+        if let Some(reference) = &self.ca {
+            let pem = cx.secret(reference, "/connection/tls/ca").await?;
+            let pem = pem.expose_secret().as_bytes().to_vec();
+            options = options.ssl_root_cert_from_pem(certificates(pem, "/connection/tls/ca")?);
+        }
+        if let (Some(file), Some(reference)) = (&self.certificate_file, &self.key) {
+            let key = cx.secret(reference, "/connection/tls/key").await?;
+            if !key.expose_secret().contains("PRIVATE KEY-----") {
+                return Err(
+                    Error::input("/connection/tls/key", "this is no private key in PEM")
+                        .hint("it begins with -----BEGIN PRIVATE KEY-----, and has no passphrase"),
+                );
+            }
+            options = options
+                .ssl_client_cert_from_pem(read(file, "/connection/tls/certificateFile")?)
+                .ssl_client_key_from_pem(key.expose_secret());
+        }
+        Ok(options)
+    }
+}
+
+fn read(file: &Path, pointer: &str) -> Result<Vec<u8>> {
+    let pem = std::fs::read(file).map_err(|error| {
+        Error::input(
+            pointer,
+            format!("unable to read the certificates in {}", file.display()),
+        )
+        .because(error)
+        .hint("give a PEM file that this process can read")
+    })?;
+    certificates(pem, pointer)
+}
+
+/// What has no certificate in it would be taken for an empty list of them.
+fn certificates(pem: Vec<u8>, pointer: &str) -> Result<Vec<u8>> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    if pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        return Ok(pem);
+    }
+    Err(Error::input(pointer, "there is no certificate in PEM here")
+        .hint("it begins with -----BEGIN CERTIFICATE-----"))
 }
 
 /// Where the server is: `HOST:PORT`, or the path of its socket.

@@ -33,8 +33,16 @@ pub(crate) fn connecting(at: &Connection, error: &sqlx::Error) -> Error {
         "3D000" => unable
             .at("/connection/database")
             .hint("set connection.database to one that is there, such as \"postgres\""),
+        // It is closed, as a retained one is.
+        "55000" => unable
+            .at("/connection/database")
+            .hint("open it again with allowConnections = true, or by declaring what was retained"),
         "53300" => unable
             .hint("the server's max_connections is used up; it was tried until the time was over")
+            .retry(Retry::UntilDeadline),
+        // It is there, and says that it is starting, stopping or recovering.
+        "57P03" => unable
+            .hint("it was tried until the time was over; see in the server's log what it waits for")
             .retry(Retry::UntilDeadline),
         code if is_going_away(code) => unable
             .hint("the server is starting or stopping; apply again when it is up")
@@ -46,26 +54,36 @@ pub(crate) fn connecting(at: &Connection, error: &sqlx::Error) -> Error {
 fn not_reached(at: &Connection, error: &sqlx::Error, unable: Error) -> Error {
     let unable = unable.because(root_cause(error)).at("/connection");
     match error {
-        sqlx::Error::Tls(_) => about_tls(unable),
-        // What rustls says of a certificate.
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            about_tls(unable)
-        }
+        // A handshake that fails is told as data that can't be read.
+        error if is_about_tls(error) => unable.at("/connection/tls").hint(
+            "set connection.tls.caFile to the authority that signed the server's certificate, or \
+             connection.tls.mode to what the server can do",
+        ),
+        sqlx::Error::Configuration(_) => unable.at("/connection/tls").hint(
+            "see that connection.tls.certificateFile and connection.tls.key are a certificate and \
+             its key, both in PEM and without a passphrase",
+        ),
         sqlx::Error::Io(_) => unable
             .hint(format!(
                 "see that the server runs and listens at {at}, and that no firewall is between"
+            ))
+            .retry(Retry::Briefly),
+        sqlx::Error::Protocol(_) => unable
+            .hint(format!(
+                "see that it is PostgreSQL that listens at {at}; one that crashes may answer like \
+                 this too"
             ))
             .retry(Retry::Briefly),
         _ => unable,
     }
 }
 
-fn about_tls(unable: Error) -> Error {
-    unable.at("/connection/tls").hint(
-        "set connection.tls.caFile to the authority that signed the server's certificate, \
-         connection.host to a name that the certificate is for, or connection.tls.mode to what the \
-         server can do",
-    )
+fn is_about_tls(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Tls(_) => true,
+        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        _ => false,
+    }
 }
 
 /// The innermost error: the outer ones only say that something failed.
@@ -75,6 +93,16 @@ fn root_cause(error: &dyn std::error::Error) -> String {
         innermost = source;
     }
     innermost.to_string()
+}
+
+/// A rename that failed: that the new name is taken doesn't pass by waiting.
+pub(crate) fn taken_name(error: Error) -> Error {
+    match error.pointer() {
+        Some("/name") => error
+            .hint("choose another name, or remove what has this one")
+            .retry(Retry::Never),
+        _ => error,
+    }
 }
 
 /// Explains why a statement failed. `doing` is "unable to ACTION THING".
@@ -90,13 +118,18 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
     };
     let unable = unable.because(with_detail(server));
     match code(server) {
+        // Only its owner is a member of it, and it is a member of nothing.
+        "XX000" if server.message().contains("pg_database_owner") => {
+            unable.hint("choose another role; this one stands for the owner of each database")
+        }
         // Serialization failure, deadlock, and what PostgreSQL calls an internal
         // error: "tuple concurrently updated".
         "40001" | "40P01" | "XX000" => unable
             .hint("the server is busy with the same objects; apply again")
             .retry(Retry::UntilDeadline),
         // Somebody was quicker; looking again tells whose it is.
-        "42710" | "42P04" | "23505" => unable
+        "42710" | "42P04" | "42P06" | "23505" => unable
+            .at("/name")
             .hint("somebody else makes things of this name at the same time")
             .retry(Retry::UntilDeadline),
         "55006" => unable
@@ -106,6 +139,16 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
             .at("/connection/user")
             .hint("log in as a superuser, or as a role that has been granted what this needs"),
         "42704" => unable.hint("declare the role that is missing, and use its `name` output here"),
+        "0LP01" => unable.hint(
+            "roles can't be members of each other, not through others either; take one of these \
+             memberships out",
+        ),
+        "3D000" => {
+            unable.hint("declare the database that is missing, and use its `name` output here")
+        }
+        "55P03" => unable
+            .hint("somebody holds a lock on the same thing; see pg_locks for who it is")
+            .retry(Retry::UntilDeadline),
         "2BP01" => unable.hint(
             "something still belongs to it or is granted to it: in each database named above run \
              REASSIGN OWNED and DROP OWNED for it, or set deletionPolicy = \"retain\"",

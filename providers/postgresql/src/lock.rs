@@ -15,8 +15,8 @@ use crate::server::{column, on_server, run};
 
 /// The key of the lock: "nixops4r" in ASCII.
 const KEY: i64 = 0x6e69_786f_7073_3472;
-/// How long one attempt waits for it; less where the request has less time left.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one attempt waits for it, in seconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs statements on a server, in a transaction that holds the lock.
 pub(crate) async fn transact(
@@ -40,13 +40,75 @@ pub(crate) async fn transact_on(
     doing: &str,
     statements: &str,
 ) -> Result<()> {
+    begin(cx, connection, doing).await?;
+    run(connection, doing, format!("{statements}; COMMIT")).await
+}
+
+/// Begins the transaction of [`transact_on`], for whoever has to look before it
+/// acts. COMMIT ends it.
+pub(crate) async fn begin(cx: &Context, connection: &mut PgConnection, doing: &str) -> Result<()> {
     let patience = patience(cx);
     let locked = format!(
         "BEGIN; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({KEY});",
         patience.as_millis()
     );
-    acquire(connection, doing, locked, patience).await?;
-    run(connection, doing, format!("{statements}; COMMIT")).await
+    acquire(connection, doing, locked, patience).await
+}
+
+/// Statements of which an input asks: what goes wrong with them is its fault.
+pub(crate) struct Part {
+    /// The input, as a JSON pointer, if it is one alone.
+    pub(crate) pointer: Option<String>,
+    pub(crate) statements: String,
+}
+
+impl Part {
+    /// Statements that one input asks for.
+    pub(crate) fn of(pointer: impl Into<String>, statements: String) -> Self {
+        Self {
+            pointer: Some(pointer.into()),
+            statements,
+        }
+    }
+
+    /// Statements that several inputs ask for.
+    pub(crate) fn plain(statements: String) -> Self {
+        Self {
+            pointer: None,
+            statements,
+        }
+    }
+}
+
+/// As [`transact_on`], in several parts of one transaction.
+pub(crate) async fn transact_parts(
+    cx: &Context,
+    connection: &mut PgConnection,
+    doing: &str,
+    parts: &[Part],
+) -> Result<()> {
+    begin(cx, connection, doing).await?;
+    for (number, part) in parts.iter().enumerate() {
+        let end = if number + 1 == parts.len() {
+            "; COMMIT"
+        } else {
+            ""
+        };
+        run(connection, doing, format!("{}{end}", part.statements))
+            .await
+            .map_err(|error| blame(error, part.pointer.as_deref()))?;
+    }
+    Ok(())
+}
+
+/// Points at an input, unless the failure passes or is somebody else's.
+pub(crate) fn blame(error: Error, pointer: Option<&str>) -> Error {
+    match pointer {
+        Some(pointer) if error.pointer().is_none() && error.may_retry() == Retry::Never => {
+            error.at(pointer)
+        }
+        _ => error,
+    }
 }
 
 /// Takes the lock for the session, for statements that refuse a transaction. It
@@ -109,7 +171,7 @@ async fn acquire(
 async fn holder(connection: &mut PgConnection) -> Result<String> {
     let row = sqlx::query(
         "SELECT format('process %s (%s, role %s, from %s)', a.pid, a.application_name, a.usename,
-                       coalesce(host(a.client_addr), 'a local socket'))
+                       coalesce(host(a.client_addr), 'its own machine'))
          FROM pg_locks l JOIN pg_stat_activity a USING (pid)
          WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
            AND l.classid = ($1 >> 32)::oid AND l.objid = ($1 & 4294967295)::oid

@@ -1,28 +1,67 @@
 //! NixOps4 resource provider for PostgreSQL.
 
+mod acl;
+mod admin;
+mod assume;
+mod comment;
 mod connection;
 mod database;
-mod defaults;
+mod deed;
+mod default_privileges;
+mod entitlement;
+mod environment;
+mod extension;
 mod failure;
+mod grant;
+mod granting;
+mod holding;
+mod inside;
 mod limit;
 mod lock;
+mod membership;
 mod name;
+mod owned;
+mod place;
+mod pooler;
 mod role;
+mod schema;
 mod scram;
 mod server;
+mod settings;
 mod sql;
+mod tenant;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use nixops4_provider_sdk::Provider;
 
 fn main() -> ExitCode {
+    if let Err(error) = environment::leave_behind() {
+        // With stderr gone there is nobody to tell.
+        let _ = writeln!(
+            std::io::stderr(),
+            "cannot start without libpq's environment variables: {error}"
+        );
+        return ExitCode::FAILURE;
+    }
     Provider::new(
         "postgresql",
-        "Manages roles and databases on a PostgreSQL server.",
+        "Manages what applications need of a PostgreSQL server: roles, databases, and who may do what.",
         env!("CARGO_PKG_VERSION"),
     )
     .kind::<role::Role>()
     .kind::<database::Database>()
+    .kind::<grant::Grant>()
+    .kind::<default_privileges::DefaultPrivileges>()
+    .kind::<schema::Schema>()
+    .kind::<extension::Extension>()
+    .kind::<membership::Membership>()
+    .kind::<tenant::Tenant>()
     .run()
+}
+
+/// The default of what is on unless it is switched off.
+fn yes() -> bool {
+    true
 }

@@ -21,6 +21,11 @@ impl Name {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// A name that stands in the server's catalog.
+    pub(crate) fn of_server(name: String) -> nixops4_provider_sdk::Result<Self> {
+        Self::try_from(name).map_err(nixops4_provider_sdk::Error::new)
+    }
 }
 
 impl TryFrom<String> for Name {

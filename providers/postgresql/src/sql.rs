@@ -29,36 +29,4 @@ impl fmt::Display for Literal<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn identifiers() {
-        for (name, quoted) in [
-            ("app", r#""app""#),
-            ("App", r#""App""#),
-            ("select", r#""select""#),
-            (r#"a"b"#, r#""a""b""#),
-            (
-                r#"x"; DROP ROLE postgres; --"#,
-                r#""x""; DROP ROLE postgres; --""#,
-            ),
-        ] {
-            let name = Name::try_from(name.to_owned()).unwrap();
-            assert_eq!(Ident(&name).to_string(), quoted);
-        }
-    }
-
-    #[test]
-    fn literals() {
-        for (text, quoted) in [
-            ("", "''"),
-            ("it's", "'it''s'"),
-            (r"a\'b", r" E'a\\''b'"),
-            ("$$", "'$$'"),
-            ("a\nb", "'a\nb'"),
-        ] {
-            assert_eq!(Literal(text).to_string(), quoted);
-        }
-    }
-}
+mod tests;

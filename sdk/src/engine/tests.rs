@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::Mark;
 use crate::Retry;
 use crate::model::{self, Model, calls, cx, object, put, record, wanted, world};
 
@@ -24,15 +25,24 @@ fn message(result: Result<impl std::fmt::Debug>) -> String {
 }
 
 const OURS: &str = "nixops4-resources: owner=demo";
-const OURS_RETAINED: &str = "nixops4-resources: owner=demo retained-since=2026-01-02T03:04:05Z";
+const OURS_RETAINED: &str = "nixops4-resources: owner=demo type=model_thing \
+     since=2025-01-02T03:04:05Z retained-since=2026-01-02T03:04:05Z";
+const OURS_OF_ANOTHER_TYPE: &str = "nixops4-resources: owner=demo type=model_tenant";
 const THEIRS: &str = "nixops4-resources: owner=other";
+
+fn assert_ours(name: &str) {
+    let mark = Mark::find_in(&comment(name)).unwrap();
+    assert_eq!(mark.owner.as_str(), "demo");
+    assert_eq!(mark.resource_type.as_deref(), Some("model_thing"));
+    assert!(mark.since.is_some() && mark.retained_since.is_none());
+}
 
 #[tokio::test]
 async fn create_then_nothing_to_do() {
     let outputs = apply(json!({ "name": "a", "size": 3 })).await.unwrap();
     let expected = json!({ "name": "a", "serial": 1, "colour": "grey", "area": 9 });
     assert_eq!(outputs, object(expected));
-    assert_eq!(comment("a"), OURS);
+    assert_ours("a");
     assert_eq!(calls(), ["look", "apply Create", "look"]);
 
     assert_eq!(
@@ -94,7 +104,7 @@ async fn adopting_marks_first_and_changes_then() {
         .await
         .unwrap();
     assert_eq!(calls(), ["look", "mark a as demo", "apply Size", "look"]);
-    assert_eq!(comment("a"), OURS);
+    assert_ours("a");
     apply(json!({ "name": "a", "size": 3, "adopt": true }))
         .await
         .unwrap();
@@ -120,7 +130,19 @@ async fn declaring_again_what_was_retained() {
     put("a", Some(OURS_RETAINED));
     apply(json!({ "name": "a" })).await.unwrap();
     assert_eq!(calls(), ["look", "mark a as demo", "look"]);
-    assert_eq!(comment("a"), OURS);
+    let ours = "nixops4-resources: owner=demo type=model_thing since=2025-01-02T03:04:05Z";
+    assert_eq!(comment("a"), ours);
+}
+
+#[tokio::test]
+async fn what_belongs_to_another_type_of_the_same_deployment_is_refused() {
+    put("a", Some(OURS_OF_ANOTHER_TYPE));
+    let error = message(apply(json!({ "name": "a" })).await);
+    let expected = "/adopt: thing \"a\" is there already and is no model_thing of \"demo\": it is \
+                    marked as part of a model_tenant of the same deployment";
+    assert!(error.starts_with(expected), "{error}");
+    apply(json!({ "name": "a", "adopt": true })).await.unwrap();
+    assert_ours("a");
 }
 
 #[tokio::test]
@@ -138,7 +160,7 @@ async fn a_mark_is_written_under_the_old_name_before_a_rename() {
             "look"
         ]
     );
-    assert_eq!(comment("new"), OURS);
+    assert_ours("new");
 }
 
 #[tokio::test]

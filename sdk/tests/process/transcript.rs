@@ -59,7 +59,12 @@ fn the_life_of_a_note() {
         2
     );
     let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text, "nixops4-resources: owner=demo\ntwo\ntwo\n");
+    let (mark, rest) = text.split_once('\n').unwrap();
+    assert!(
+        mark.starts_with("nixops4-resources: owner=demo type=scratch_note since="),
+        "{mark}"
+    );
+    assert_eq!(rest, "two\ntwo\n");
 
     let read = json!({ "nixops4-resources/readResourceRequest":
         { "type": "scratch_note", "inputProperties": wanted } });

@@ -12,6 +12,7 @@ mod place;
 mod report;
 mod sample;
 mod secrets;
+mod server;
 mod start;
 mod state;
 
@@ -47,6 +48,7 @@ fn main() {
     say(&machine::heading(&place, &settings));
     say(&create::section(&place, &settings));
     say(&apply::section(&place, &settings));
+    say(&server::section(&place, &settings));
     say(&state::section(&place, &settings));
     say(&secrets::section(&place, &settings));
     say(&format!("load at the end: {}\n", machine::load()));

@@ -28,6 +28,17 @@ pub trait Fixture: Sized + 'static {
     const KEEPS_HISTORY: bool = false;
     /// Whether the server can rename such a thing.
     const RENAMES: bool;
+    /// Whether a thing carries its owner's mark. A relation between two other
+    /// things has no place for one, belongs to nobody and can't be retained.
+    const OWNED: bool = true;
+    /// The inputs by which a thing is found, as every record has them.
+    const LOCATED_BY: &'static [&'static str] = &["owner", "name", "connection", "store"];
+
+    /// Whether there is such a server here. Without it nothing is checked.
+    #[must_use]
+    fn is_there() -> bool {
+        true
+    }
 
     /// A server to work on.
     fn new() -> Self;

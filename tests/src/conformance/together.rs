@@ -46,14 +46,15 @@ pub fn updated_by_many_at_once<F: Fixture>() {
 pub fn destroyed_by_many_at_once<F: Fixture>() {
     let at = Place::<F>::new();
     for many in CROWDS {
-        for policy in ["retain", "delete"] {
+        let policies = ["delete", "retain"];
+        for policy in &policies[..if F::OWNED { 2 } else { 1 }] {
             let mut thing = at.thing("crowd");
             thing.create();
             let request = thing.destroy_request(Some(policy));
             for answer in at.send_at_once(&vec![request; many]) {
                 answer.expect("it is destroyed");
             }
-            assert_eq!(thing.is_there(), policy == "retain");
+            assert_eq!(thing.is_there(), *policy == "retain");
             thing.destroy(Some("delete"));
             at.assert_only(&[]);
         }
@@ -62,6 +63,9 @@ pub fn destroyed_by_many_at_once<F: Fixture>() {
 
 /// One of them gets it, and the other is told whose it is.
 pub fn created_by_two_owners_at_once<F: Fixture>() {
+    if !F::OWNED {
+        return;
+    }
     let at = Place::<F>::new();
     for _ in 0..3 {
         let mut ours = at.thing("contested");

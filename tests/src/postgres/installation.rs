@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 
 use rand::distr::{Alphanumeric, SampleString};
 use tempfile::TempDir;
@@ -17,6 +17,10 @@ use crate::lifeline;
 
 /// Where Debian and its relatives install each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
+
+/// The version that `scripts/setup.sh` installs beside the machine's own, and its
+/// folder below the cache.
+const BESIDE: (u32, &str) = (18, "nixops4-resources/tools/postgresql-18");
 
 /// A data folder for each installation that this process has used.
 static TEMPLATES: LazyLock<Mutex<HashMap<PathBuf, Template>>> = LazyLock::new(Mutex::default);
@@ -31,11 +35,19 @@ pub(super) struct Installation {
 }
 
 impl Installation {
-    pub(super) fn find(folder: Option<&Path>, version: Option<u32>) -> Self {
-        let programs = match folder {
-            Some(folder) => folder.join("bin"),
-            None => installed(version),
+    /// That of a version, or else the machine's own.
+    pub(super) fn find(version: Option<u32>, account: Option<Account>) -> Self {
+        let programs = match version.filter(|version| *version == BESIDE.0) {
+            Some(_) => beside(account).or_else(|| of_the_machine(version)),
+            None => of_the_machine(version),
         };
+        let programs = programs.unwrap_or_else(|| {
+            let version = version.map_or_else(String::new, |version| format!(" {version}"));
+            panic!(
+                "found no PostgreSQL{version} server in {DEBIAN} or by `pg_config`: \
+                 `scripts/setup.sh postgresql` installs it on Debian"
+            )
+        });
         for program in ["initdb", "postgres", "psql"] {
             assert!(
                 programs.join(program).is_file(),
@@ -100,8 +112,67 @@ impl Installation {
     }
 }
 
-/// The programs of a version that the machine has.
-fn installed(version: Option<u32>) -> PathBuf {
+/// The major versions that are there: the machine's own first, then the one that
+/// `scripts/setup.sh` installs.
+pub(super) fn versions() -> Vec<u32> {
+    let own = of_the_machine(None).and_then(|programs| {
+        let output = Command::new(programs.join("postgres"))
+            .arg("--version")
+            .output();
+        // "postgres (PostgreSQL) 15.18 (Debian ...)"
+        let text = String::from_utf8(output.ok()?.stdout).ok()?;
+        text.split([' ', '.']).nth(2)?.parse().ok()
+    });
+    let beside = folder_beside().map(|_| BESIDE.0);
+    own.into_iter()
+        .chain(beside.filter(|version| own != Some(*version)))
+        .collect()
+}
+
+fn folder_beside() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let folder = cache
+        .filter(|path| path.is_absolute())
+        .or(home)?
+        .join(BESIDE.1);
+    folder.join("bin/postgres").is_file().then_some(folder)
+}
+
+/// The programs that `scripts/setup.sh` has installed, where `account` can run them:
+/// a home folder may be closed to it.
+fn beside(account: Option<Account>) -> Option<PathBuf> {
+    static REACHED: OnceLock<PathBuf> = OnceLock::new();
+    let folder = folder_beside()?;
+    let Some(account) = account else {
+        return Some(folder.join("bin"));
+    };
+    let reached = REACHED.get_or_init(|| {
+        let mut trial = Command::new(folder.join("bin/postgres"));
+        clean(&mut trial);
+        account.run_as(&mut trial);
+        if trial.arg("--version").output().is_ok() {
+            return folder.join("bin");
+        }
+        let links = TEMPLATE_FOLDER.path().join("programs");
+        let copy = |how| {
+            let mut copy = Command::new("cp");
+            clean(&mut copy);
+            copy.args([how, "--"]).arg(&folder).arg(&links);
+            copy
+        };
+        // No links from one filesystem to another.
+        if !copy("-al").output().is_ok_and(|done| done.status.success()) {
+            let _nothing_there = fs::remove_dir_all(&links);
+            run(&mut copy("-a"));
+        }
+        links.join("bin")
+    });
+    Some(reached.clone())
+}
+
+/// The programs of a version that the machine has by itself.
+fn of_the_machine(version: Option<u32>) -> Option<PathBuf> {
     let debian = fs::read_dir(DEBIAN)
         .into_iter()
         .flatten()
@@ -111,16 +182,10 @@ fn installed(version: Option<u32>) -> PathBuf {
         // A client alone has a folder as well.
         .filter(|(_, programs)| programs.join("postgres").is_file())
         .max();
-    if let Some((_, programs)) = debian {
-        return programs;
+    match debian {
+        Some((_, programs)) => Some(programs),
+        None => pg_config(version),
     }
-    pg_config(version).unwrap_or_else(|| {
-        let version = version.map_or_else(String::new, |version| format!(" {version}"));
-        panic!(
-            "found no PostgreSQL{version} server in {DEBIAN} or by `pg_config`: \
-             `scripts/setup.sh postgresql` installs it on Debian"
-        )
-    })
 }
 
 /// The programs that `pg_config` names, if its version is the wanted one.

@@ -3,13 +3,19 @@
 
 #[path = "../support"]
 mod support {
-    pub(crate) mod postgresql;
     pub(crate) mod secrets;
 }
 
+#[macro_use]
 mod postgresql;
 mod postgresql_database;
+mod postgresql_default_privileges;
+mod postgresql_extension;
+mod postgresql_grant;
+mod postgresql_membership;
 mod postgresql_role;
+mod postgresql_schema;
+mod postgresql_tenant;
 mod secrets;
 mod secrets_derived;
 mod secrets_keys;

@@ -10,32 +10,35 @@ use nixops4_resources_tests::messages::{Object, object};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
-use crate::postgresql::{self, GROUPS, Site, identifier};
-use crate::support::postgresql::literal;
+use crate::postgresql::{self, At, GROUPS, Site, identifier, literal, timeless};
 
-nixops4_resources_tests::conformance!(Database);
+crate::conformance_of!(Database);
 
-struct Database {
+struct Database<const SERVER: usize, const SUPERUSER: bool> {
     site: Site,
 }
 
-impl Database {
+impl<const SERVER: usize, const SUPERUSER: bool> Database<SERVER, SUPERUSER> {
     fn alter(&self, name: &str, what: &str) {
         let database = identifier(name);
-        self.site
-            .server
-            .psql(&format!("ALTER DATABASE {database} {what}"));
+        self.site.sql(&format!("ALTER DATABASE {database} {what}"));
     }
 }
 
-impl Fixture for Database {
+impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Database<SERVER, SUPERUSER> {
     const TYPE: &'static str = "postgresql_database";
     const PROVIDER: &'static str = "nixops4-resources-postgresql";
     const RETAINS: bool = true;
     const RENAMES: bool = true;
 
+    fn is_there() -> bool {
+        postgresql::is_there(SERVER)
+    }
+
     fn new() -> Self {
-        Self { site: Site::new() }
+        Self {
+            site: Site::new(SERVER, SUPERUSER),
+        }
     }
 
     fn sandbox(&self) -> &Sandbox {
@@ -43,7 +46,7 @@ impl Fixture for Database {
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
+        self.site.environment()
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -54,6 +57,8 @@ impl Fixture for Database {
             "encoding": "UTF8",
             "locale": "C.UTF-8",
             "connectionLimit": 3,
+            "revokePublic": true,
+            "settings": {"work_mem": "4MB"},
         }))
     }
 
@@ -62,6 +67,10 @@ impl Fixture for Database {
             ("/ownerRole", json!(GROUPS[1]), Verdict::Changed),
             ("/connectionLimit", json!(7), Verdict::Changed),
             ("/allowConnections", json!(false), Verdict::Changed),
+            ("/isTemplate", json!(true), Verdict::Changed),
+            ("/revokePublic", json!(false), Verdict::Ignored),
+            ("/settings/work_mem", json!("5MB"), Verdict::Changed),
+            ("/comment", json!("the shop's\n\"data\""), Verdict::Changed),
             ("/encoding", json!("LATIN1"), Verdict::Refused),
             ("/encoding", json!("utf-8"), Verdict::Ignored),
             ("/locale", json!("C"), Verdict::Refused),
@@ -85,6 +94,12 @@ impl Fixture for Database {
             drift("/connectionLimit", |at, name| {
                 at.alter(name, "CONNECTION LIMIT -1");
             }),
+            drift("/isTemplate", |at, name| at.alter(name, "IS_TEMPLATE true")),
+            drift("/revokePublic", |at, name| {
+                let database = identifier(name);
+                at.site
+                    .sql(&format!("GRANT CONNECT ON DATABASE {database} TO PUBLIC"));
+            }),
             drift("/allowConnections", |at, name| {
                 at.alter(name, "ALLOW_CONNECTIONS false");
             }),
@@ -92,12 +107,9 @@ impl Fixture for Database {
     }
 
     fn bad(&self) -> Vec<Bad> {
-        let of = |pointer, value, words: &[&'static str]| Bad {
-            patch: vec![(pointer, value)],
-            pointer,
-            words: words.to_vec(),
-        };
-        let mut all = postgresql::bad();
+        let of = postgresql::wrong;
+        let mut all = postgresql::bad_names("/name");
+        all.extend(postgresql::bad_limits("/connectionLimit"));
         all.extend([
             of("/ownerRole", json!(""), &["can't be empty"]),
             of("/ownerRole", json!("x".repeat(64)), &["64 bytes"]),
@@ -105,6 +117,9 @@ impl Fixture for Database {
             of("/locale", json!("C\u{0}"), &["NUL"]),
             of("/template", json!(""), &["can't be empty"]),
             of("/allowConnections", json!(1), &["expected true or false"]),
+            of("/icuLocale", json!("de"), &["only the locale provider icu"]),
+            of("/settings", json!({"": "x"}), &[]).at("/settings/", ""),
+            of("/comment", json!("a\u{0}"), &["NUL"]),
         ]);
         all
     }
@@ -112,15 +127,18 @@ impl Fixture for Database {
     fn look(&self, name: &str) -> Option<Value> {
         self.site.row(&format!(
             "SELECT to_jsonb(d) - '{{oid,datdba,datfrozenxid,datminmxid}}'::text[] || jsonb_build_object(
-                'comment', regexp_replace(shobj_description(oid, 'pg_database'), 'since=.*', 'since'),
+                'comment', {},
+                'settings', (SELECT to_jsonb(s.setconfig) FROM pg_db_role_setting s
+                             WHERE s.setdatabase = d.oid AND s.setrole = 0),
                 'owner', pg_get_userbyid(datdba))
              FROM pg_database d WHERE datname = {}",
+            timeless("shobj_description(oid, 'pg_database')"),
             literal(name)
         ))
     }
 
     fn version(&self, name: &str) -> String {
-        self.site.server.psql(&format!(
+        self.site.sql(&format!(
             "SELECT d.xmin, s.xmin FROM pg_database d
              LEFT JOIN pg_shdescription s ON s.objoid = d.oid WHERE datname = {}",
             literal(name)
@@ -139,23 +157,22 @@ impl Fixture for Database {
 
     fn put_data(&self, name: &str) {
         let table = "CREATE TABLE kept AS SELECT 42 AS answer";
-        self.site.server.psql_in(name, table);
+        self.site.server().psql_in(name, table);
     }
 
     fn has_data(&self, name: &str) -> bool {
-        self.site.server.psql_in(name, "SELECT answer FROM kept") == "42"
+        self.site.server().psql_in(name, "SELECT answer FROM kept") == "42"
     }
 
     fn vanish(&self, name: &str) {
         let database = identifier(name);
-        self.site.server.psql(&format!("DROP DATABASE {database}"));
+        self.alter(name, "IS_TEMPLATE false");
+        self.site.sql(&format!("DROP DATABASE {database}"));
     }
 
     fn make_unmarked(&self, name: &str) -> bool {
         let database = identifier(name);
-        self.site
-            .server
-            .psql(&format!("CREATE DATABASE {database}"));
+        self.site.by_hand(&format!("CREATE DATABASE {database}"));
         true
     }
 

@@ -10,36 +10,42 @@ use nixops4_resources_tests::messages::{Object, object};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
-use crate::postgresql::{self, At, GROUPS, Site, identifier};
-use crate::support::postgresql::literal;
+use crate::postgresql::{self, At, GROUPS, Site, identifier, literal, timeless};
 
-nixops4_resources_tests::conformance!(Role);
+crate::conformance_of!(Role);
 
 /// The id of a value that nobody has made.
 const NO_VALUE: &str = "00000000-0000-4000-8000-000000000000";
 
-struct Role {
+/// What only a superuser gives and takes.
+const OF_SUPERUSERS: [&str; 3] = ["/superuser", "/replication", "/bypassRls"];
+
+struct Role<const SERVER: usize, const SUPERUSER: bool> {
     site: Site,
     password: Canary,
     other_password: Canary,
     password_file: PathBuf,
 }
 
-impl Role {
+impl<const SERVER: usize, const SUPERUSER: bool> Role<SERVER, SUPERUSER> {
     fn alter(&self, name: &str, what: &str) {
         let role = identifier(name);
-        self.site.server.psql(&format!("ALTER ROLE {role} {what}"));
+        self.site.sql(&format!("ALTER ROLE {role} {what}"));
     }
 }
 
-impl Fixture for Role {
+impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Role<SERVER, SUPERUSER> {
     const TYPE: &'static str = "postgresql_role";
     const PROVIDER: &'static str = "nixops4-resources-postgresql";
     const RETAINS: bool = false;
     const RENAMES: bool = true;
 
+    fn is_there() -> bool {
+        postgresql::is_there(SERVER)
+    }
+
     fn new() -> Self {
-        let site = Site::new();
+        let site = Site::new(SERVER, SUPERUSER);
         let password = Canary::new();
         // Whoever writes the file ends it with a newline.
         let text = format!("{}\n", password.value());
@@ -66,6 +72,10 @@ impl Fixture for Role {
             "name": name,
             "password": {"file": self.password_file},
             "memberOf": [GROUPS[0]],
+            // A superuser reads the verifier.
+            "verifyPassword": !SUPERUSER,
+            "settings": {"statement_timeout": "1min"},
+            "settingsInDatabase": {"postgres": {"search_path": "public"}},
         }))
     }
 
@@ -81,18 +91,27 @@ impl Fixture for Role {
             ("/connectionLimit", json!(5)),
             ("/password", json!({"env": "OTHER_PASSWORD"})),
             ("/memberOf", json!([GROUPS[2], GROUPS[1]])),
+            ("/validUntil", json!("2999-12-31T23:59:59Z")),
+            ("/settings/statement_timeout", json!("3s")),
+            (
+                "/settingsInDatabase/postgres/search_path",
+                json!("\"$user\", public"),
+            ),
+            ("/comment", json!("somebody's")),
         ]
+        .into_iter()
+        .filter(|(pointer, _)| SUPERUSER || !OF_SUPERUSERS.contains(pointer))
         .map(|(pointer, value)| Field {
             pointer,
             value,
             verdict: Verdict::Changed,
         })
-        .into()
+        .collect()
     }
 
     fn drifts(&self) -> Vec<Drift<Self>> {
         let drift = |pointer, make| Drift { pointer, make };
-        vec![
+        let all = vec![
             drift("/login", |at: &Self, name| at.alter(name, "NOLOGIN")),
             drift("/superuser", |at, name| at.alter(name, "SUPERUSER")),
             drift("/createDatabase", |at, name| at.alter(name, "CREATEDB")),
@@ -107,24 +126,24 @@ impl Fixture for Role {
             drift("/password", |at, name| at.alter(name, "PASSWORD NULL")),
             drift("/memberOf", |at, name| {
                 let (group, role) = (identifier(GROUPS[1]), identifier(name));
-                at.site.server.psql(&format!("GRANT {group} TO {role}"));
+                at.site.by_hand(&format!("GRANT {group} TO {role}"));
             }),
             drift("/memberOf", |at, name| {
                 let (group, role) = (identifier(GROUPS[0]), identifier(name));
-                at.site.server.psql(&format!("REVOKE {group} FROM {role}"));
+                at.site.by_hand(&format!("REVOKE {group} FROM {role}"));
             }),
-        ]
+        ];
+        let ours = |drift: &Drift<Self>| SUPERUSER || !OF_SUPERUSERS.contains(&drift.pointer);
+        all.into_iter().filter(ours).collect()
     }
 
     fn bad(&self) -> Vec<Bad> {
         let empty = self.site.sandbox.write("keys/empty", "\n");
         let binary = self.site.sandbox.write("keys/binary", b"\xff\xfe");
-        let of = |pointer, value, words: &[&'static str]| Bad {
-            patch: vec![(pointer, value)],
-            pointer,
-            words: words.to_vec(),
-        };
-        let mut all = postgresql::bad();
+        let of = postgresql::wrong;
+        let mut all = postgresql::bad_connections();
+        all.extend(postgresql::bad_names("/name"));
+        all.extend(postgresql::bad_limits("/connectionLimit"));
         all.extend([
             of("/login", json!("yes"), &["expected true or false"]),
             of("/name", json!("pg_app"), &["pg_app", "hint: choose"]),
@@ -174,16 +193,19 @@ impl Fixture for Role {
     fn look(&self, name: &str) -> Option<Value> {
         let mut row = self.site.row(&format!(
             "SELECT to_jsonb(r) - '{{oid,rolpassword}}'::text[] || jsonb_build_object(
-                'comment', regexp_replace(shobj_description(r.oid, 'pg_authid'), 'since=.*', 'since'),
+                'comment', {},
+                'settings', (SELECT jsonb_agg(to_jsonb(s.setconfig) ORDER BY s.setdatabase)
+                             FROM pg_db_role_setting s WHERE s.setrole = r.oid),
                 'groups', ARRAY(SELECT g.rolname FROM pg_auth_members m
                                 JOIN pg_roles g ON g.oid = m.roleid WHERE m.member = r.oid ORDER BY 1))
              FROM pg_authid r WHERE rolname = {}",
+            timeless("shobj_description(r.oid, 'pg_authid')"),
             literal(name)
         ))?;
         let login = |password| {
             let role = self
                 .site
-                .server
+                .server()
                 .psql_as(name, password, "postgres", "SELECT 1");
             match role {
                 Ok(_) => true,
@@ -208,7 +230,7 @@ impl Fixture for Role {
     }
 
     fn version(&self, name: &str) -> String {
-        self.site.server.psql(&format!(
+        self.site.sql(&format!(
             "SELECT r.xmin::text, d.xmin::text, array_agg(m.xmin::text ORDER BY m.roleid)
              FROM pg_authid r LEFT JOIN pg_shdescription d ON d.objoid = r.oid
              LEFT JOIN pg_auth_members m ON m.member = r.oid
@@ -230,7 +252,7 @@ impl Fixture for Role {
     fn put_data(&self, name: &str) {
         let (role, table) = (identifier(name), identifier(&format!("of {name}")));
         let statements = format!("CREATE TABLE {table}(); ALTER TABLE {table} OWNER TO {role}");
-        self.site.server.psql(&statements);
+        self.site.sql(&statements);
     }
 
     fn has_data(&self, name: &str) -> bool {
@@ -242,14 +264,12 @@ impl Fixture for Role {
     fn vanish(&self, name: &str) {
         let role = identifier(name);
         let statements = format!("DROP OWNED BY {role}; DROP ROLE {role}");
-        self.site.server.psql(&statements);
+        self.site.sql(&statements);
     }
 
     fn make_unmarked(&self, name: &str) -> bool {
         let role = identifier(name);
-        self.site
-            .server
-            .psql(&format!("CREATE ROLE {role} CREATEDB"));
+        self.site.by_hand(&format!("CREATE ROLE {role} CREATEDB"));
         true
     }
 

@@ -17,7 +17,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 use tokio::runtime::Runtime;
 
-use crate::support::{postgresql::literal, secrets};
+use crate::postgresql::literal;
+use crate::support::secrets;
 
 /// What is particular to one kind.
 pub(crate) trait Kind: 'static {

@@ -1,22 +1,36 @@
-//! Creating a database.
+//! Making a database, so that it is never there without its mark.
+//!
+//! CREATE DATABASE refuses a transaction: the database is made under a staging
+//! name, marked, and gets its own name in one transaction with all the rest that
+//! is wanted of it. Until then it is the administrator's own.
+
+use std::fmt::Write as _;
 
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
 
-use super::{Inputs, comment};
+use super::change::{comment_on, extend, owner_change};
+use super::inputs::Inputs;
+use crate::lock::{self, blame};
 use crate::name::Name;
-use crate::server::{on_server, run};
+use crate::server::{Server, leave_database, on_server, run};
+use crate::settings;
 use crate::sql::{Ident, Literal};
-use crate::{failure, lock};
+use crate::{admin, failure};
 
-/// CREATE DATABASE and COMMENT can't be one transaction: it is made under a
-/// staging name, marked, and renamed, so that its own name is never unmarked.
-pub(super) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
+/// What the name of a database begins with that isn't ready yet.
+pub(super) const STAGING: &str = "nixops4-staging-";
+
+/// Makes a database, with all that is wanted of it.
+pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
     let database = Ident(&inputs.name);
     let doing = format!("unable to create database {database}");
     let staging = staging_name(cx, inputs)?;
     let staged = Ident(&staging);
+    if let Some(template) = &inputs.template {
+        leave_database(cx, &inputs.connection, template).await?;
+    }
     on_server(cx, &inputs.connection, None, async |server| {
         let connection = &mut server.connection;
         lock::hold(cx, connection, &doing).await?;
@@ -33,18 +47,84 @@ pub(super) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
             .await
             .map_err(|error| name_input(error, inputs, &doing))?;
         cx.failpoint("database:created");
-        run(connection, &doing, comment(&staging, &cx.mark())).await?;
-        cx.failpoint("database:marked");
+        if let Err(error) = finish(cx, server, inputs, &staging, &doing).await {
+            clear_away(&mut server.connection, &staging).await;
+            return Err(error);
+        }
+        cx.failpoint("database:renamed");
+        lock::release(&mut server.connection).await
+    })
+    .await?;
+    for extension in &inputs.extensions {
+        extend(cx, inputs, extension).await?;
+    }
+    Ok(())
+}
+
+/// Marks it, sets what CREATE DATABASE doesn't, gives it its name and then its
+/// owner.
+async fn finish(
+    cx: &Context,
+    server: &mut Server,
+    inputs: &Inputs,
+    staging: &Name,
+    doing: &str,
+) -> Result<()> {
+    let marking = comment_on(staging, inputs.comment.as_deref(), &cx.mark());
+    run(&mut server.connection, doing, marking).await?;
+    cx.failpoint("database:marked");
+    let (staged, database) = (Ident(staging), Ident(&inputs.name));
+    let owner: Vec<_> = inputs.owner_role.iter().collect();
+    let roles: Vec<_> = owner.iter().map(|role| role.as_str()).collect();
+    let acting = admin::acting_for(server, &roles).await?;
+    let (connection, admin) = (&mut server.connection, &server.admin);
+    run(connection, doing, "BEGIN").await?;
+    if let Some(settings) = inputs
+        .settings
+        .as_ref()
+        .filter(|settings| !settings.is_empty())
+    {
         run(
             connection,
-            &doing,
-            format!("ALTER DATABASE {staged} RENAME TO {database}"),
+            doing,
+            settings::all(&format!("ALTER DATABASE {staged}"), settings),
         )
-        .await?;
-        cx.failpoint("database:renamed");
-        lock::release(connection).await
-    })
-    .await
+        .await
+        .map_err(|error| blame(error, Some("/settings")))?;
+    }
+    let mut statements = String::new();
+    if inputs.revoke_public {
+        let _ = write!(statements, "REVOKE ALL ON DATABASE {staged} FROM PUBLIC; ");
+    }
+    if inputs.is_template {
+        let _ = write!(statements, "ALTER DATABASE {staged} IS_TEMPLATE true; ");
+    }
+    let _ = write!(statements, "ALTER DATABASE {staged} RENAME TO {database}");
+    run(connection, doing, statements).await?;
+    if let Some(role) = &inputs.owner_role {
+        run(
+            connection,
+            doing,
+            acting.around(&owner_change(inputs, role, admin)),
+        )
+        .await
+        .map_err(|error| blame(error, Some("/ownerRole")))?;
+    }
+    run(connection, doing, "COMMIT").await
+}
+
+/// Drops what can't be finished. Where that fails, the next try does it.
+async fn clear_away(connection: &mut PgConnection, staging: &Name) {
+    let doing = "unable to clear an unfinished database away";
+    for statement in [
+        "ROLLBACK".to_owned(),
+        format!("DROP DATABASE IF EXISTS {}", Ident(staging)),
+    ] {
+        if let Err(error) = run(connection, doing, statement).await {
+            tracing::warn!("{error}");
+            return;
+        }
+    }
 }
 
 async fn refuse_taken_name(
@@ -67,38 +147,56 @@ async fn refuse_taken_name(
 }
 
 fn creation(inputs: &Inputs, staging: &Name) -> String {
-    let needs_pristine = inputs.encoding.is_some() || inputs.locale.is_some();
-    let template = match &inputs.template {
-        Some(template) => format!(" TEMPLATE {}", Ident(template)),
-        None if needs_pristine => " TEMPLATE template0".to_owned(),
-        None => String::new(),
-    };
-    let option = |keyword: &str, value: Option<String>| {
-        value.map_or_else(String::new, |value| format!(" {keyword} {value}"))
-    };
-    let literal = |text: &Option<String>| text.as_ref().map(|text| Literal(text).to_string());
-    let owner = inputs
-        .owner_role
-        .as_ref()
-        .map(|role| Ident(role).to_string());
-    [
-        format!("CREATE DATABASE {}", Ident(staging)),
-        option("OWNER", owner),
-        template,
-        option("ENCODING", literal(&inputs.encoding)),
-        option("LC_COLLATE", literal(&inputs.locale)),
-        option("LC_CTYPE", literal(&inputs.locale)),
-        format!(
-            " CONNECTION LIMIT {} ALLOW_CONNECTIONS {}",
-            inputs.connection_limit, inputs.allow_connections
+    let mut statement = format!("CREATE DATABASE {}", Ident(staging));
+    let mut says_locale = inputs.encoding.is_some();
+    let mut options = String::new();
+    if let Some(encoding) = &inputs.encoding {
+        let _ = write!(options, " ENCODING {}", Literal(encoding));
+    }
+    if let Some(provider) = inputs.locale_provider {
+        says_locale = true;
+        let _ = write!(options, " LOCALE_PROVIDER {}", provider.keyword());
+    }
+    for (keyword, value) in [
+        ("LC_COLLATE", inputs.collation().map(|(_, locale)| locale)),
+        (
+            "LC_CTYPE",
+            inputs.character_type().map(|(_, locale)| locale),
         ),
-    ]
-    .concat()
+        ("ICU_LOCALE", inputs.icu_locale.as_deref()),
+        ("BUILTIN_LOCALE", inputs.builtin_locale.as_deref()),
+    ] {
+        if let Some(locale) = value {
+            says_locale = true;
+            let _ = write!(options, " {keyword} {}", Literal(locale));
+        }
+    }
+    match &inputs.template {
+        Some(template) => {
+            let _ = write!(statement, " TEMPLATE {}", Ident(template));
+        }
+        // Another locale than that of what is copied needs one that holds nothing.
+        None if says_locale => statement.push_str(" TEMPLATE template0"),
+        None => {}
+    }
+    statement.push_str(&options);
+    if let Some(tablespace) = &inputs.tablespace {
+        let _ = write!(statement, " TABLESPACE {}", Ident(tablespace));
+    }
+    let _ = write!(
+        statement,
+        " CONNECTION LIMIT {} ALLOW_CONNECTIONS {}",
+        inputs.connection_limit, inputs.allow_connections
+    );
+    statement
 }
 
-/// Finds the input that the server's complaint is about. `doing` is what the
-/// error begins with.
+/// Finds the input that the server's complaint is about.
 fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
+    if error.may_retry() == Retry::UntilDeadline {
+        return error;
+    }
+    // The names in what we say ourselves aren't part of the complaint.
     let text = error.to_string();
     let complaint = text
         .trim_start_matches(doing)
@@ -108,29 +206,46 @@ fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
     let about = |word: &str| complaint.contains(word);
     let names = |name: &Option<Name>| {
         name.as_ref()
-            .is_some_and(|name| about(&format!("\"{name}\"")))
+            .is_some_and(|name| about(&format!("{:?}", name.as_str())))
     };
-    if about("encoding") {
-        error.at("/encoding").hint(
+    let (pointer, hint) = if about("provider") || about("BUILTIN_LOCALE") || about("builtin_locale")
+    {
+        (
+            "/localeProvider",
+            "PostgreSQL 17 and newer have the builtin one; ICU has to be built in",
+        )
+    } else if about("encoding") {
+        (
+            "/encoding",
             "set an encoding that the server knows and that goes with the template and the locale; \
              template0 goes with each",
         )
-    } else if about("locale") || about("collation") || about("LC_C") {
-        error.at("/locale").hint(
-            "set a locale that `locale -a` lists on the server's machine; with another one than the \
-             template's, leave template unset",
+    } else if about("ICU") {
+        (
+            "/icuLocale",
+            "set a language tag that ICU knows, such as de or en-u-kn",
         )
-    } else if about("template database") {
-        error
-            .at("/template")
-            .hint("set template to a database that is there, or leave it unset")
-    } else if about("role") && names(&inputs.owner_role) {
-        error.at("/ownerRole")
-    } else if names(&inputs.template) {
-        error.at("/template")
+    } else if about("locale") || about("collation") || about("LC_C") {
+        (
+            inputs.collation().map_or("/locale", |(pointer, _)| pointer),
+            "set a locale that `locale -a` lists on the server's machine; with another one than \
+             the template's, leave template unset",
+        )
+    } else if about("tablespace") || names(&inputs.tablespace) {
+        (
+            "/tablespace",
+            "set tablespace to one that pg_tablespace lists, or leave it unset",
+        )
+    } else if about("template") || names(&inputs.template) {
+        (
+            "/template",
+            "set template to a database that is there and that nobody is connected to, or leave it \
+             unset",
+        )
     } else {
-        error
-    }
+        return error;
+    };
+    error.at(pointer).hint(hint)
 }
 
 /// The same for each try of the same thing, and for nothing else.
@@ -140,5 +255,5 @@ fn staging_name(cx: &Context, inputs: &Inputs) -> Result<Name> {
         .chain_update([0])
         .chain_update(inputs.name.as_str())
         .finalize();
-    Name::try_from(format!("nixops4-staging-{}", hex::encode(&digest[..8]))).map_err(Error::new)
+    Name::of_server(format!("{STAGING}{}", hex::encode(&digest[..8])))
 }

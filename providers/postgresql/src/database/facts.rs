@@ -1,40 +1,101 @@
-//! A database as the server has it.
+//! A database as the server's catalog has it.
 
-use nixops4_provider_sdk::{Observed, Ownership, Result};
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::failure;
+use nixops4_provider_sdk::{Context, Error, Mark, Observed, Ownership, Result, Retry};
+use sqlx::postgres::PgRow;
+
+use super::inputs::LocaleProvider;
+use crate::connection::Connection;
 use crate::name::Name;
-use crate::server::{Server, column};
+use crate::server::{Server, column, in_database};
 use crate::sql::Ident;
+use crate::{comment, failure, settings};
 
-/// A database as the catalog has it.
+/// The connection limit of a database that is being dropped.
+const HALF_DROPPED: i32 = -2;
+
+/// A database.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
-    pub(super) oid: i64,
-    pub(super) system_identifier: String,
-    pub(super) name: String,
-    pub(super) owner_role: String,
+    pub(crate) oid: i64,
+    pub(crate) system_identifier: String,
+    /// The name that the server has for it; not the wanted one before a rename.
+    pub(crate) name: Name,
+    pub(crate) owner_role: String,
     pub(super) encoding: String,
     /// Whether the wanted encoding is another name of the one it has.
     pub(super) has_wanted_encoding: bool,
-    pub(super) collate: String,
-    pub(super) ctype: String,
+    pub(super) collation: String,
+    pub(super) character_type: String,
+    pub(super) locale_provider: Option<LocaleProvider>,
+    /// The locale of ICU or of the server itself.
+    pub(super) provider_locale: Option<String>,
+    pub(super) tablespace: String,
     pub(super) connection_limit: i32,
     pub(super) allow_connections: bool,
+    pub(super) is_template: bool,
+    /// Who has granted PUBLIC something.
+    pub(super) public_grantors: Vec<String>,
+    pub(super) settings: BTreeMap<String, String>,
+    /// The extensions in it; only looked up where some are wanted. `None` where
+    /// it takes no connections.
+    pub(super) extensions: Option<BTreeSet<String>>,
+    /// The whole comment.
+    pub(super) comment: Option<String>,
 }
 
+impl Facts {
+    /// The text beside the mark.
+    pub(super) fn text(&self) -> String {
+        comment::text(self.comment.as_deref().unwrap_or_default())
+    }
+
+    /// Whether it is being dropped, or was when the server crashed: there is nothing
+    /// left in it, and nobody can connect to it or alter it.
+    pub(super) fn is_half_dropped(&self) -> bool {
+        self.connection_limit == HALF_DROPPED
+    }
+
+    pub(super) fn refuse_half_dropped(&self) -> Result<()> {
+        if !self.is_half_dropped() {
+            return Ok(());
+        }
+        let database = Ident(&self.name);
+        let problem = format!(
+            "database {database} is being dropped, or was when the server crashed; its data is gone"
+        );
+        let hint =
+            format!("run DROP DATABASE {database}, which ends what a crash has left; then apply");
+        Err(Error::input("/name", problem)
+            .hint(hint)
+            .retry(Retry::Briefly))
+    }
+}
+
+/// The column of the provider's locale has another name from 17 on.
 const OBSERVE: &str = "
     SELECT d.oid::int8, d.datname::text, r.rolname::text, pg_encoding_to_char(d.encoding)::text,
            coalesce(pg_char_to_encoding($3) = d.encoding, false), d.datcollate::text,
            d.datctype::text, d.datconnlimit, d.datallowconn,
-           shobj_description(d.oid, 'pg_database')
-    FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
+           shobj_description(d.oid, 'pg_database'), d.datlocprovider::text,
+           coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'),
+           t.spcname::text, d.datistemplate,
+           ARRAY(SELECT DISTINCT pg_get_userbyid(a.grantor)::text
+                 FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
+                 WHERE a.grantee = 0),
+           s.setconfig
+    FROM pg_database d
+    JOIN pg_roles r ON r.oid = d.datdba
+    JOIN pg_tablespace t ON t.oid = d.dattablespace
+    LEFT JOIN pg_db_role_setting s ON s.setdatabase = d.oid AND s.setrole = 0
     WHERE d.oid = $1::int8::oid OR d.datname = $2
     ORDER BY d.oid = $1::int8::oid DESC
     LIMIT 1";
 
-/// Looks for a database by the id that it was recorded with, then by its name.
-pub(super) async fn look_up(
+/// Looks for a database by the object identifier that was recorded, or by its
+/// name. What is in it isn't looked up: see [`extensions`].
+pub(crate) async fn look_up(
     server: &mut Server,
     oid: Option<i64>,
     name: &Name,
@@ -53,21 +114,111 @@ pub(super) async fn look_up(
             )
         })?;
     let Some(row) = row else { return Ok(None) };
-    let facts = Facts {
-        oid: column(&row, 0)?,
-        system_identifier: server.id.clone(),
-        name: column(&row, 1)?,
-        owner_role: column(&row, 2)?,
-        encoding: column(&row, 3)?,
-        has_wanted_encoding: column(&row, 4)?,
-        collate: column(&row, 5)?,
-        ctype: column(&row, 6)?,
-        connection_limit: column(&row, 7)?,
-        allow_connections: column(&row, 8)?,
-    };
-    let comment: Option<String> = column(&row, 9)?;
-    Ok(Some(Observed {
-        facts,
-        ownership: Ownership::from_comment(comment.as_deref()),
-    }))
+    let facts = read(&row, server.id.clone())?;
+    let ownership = Ownership::from_comment(facts.comment.as_deref());
+    Ok(Some(Observed { facts, ownership }))
+}
+
+fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
+    let entries: Option<Vec<String>> = column(row, 15)?;
+    Ok(Facts {
+        oid: column(row, 0)?,
+        system_identifier,
+        name: Name::of_server(column(row, 1)?)?,
+        owner_role: column(row, 2)?,
+        encoding: column(row, 3)?,
+        has_wanted_encoding: column(row, 4)?,
+        collation: column(row, 5)?,
+        character_type: column(row, 6)?,
+        connection_limit: column(row, 7)?,
+        allow_connections: column(row, 8)?,
+        comment: column(row, 9)?,
+        locale_provider: LocaleProvider::of_catalog(column(row, 10)?),
+        provider_locale: column(row, 11)?,
+        tablespace: column(row, 12)?,
+        is_template: column(row, 13)?,
+        public_grantors: column(row, 14)?,
+        settings: entries
+            .iter()
+            .flatten()
+            .filter_map(|entry| settings::parse(entry))
+            .collect(),
+        extensions: None,
+    })
+}
+
+/// The extensions in a database.
+pub(crate) async fn extensions(
+    cx: &Context,
+    at: &Connection,
+    database: &Name,
+) -> Result<BTreeSet<String>> {
+    in_database(cx, at, ("/extensions", database), None, async |server| {
+        let rows = sqlx::query("SELECT extname::text FROM pg_extension")
+            .fetch_all(&mut server.connection)
+            .await
+            .map_err(|error| {
+                failure::stating(
+                    &format!("unable to see the extensions in {}", Ident(database)),
+                    &error,
+                )
+            })?;
+        rows.iter().map(|row| column(row, 0)).collect()
+    })
+    .await
+}
+
+/// Whether it is still there, under the same name.
+pub(super) async fn is_there(server: &mut Server, facts: &Facts) -> Result<bool> {
+    let row = sqlx::query("SELECT 1 FROM pg_database WHERE oid = $1::int8::oid AND datname = $2")
+        .bind(facts.oid)
+        .bind(facts.name.as_str())
+        .fetch_optional(&mut server.connection)
+        .await
+        .map_err(|error| {
+            failure::stating(
+                &format!("unable to look up database {}", Ident(&facts.name)),
+                &error,
+            )
+        })?;
+    Ok(row.is_some())
+}
+
+/// A database that carries a mark.
+pub(super) struct Marked {
+    pub(super) name: String,
+    pub(super) oid: i64,
+    pub(super) mark: Mark,
+    /// Its size in bytes, where we may see it.
+    pub(super) size: Option<i64>,
+}
+
+/// Every database that carries this owner's mark.
+pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marked>> {
+    let rows = sqlx::query(
+        "SELECT d.datname::text, d.oid::int8, shobj_description(d.oid, 'pg_database'),
+                CASE WHEN has_database_privilege(d.oid, 'CONNECT')
+                       OR pg_has_role('pg_read_all_stats', 'USAGE')
+                     THEN pg_database_size(d.oid) END
+         FROM pg_database d
+         WHERE position($1 IN shobj_description(d.oid, 'pg_database')) > 0
+         ORDER BY d.datname",
+    )
+    .bind(mark.trace())
+    .fetch_all(&mut server.connection)
+    .await
+    .map_err(|error| failure::stating("unable to list the databases", &error))?;
+    let mut found = Vec::new();
+    for row in &rows {
+        let comment: String = column(row, 2)?;
+        if let Some(own) = Mark::find_in(&comment).filter(|own| own.is_of_same(mark)) {
+            found.push(Marked {
+                name: column(row, 0)?,
+                oid: column(row, 1)?,
+                mark: own,
+                size: column(row, 3)?,
+            });
+        }
+    }
+    Ok(found)
 }

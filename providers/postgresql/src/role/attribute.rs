@@ -1,6 +1,6 @@
 //! The yes-or-no attributes of a role.
 
-use super::Inputs;
+use super::inputs::Inputs;
 
 /// A yes-or-no attribute of a role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) enum Attribute {
 }
 
 impl Attribute {
-    /// In the order in which [`look_up`](super::facts::look_up) selects them.
+    /// In the order in which roles are looked up.
     pub(super) const ALL: [Self; 7] = [
         Self::Login,
         Self::Superuser,

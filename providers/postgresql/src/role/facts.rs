@@ -1,73 +1,81 @@
-//! A role as the server has it.
+//! A role as the server's catalog has it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_provider_sdk::{Context, Mark, Observed, Ownership, Result, SecretRef};
-use sqlx::postgres::PgConnection;
+use nixops4_provider_sdk::{Mark, Observed, Ownership, Result};
+use sqlx::postgres::PgRow;
 
-use super::Inputs;
 use super::attribute::Attribute;
+use super::expiry::Expiry;
+use super::password::Password;
 use crate::name::Name;
+use crate::owned::Holdings;
 use crate::server::{Server, column};
 use crate::sql::Ident;
-use crate::{failure, scram};
+use crate::{comment, failure, settings};
 
-/// A role as the catalog has it.
+/// A role.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
-    pub(super) oid: i64,
-    pub(super) system_identifier: String,
-    pub(super) name: String,
+    pub(crate) oid: i64,
+    pub(crate) system_identifier: String,
+    /// The name that the server has for it; not the wanted one before a rename.
+    pub(crate) name: Name,
     pub(super) attributes: Vec<(Attribute, bool)>,
     pub(super) connection_limit: i32,
+    /// `None` for ever.
+    pub(super) valid_until: Option<Expiry>,
     pub(super) password: Password,
-    pub(super) member_of: BTreeSet<String>,
-    /// What it owns, in words; only looked up to remove the role.
-    pub(super) owns: Vec<String>,
-    /// Everything that it owns is a database that is retained.
-    pub(super) owns_only_retained: bool,
+    /// By the roles that it is a member of: who has granted that.
+    pub(super) member_of: BTreeMap<String, BTreeSet<String>>,
+    pub(super) settings: BTreeMap<String, String>,
+    pub(super) settings_in_database: BTreeMap<String, BTreeMap<String, String>>,
+    /// The whole comment.
+    pub(super) comment: Option<String>,
+    /// What it owns; only looked up to remove the role.
+    pub(super) holdings: Holdings,
 }
 
-/// Whether the server has the password that is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Password {
-    /// None is wanted.
-    Unmanaged,
-    /// It has.
-    Same,
-    /// It has another one, or none.
-    Other,
-    /// Verifiers can't be read here, and the reference is the recorded one.
-    UnknownUnchanged,
-    /// Verifiers can't be read here, and the reference isn't recorded.
-    UnknownChanged,
+impl Facts {
+    /// The text beside the mark.
+    pub(super) fn text(&self) -> String {
+        comment::text(self.comment.as_deref().unwrap_or_default())
+    }
 }
 
+/// From PostgreSQL 16 on, whoever makes a role becomes a member of it who may
+/// only administer it: that is no membership that anybody declares.
 const OBSERVE: &str = "
     SELECT r.oid::int8, r.rolname::text, r.rolconnlimit, shobj_description(r.oid, 'pg_authid'),
            r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolinherit,
            r.rolreplication, r.rolbypassrls,
-           ARRAY(SELECT g.rolname::text FROM pg_auth_members m JOIN pg_roles g ON g.oid = m.roleid
-                 WHERE m.member = r.oid)
+           m.groups, m.grantors, s.databases, s.entries,
+           CASE WHEN isfinite(r.rolvaliduntil) THEN floor(extract(epoch FROM r.rolvaliduntil))::int8
+                WHEN r.rolvaliduntil = '-infinity' THEN 0 END
     FROM pg_roles r
+    LEFT JOIN LATERAL (
+        SELECT array_agg(g.rolname::text) AS groups,
+               array_agg(coalesce(o.rolname::text, '')) AS grantors
+        FROM pg_auth_members m
+        JOIN pg_roles g ON g.oid = m.roleid
+        LEFT JOIN pg_roles o ON o.oid = m.grantor
+        WHERE m.member = r.oid
+          AND NOT (m.admin_option
+                   AND NOT coalesce((to_jsonb(m) ->> 'inherit_option')::bool, true)
+                   AND NOT coalesce((to_jsonb(m) ->> 'set_option')::bool, true))) m ON true
+    LEFT JOIN LATERAL (
+        SELECT array_agg(coalesce(b.datname::text, '')) AS databases, array_agg(entry) AS entries
+        FROM pg_db_role_setting c
+        LEFT JOIN pg_database b ON b.oid = c.setdatabase,
+        unnest(c.setconfig) AS entry
+        WHERE c.setrole = r.oid) s ON true
     WHERE r.oid = $1::int8::oid OR r.rolname = $2
     ORDER BY r.oid = $1::int8::oid DESC
     LIMIT 1";
 
-/// What a role owns, and whether that is a retained database.
-const OWNED: &str = "
-    SELECT format('database %I', datname), coalesce(shobj_description(oid, 'pg_database'), '')
-    FROM pg_database WHERE datdba = $1::int8::oid
-    UNION ALL
-    SELECT format('tablespace %I', spcname), '' FROM pg_tablespace WHERE spcowner = $1::int8::oid
-    UNION ALL
-    SELECT format('%s objects in database %I', count(*), datname), ''
-    FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid
-    WHERE d.refclassid = 'pg_authid'::regclass AND d.refobjid = $1::int8::oid AND d.deptype = 'o'
-    GROUP BY datname";
-
-/// Looks for a role by the id that it was recorded with, then by its name.
-pub(super) async fn look_up(
+/// Looks for a role by the object identifier that was recorded, or by its name.
+/// What it owns and whether its password is right isn't looked up.
+pub(crate) async fn look_up(
     server: &mut Server,
     oid: Option<i64>,
     name: &Name,
@@ -81,75 +89,74 @@ pub(super) async fn look_up(
             failure::stating(&format!("unable to look up role {}", Ident(name)), &error)
         })?;
     let Some(row) = row else { return Ok(None) };
+    let facts = read(&row, server.id.clone())?;
+    let ownership = Ownership::from_comment(facts.comment.as_deref());
+    Ok(Some(Observed { facts, ownership }))
+}
+
+fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
     let attributes = Attribute::ALL
         .into_iter()
         .enumerate()
-        .map(|(position, attribute)| Ok((attribute, column(&row, 4 + position)?)))
+        .map(|(position, attribute)| Ok((attribute, column(row, 4 + position)?)))
         .collect::<Result<_>>()?;
-    let facts = Facts {
-        oid: column(&row, 0)?,
-        system_identifier: server.id.clone(),
-        name: column(&row, 1)?,
-        connection_limit: column(&row, 2)?,
-        attributes,
-        password: Password::Unmanaged,
-        member_of: column::<Vec<String>>(&row, 11)?.into_iter().collect(),
-        owns: Vec::new(),
-        owns_only_retained: false,
-    };
-    let comment: Option<String> = column(&row, 3)?;
-    Ok(Some(Observed {
-        facts,
-        ownership: Ownership::from_comment(comment.as_deref()),
-    }))
-}
-
-/// Compares the password that is wanted with the verifier that the server has.
-pub(super) async fn password_state(
-    cx: &Context,
-    server: &mut Server,
-    inputs: &Inputs,
-    recorded: Option<&SecretRef>,
-    oid: i64,
-) -> Result<Password> {
-    let Some(reference) = &inputs.password else {
-        return Ok(Password::Unmanaged);
-    };
-    if !server.reads_verifiers {
-        return Ok(if recorded == Some(reference) {
-            Password::UnknownUnchanged
-        } else {
-            Password::UnknownChanged
-        });
+    let mut member_of = BTreeMap::<_, BTreeSet<_>>::new();
+    for (group, grantor) in pairs(row, 11)? {
+        member_of.entry(group).or_default().insert(grantor);
     }
-    let password = cx.secret(reference, "/password").await?;
-    let row = sqlx::query("SELECT rolpassword FROM pg_authid WHERE oid = $1::int8::oid")
-        .bind(oid)
-        .fetch_one(&mut server.connection)
-        .await
-        .map_err(|error| failure::stating("unable to read the verifier of a password", &error))?;
-    let verifier: Option<String> = column(&row, 0)?;
-    let same = verifier.is_some_and(|verifier| scram::matches(&password, &verifier));
-    Ok(if same {
-        Password::Same
-    } else {
-        Password::Other
+    let mut settings_in_database = BTreeMap::<_, BTreeMap<_, _>>::new();
+    for (database, entry) in pairs(row, 13)? {
+        settings_in_database
+            .entry(database)
+            .or_default()
+            .extend(settings::parse(&entry));
+    }
+    Ok(Facts {
+        oid: column(row, 0)?,
+        system_identifier,
+        name: Name::of_server(column(row, 1)?)?,
+        connection_limit: column(row, 2)?,
+        comment: column(row, 3)?,
+        attributes,
+        // No database has an empty name: these are for all of them.
+        settings: settings_in_database.remove("").unwrap_or_default(),
+        settings_in_database,
+        member_of,
+        valid_until: column::<Option<i64>>(row, 15)?.and_then(Expiry::of_seconds),
+        password: Password::Unmanaged,
+        holdings: Holdings::default(),
     })
 }
 
-/// What a role owns, in words, and whether that is nothing but retained databases.
-pub(super) async fn owned(connection: &mut PgConnection, oid: i64) -> Result<(Vec<String>, bool)> {
-    let rows = sqlx::query(OWNED)
-        .bind(oid)
-        .fetch_all(connection)
-        .await
-        .map_err(|error| failure::stating("unable to see what the role owns", &error))?;
-    let mut owns = Vec::new();
-    let mut only_retained = true;
+/// Two arrays that belong together.
+fn pairs(row: &PgRow, at: usize) -> Result<Vec<(String, String)>> {
+    let first: Option<Vec<String>> = column(row, at)?;
+    let second: Option<Vec<String>> = column(row, at + 1)?;
+    Ok(first
+        .unwrap_or_default()
+        .into_iter()
+        .zip(second.unwrap_or_default())
+        .collect())
+}
+
+/// Every role that carries this owner's mark: its name, identifier and mark.
+pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<(String, i64, Mark)>> {
+    let rows = sqlx::query(
+        "SELECT r.rolname::text, r.oid::int8, shobj_description(r.oid, 'pg_authid')
+         FROM pg_roles r
+         WHERE position($1 IN shobj_description(r.oid, 'pg_authid')) > 0
+         ORDER BY r.rolname",
+    )
+    .bind(mark.trace())
+    .fetch_all(&mut server.connection)
+    .await
+    .map_err(|error| failure::stating("unable to list the roles", &error))?;
+    let mut found = Vec::new();
     for row in &rows {
-        owns.push(column(row, 0)?);
-        let mark = Mark::find_in(column(row, 1)?);
-        only_retained &= mark.is_some_and(|mark| mark.retained_since.is_some());
+        let comment: String = column(row, 2)?;
+        if let Some(own) = Mark::find_in(&comment).filter(|own| own.is_of_same(mark)) {
+            found.push((column(row, 0)?, column(row, 1)?, own));
+        }
     }
-    Ok((owns, only_retained))
+    Ok(found)
 }

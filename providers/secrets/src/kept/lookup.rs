@@ -69,10 +69,7 @@ pub(super) async fn list<K: Keeps>(cx: &Context, store: &str) -> Result<Vec<Foun
         facts.insert("generation".to_owned(), json!(newest));
         Found {
             identity: json!({ "store": store, "secret": entry.name.as_str() }),
-            mark: Mark {
-                owner: cx.owner().clone(),
-                retained_since: entry.retained.map(|retained| retained.since),
-            },
+            mark: mark(cx.owner().clone(), &entry),
             facts,
         }
     };
@@ -85,7 +82,7 @@ pub(super) fn observed<K: Keeps>(
     entry: Entry,
 ) -> Result<Observed<Facts<K::Public, K::Sources>>> {
     let owner = Owner::try_from(entry.owner.clone()).map_err(Error::new)?;
-    let retained_since = entry.retained.as_ref().map(|retained| retained.since);
+    let mark = mark(owner, &entry);
     let mut newest_first = entry.generations.iter().rev();
     let current = newest_first.next().ok_or_else(|| {
         Error::input(
@@ -106,11 +103,18 @@ pub(super) fn observed<K: Keeps>(
     };
     Ok(Observed {
         facts,
-        ownership: Ownership::Marked(Mark {
-            owner,
-            retained_since,
-        }),
+        ownership: Ownership::Marked(mark),
     })
+}
+
+/// What a mark would say, if the store had comments.
+fn mark(owner: Owner, entry: &Entry) -> Mark {
+    Mark {
+        owner,
+        resource_type: Some(entry.kind.clone()),
+        since: Some(entry.created_at),
+        retained_since: entry.retained.as_ref().map(|retained| retained.since),
+    }
 }
 
 fn read<K: Keeps>(name: &SecretName, version: &Version) -> Result<Current<K::Public>> {

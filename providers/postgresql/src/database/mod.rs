@@ -1,0 +1,235 @@
+//! The kind `postgresql_database`.
+
+mod change;
+mod create;
+mod facts;
+mod inputs;
+
+use nixops4_provider_sdk::{
+    Context, DeletionPolicy, Found, Mark, Object, Observed, Prior, ResourceKind, Result, Step,
+};
+
+pub(crate) use change::{Change, difference};
+pub(crate) use facts::{Facts, extensions, look_up};
+pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
+
+use crate::server::{RecordedOutputs, leave_database, on_server, predicted_outputs, run};
+use crate::sql::{Ident, Literal};
+use crate::{admin, lock};
+
+/// See [`Inputs`].
+pub(crate) struct Database;
+
+impl ResourceKind for Database {
+    const TYPE: &'static str = "postgresql_database";
+    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
+    const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
+    const LASTING: &'static [&'static str] = &["oid", "systemIdentifier"];
+    const LISTS: bool = true;
+
+    type Inputs = Inputs;
+    type Outputs = Outputs;
+    type Prior = Prior<PriorInputs, RecordedOutputs>;
+    type Identity = Identity;
+    type Facts = Facts;
+    type Change = Change;
+
+    fn validate(inputs: &Inputs) -> Result<()> {
+        inputs.validate()
+    }
+
+    fn identity(inputs: &Inputs) -> Identity {
+        Identity {
+            server: inputs.connection.to_string(),
+            database: inputs.name.to_string(),
+        }
+    }
+
+    fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
+        let inputs = &prior.inputs;
+        Ok(Identity {
+            server: inputs.connection.to_string(),
+            database: inputs.name.to_string(),
+        })
+    }
+
+    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+        match have {
+            None => vec![Step::create(Change::Create)],
+            Some(have) => difference(want, have),
+        }
+    }
+
+    fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
+        Outputs {
+            name: facts.name.to_string(),
+            host: inputs.connection.host.clone(),
+            port: inputs.connection.port,
+            owner_role: facts.owner_role.clone(),
+            oid: facts.oid,
+            system_identifier: facts.system_identifier.clone(),
+        }
+    }
+
+    fn predict(inputs: &Inputs) -> Object {
+        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
+        if let Some(role) = &inputs.owner_role {
+            outputs.insert("ownerRole".to_owned(), role.as_str().into());
+        }
+        outputs
+    }
+
+    async fn observe(
+        cx: &Context,
+        inputs: &Inputs,
+        prior: Option<&Self::Prior>,
+    ) -> Result<Option<Observed<Facts>>> {
+        let at = &inputs.connection;
+        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let oid = prior.and_then(|prior| prior.outputs.oid);
+        let seen = on_server(cx, at, known_server, async |server| {
+            look_up(server, oid, &inputs.name, inputs.encoding.as_deref()).await
+        })
+        .await?;
+        let Some(mut seen) = seen else {
+            return Ok(None);
+        };
+        seen.facts.refuse_half_dropped()?;
+        if !inputs.extensions.is_empty() && seen.facts.allow_connections {
+            seen.facts.extensions = Some(extensions(cx, at, &seen.facts.name).await?);
+        }
+        Ok(Some(seen))
+    }
+
+    async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
+        change::apply(cx, inputs, change).await
+    }
+
+    async fn write_mark(cx: &Context, inputs: &Inputs, facts: &Facts, mark: &Mark) -> Result<()> {
+        let doing = format!("unable to mark database {}", Ident(&facts.name));
+        on_server(cx, &inputs.connection, None, async |server| {
+            let acting = admin::as_owner(server, &facts.name, &[]).await?;
+            let statement = acting.around(&marking(facts, mark));
+            lock::transact_on(cx, &mut server.connection, &doing, &statement).await
+        })
+        .await
+    }
+
+    async fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> Result<Option<Observed<Facts>>> {
+        let known_server = prior.outputs.system_identifier.as_deref();
+        on_server(cx, &prior.inputs.connection, known_server, async |server| {
+            look_up(server, prior.outputs.oid, &prior.inputs.name, None).await
+        })
+        .await
+    }
+
+    async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
+        let database = Ident(&facts.name);
+        let doing = format!("unable to drop database {database}");
+        leave_database(cx, &prior.inputs.connection, &facts.name).await?;
+        on_server(cx, &prior.inputs.connection, None, async |server| {
+            // Dropping refuses a transaction, so nobody can be acted for: it is
+            // made our own before, and closed, so that nobody comes back.
+            let mut statements = format!(
+                "ALTER DATABASE {database} IS_TEMPLATE false; \
+                 ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}",
+                admin::send_off(&format!("datid = {}", facts.oid))
+            );
+            if !server.admin.superuser {
+                let me = Ident(&server.admin.name);
+                statements = format!("{statements}; ALTER DATABASE {database} OWNER TO {me}");
+            }
+            lock::hold(cx, &mut server.connection, &doing).await?;
+            if !facts::is_there(server, facts).await? {
+                // Another process was quicker.
+                return lock::release(&mut server.connection).await;
+            }
+            // One that a crash has left half dropped is closed, and can't be altered.
+            if !facts.is_half_dropped() {
+                let acting = admin::as_owner(server, &facts.name, &[]).await?;
+                let statements = acting.around(&statements);
+                lock::transact_on(cx, &mut server.connection, &doing, &statements).await?;
+            }
+            let connection = &mut server.connection;
+            cx.failpoint("database:closed");
+            // Whoever is still connected is sent off: to delete is what was asked for.
+            // FORCE fails at once for a session that this role may not end, even if
+            // it is just about to; without it the server waits.
+            let force = if server.admin.superuser {
+                " WITH (FORCE)"
+            } else {
+                ""
+            };
+            run(
+                connection,
+                &doing,
+                format!("DROP DATABASE {database}{force}"),
+            )
+            .await?;
+            lock::release(connection).await
+        })
+        .await
+    }
+
+    async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
+        let database = Ident(&facts.name);
+        let doing = format!("unable to retire database {database}");
+        leave_database(cx, &prior.inputs.connection, &facts.name).await?;
+        on_server(cx, &prior.inputs.connection, None, async |server| {
+            let acting = admin::as_owner(server, &facts.name, &[]).await?;
+            let statements = format!(
+                "ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}; {}",
+                marking(facts, mark),
+                admin::send_off(&format!("datname = {}", Literal(facts.name.as_str())))
+            );
+            lock::transact_on(
+                cx,
+                &mut server.connection,
+                &doing,
+                &acting.around(&statements),
+            )
+            .await
+        })
+        .await
+    }
+
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        let at = &inputs.connection;
+        let found = on_server(cx, at, None, async |server| {
+            facts::marked(server, &cx.mark()).await
+        })
+        .await?;
+        Ok(found
+            .into_iter()
+            .map(|one| to_found(at.to_string(), one))
+            .collect())
+    }
+}
+
+fn to_found(server: String, one: facts::Marked) -> Found {
+    let mut facts = Object::new();
+    facts.insert("oid".to_owned(), one.oid.into());
+    facts.insert("bytes".to_owned(), one.size.into());
+    // Somebody was killed while making it; the next to make it clears it away.
+    facts.insert(
+        "unfinished".to_owned(),
+        one.name.starts_with(create::STAGING).into(),
+    );
+    let identity = Identity {
+        server,
+        database: one.name,
+    };
+    Found {
+        identity: serde_json::to_value(identity).unwrap_or_default(),
+        mark: one.mark,
+        facts,
+    }
+}
+
+/// The statement that puts a mark in place of the one that is there.
+fn marking(facts: &Facts, mark: &Mark) -> String {
+    change::comment_on(&facts.name, facts.comment.as_deref(), mark)
+}

@@ -1,0 +1,152 @@
+//! Whether the server has the password that is wanted.
+
+use std::time::Duration;
+
+use nixops4_provider_sdk::{Context, Error, ExposeSecret as _, Result, SecretRef, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
+use sqlx::{ConnectOptions as _, Connection as _};
+
+use super::facts::Facts;
+use super::inputs::Inputs;
+use crate::connection::Connection;
+use crate::name::Name;
+use crate::server::{Server, column};
+use crate::sql::Literal;
+use crate::{failure, scram};
+
+/// How long a test login may take; longer means that nothing can be told.
+const TEST_LOGIN: Duration = Duration::from_secs(10);
+
+/// Whether the server has the password that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Password {
+    /// None is wanted.
+    Unmanaged,
+    /// It has.
+    Same,
+    /// It has another one, or none.
+    Other,
+    /// It can't be seen, and the reference is the recorded one.
+    UnknownUnchanged,
+    /// It can't be seen, and the reference isn't recorded.
+    UnknownChanged,
+}
+
+/// Finds it out, as far as that is possible here. `recorded` is the reference
+/// that was used the last time.
+pub(crate) async fn state(
+    cx: &Context,
+    server: &mut Server,
+    inputs: &Inputs,
+    recorded: Option<&SecretRef>,
+    facts: &Facts,
+) -> Result<Password> {
+    let Some(reference) = &inputs.password else {
+        return Ok(Password::Unmanaged);
+    };
+    if server.reads_verifiers {
+        let password = cx.secret(reference, "/password").await?;
+        let verifier = verifier(server, facts.oid).await?;
+        let same = verifier.is_some_and(|verifier| scram::matches(&password, &verifier));
+        return Ok(if same {
+            Password::Same
+        } else {
+            Password::Other
+        });
+    }
+    // A password that has expired is refused like one that is wrong.
+    let expired = facts
+        .valid_until
+        .is_some_and(super::expiry::Expiry::is_over);
+    if inputs.verify_password && !expired {
+        let password = cx.secret(reference, "/password").await?;
+        if let Some(known) = test_logins(cx, &inputs.connection, &facts.name, &password).await? {
+            return Ok(known);
+        }
+    }
+    let unchanged = recorded == Some(reference);
+    Ok(if unchanged {
+        Password::UnknownUnchanged
+    } else {
+        Password::UnknownChanged
+    })
+}
+
+async fn verifier(server: &mut Server, oid: i64) -> Result<Option<String>> {
+    let row = sqlx::query("SELECT rolpassword FROM pg_authid WHERE oid = $1::int8::oid")
+        .bind(oid)
+        .fetch_optional(&mut server.connection)
+        .await
+        .map_err(|error| failure::stating("unable to read the verifier of a password", &error))?;
+    Ok(row.map(|row| column(&row, 0)).transpose()?.flatten())
+}
+
+/// What a login with this password tells. Where one with a wrong password isn't
+/// refused for the password, it tells nothing: `pg_hba.conf` doesn't ask for it.
+async fn test_logins(
+    cx: &Context,
+    at: &Connection,
+    role: &Name,
+    password: &SecretString,
+) -> Result<Option<Password>> {
+    let options = at
+        .options(cx)
+        .await?
+        .username(role.as_str())
+        .disable_statement_logging();
+    let wrong = format!("wrong on purpose {}", std::process::id());
+    if !matches!(log_in(&options, &wrong).await, Login::WrongPassword) {
+        return Ok(None);
+    }
+    Ok(match log_in(&options, password.expose_secret()).await {
+        Login::Accepted => Some(Password::Same),
+        Login::WrongPassword => Some(Password::Other),
+        Login::Unclear => None,
+    })
+}
+
+enum Login {
+    /// The password was right, whatever came after it.
+    Accepted,
+    WrongPassword,
+    Unclear,
+}
+
+async fn log_in(options: &PgConnectOptions, password: &str) -> Login {
+    let options = options.clone().password(password);
+    let connecting = PgConnection::connect_with(&options);
+    let Ok(done) = tokio::time::timeout(TEST_LOGIN, connecting).await else {
+        return Login::Unclear;
+    };
+    let error = match done {
+        Ok(connection) => {
+            // It is of no use any more, so it doesn't matter how it ends.
+            let _ = connection.close().await;
+            return Login::Accepted;
+        }
+        Err(error) => error,
+    };
+    let server = error.as_database_error();
+    let code = server.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
+    match code.map(PgDatabaseError::code) {
+        Some("28P01") => Login::WrongPassword,
+        // No LOGIN, no CONNECT, or no such database: that is looked at later.
+        Some("28000" | "42501" | "3D000" | "55000") => Login::Accepted,
+        _ => Login::Unclear,
+    }
+}
+
+/// The clause that sets the wanted password, with a space before it; empty where
+/// none is wanted.
+pub(super) async fn clause(cx: &Context, inputs: &Inputs) -> Result<String> {
+    let Some(reference) = &inputs.password else {
+        return Ok(String::new());
+    };
+    let password = cx.secret(reference, "/password").await?;
+    if password.expose_secret().is_empty() || password.expose_secret().contains('\0') {
+        return Err(Error::input("/password", "the password is empty or has a NUL character in it, and the server would refuse it at each login")
+            .hint("put another one where the reference leads"));
+    }
+    let verifier = scram::verifier(&password);
+    Ok(format!(" PASSWORD {}", Literal(verifier.expose_secret())))
+}

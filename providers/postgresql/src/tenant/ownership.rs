@@ -1,0 +1,70 @@
+//! Whose two things are that are one to whoever declares them.
+//!
+//! It must not know what they are.
+
+use nixops4_provider_sdk::{Mark, Ownership};
+
+/// What is to be done with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Both are to be in service: one that is retained is all that it takes for
+    /// taking back to go on.
+    Declared,
+    /// Both are to be retired: one that isn't is all that it takes to go on.
+    Destroyed,
+}
+
+/// What decides for the two of them. What is foreign does, whatever the other is.
+pub(super) fn together<'a>(
+    one: &'a Ownership,
+    other: &'a Ownership,
+    mark: &Mark,
+    moment: Moment,
+) -> &'a Ownership {
+    let is_ours =
+        |whose: &Ownership| matches!(whose, Ownership::Marked(other) if other.is_of_same(mark));
+    let decides = |whose: &Ownership| match moment {
+        _ if !is_ours(whose) => true,
+        Moment::Declared => is_retained(whose) && is_ours(other),
+        Moment::Destroyed => !is_retained(whose) && is_ours(other),
+    };
+    if decides(one) { one } else { other }
+}
+
+/// Whether it is out of service with its data kept.
+pub(super) fn is_retained(whose: &Ownership) -> bool {
+    matches!(whose, Ownership::Marked(mark) if mark.retained_since.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use nixops4_provider_sdk::Owner;
+
+    use super::*;
+
+    #[test]
+    fn what_decides() {
+        let mark = |name: &str| {
+            let owner = Owner::try_from(name.to_owned()).unwrap();
+            Mark::new(owner, "postgresql_tenant")
+        };
+        let ours = Ownership::Marked(mark("me"));
+        let kept = Ownership::Marked(mark("me").retained_now());
+        let theirs = Ownership::Marked(mark("them"));
+        let nobodys = Ownership::Unmarked;
+        for (one, other, declared, destroyed) in [
+            (&ours, &ours, &ours, &ours),
+            (&ours, &kept, &kept, &ours),
+            (&kept, &kept, &kept, &kept),
+            (&ours, &theirs, &theirs, &theirs),
+            (&kept, &theirs, &theirs, &theirs),
+            (&kept, &nobodys, &nobodys, &nobodys),
+        ] {
+            for (one, other) in [(one, other), (other, one)] {
+                let together = |moment| together(one, other, &mark("me"), moment);
+                assert_eq!(together(Moment::Declared), declared);
+                assert_eq!(together(Moment::Destroyed), destroyed);
+            }
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! How the provider gets in: encryption, sockets, the environment, the lock.
+
+use std::time::Duration;
+
+use nixops4_resources_tests::messages;
+use nixops4_resources_tests::postgres::{Config, Server, Tls};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use serde_json::{Value, json};
+
+use crate::support::{DATABASE, Place, ROLE, config};
+
+fn with_tls(tls: Tls) -> Place {
+    Place::on(Server::start(&Config { tls, ..config() }), false)
+}
+
+fn inputs(place: &Place, tls: Value) -> messages::Object {
+    let mut inputs = place.inputs(json!({"name": "app"}));
+    messages::set(&mut inputs, "/connection/tls", tls);
+    inputs
+}
+
+#[test]
+fn encryption_is_what_was_asked_for() {
+    let place = with_tls(Tls::Required);
+    let ca = std::fs::read_to_string(place.server.ca_file()).expect("a certificate");
+    let by_reference = place.secret("ca.pem", &ca);
+    for tls in [
+        json!({}),
+        json!({"mode": "prefer"}),
+        json!({"mode": "require"}),
+        json!({"mode": "verify-ca", "caFile": place.server.ca_file()}),
+        json!({"mode": "verify-full", "caFile": place.server.ca_file()}),
+        json!({"mode": "verify-full", "ca": by_reference}),
+    ] {
+        place.ensure(ROLE, &inputs(&place, tls));
+    }
+    let stranger = place.sandbox.write("stranger.pem", authority().0);
+    let empty = place.sandbox.write("empty.pem", "nothing");
+    for (tls, pointer, problem) in [
+        (json!({"mode": "disable"}), "/connection", "no encryption"),
+        (
+            json!({"mode": "verify-full"}),
+            "/connection/tls",
+            "UnknownIssuer",
+        ),
+        (
+            json!({"mode": "verify-ca"}),
+            "/connection/tls",
+            "UnknownIssuer",
+        ),
+        (
+            json!({"mode": "verify-full", "caFile": stranger}),
+            "/connection/tls",
+            "",
+        ),
+        (
+            json!({"mode": "verify-full", "caFile": "/nonexistent"}),
+            "/connection/tls/caFile",
+            "unable to read",
+        ),
+        (
+            json!({"mode": "verify-full", "caFile": empty}),
+            "/connection/tls/caFile",
+            "no certificate",
+        ),
+        (
+            json!({"caFile": stranger, "ca": {"file": stranger}}),
+            "/connection/tls/ca",
+            "twice",
+        ),
+        (
+            json!({"key": {"file": stranger}}),
+            "/connection/tls/certificateFile",
+            "without its certificate",
+        ),
+        (
+            json!({"certificateFile": stranger}),
+            "/connection/tls/key",
+            "without its key",
+        ),
+        (
+            json!({"certificateFile": stranger, "key": {"file": empty}}),
+            "/connection/tls/key",
+            "no private key",
+        ),
+    ] {
+        let shown = tls.to_string();
+        let error = place.refused(ROLE, &inputs(&place, tls), pointer);
+        assert!(error.contains(problem), "{shown}: {error}");
+    }
+    let plain = with_tls(Tls::Off);
+    plain.ensure(ROLE, &inputs(&plain, json!({"mode": "prefer"})));
+    let error = plain.refused(
+        ROLE,
+        &inputs(&plain, json!({"mode": "require"})),
+        "/connection/tls",
+    );
+    assert!(error.contains("does not support TLS"), "{error}");
+}
+
+#[test]
+fn the_host_name_counts_where_it_is_verified() {
+    // Its certificate is for 127.0.0.1 and localhost.
+    let place = Place::on(
+        Server::start(&Config {
+            tls: Tls::Required,
+            settings: vec![(
+                "listen_addresses".to_owned(),
+                "127.0.0.1,127.0.0.2".to_owned(),
+            )],
+            hba: vec!["hostssl all all 127.0.0.0/8 scram-sha-256".to_owned()],
+            ..config()
+        }),
+        false,
+    );
+    let inputs = |mode: &str| {
+        let mut inputs = inputs(
+            &place,
+            json!({"mode": mode, "caFile": place.server.ca_file()}),
+        );
+        messages::set(&mut inputs, "/connection/host", json!("127.0.0.2"));
+        inputs
+    };
+    place.ensure(ROLE, &inputs("verify-ca"));
+    let error = place.refused(ROLE, &inputs("verify-full"), "/connection/tls");
+    assert!(error.contains("not valid for name"), "{error}");
+}
+
+/// A certificate authority: its certificate, and what signs in its name.
+fn authority() -> (String, Issuer<'static, KeyPair>) {
+    let mut parameters = CertificateParams::default();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let key = KeyPair::generate().expect("a key");
+    let certificate = parameters.self_signed(&key).expect("a certificate");
+    (certificate.pem(), Issuer::new(parameters, key))
+}
+
+#[test]
+fn a_certificate_instead_of_a_password() {
+    let mut server = Server::start(&Config {
+        tls: Tls::Required,
+        hba: vec!["hostssl all certified 127.0.0.1/32 cert".to_owned()],
+        ..config()
+    });
+    server.psql("create role certified login superuser");
+    let (ca, issuer) = authority();
+    let ca_file = server.folder().join("clients.pem");
+    std::fs::write(&ca_file, ca).expect("it can be written");
+    let settings = server.data().join("postgresql.auto.conf");
+    std::fs::write(
+        &settings,
+        format!("ssl_ca_file = '{}'\n", ca_file.display()),
+    )
+    .expect("it can be written");
+    server.stop();
+    server.start_again();
+    let place = Place::on(server, false);
+
+    let mut parameters = CertificateParams::default();
+    parameters
+        .distinguished_name
+        .push(DnType::CommonName, "certified");
+    let key = KeyPair::generate().expect("a key");
+    let certificate = parameters
+        .signed_by(&key, &issuer)
+        .expect("a certificate")
+        .pem();
+    let certificate = place.sandbox.write("client.pem", certificate);
+    let key_pem = key.serialize_pem();
+    let mut inputs = inputs(
+        &place,
+        json!({
+            "mode": "verify-full", "caFile": place.server.ca_file(),
+            "certificateFile": certificate, "key": place.secret("client.key", &key_pem),
+        }),
+    );
+    messages::set(&mut inputs, "/connection/user", json!("certified"));
+    messages::set(&mut inputs, "/connection/password", Value::Null);
+    place.ensure(ROLE, &inputs);
+    assert!(place.server.log().contains("certified@postgres"));
+    // Its key alone is not enough.
+    messages::set(&mut inputs, "/connection/tls/certificateFile", Value::Null);
+    messages::set(&mut inputs, "/connection/tls/key", Value::Null);
+    let error = place
+        .create(ROLE, &inputs)
+        .expect_err("there is no certificate");
+    assert!(error.contains("certificate"), "{error}");
+}
+
+#[test]
+fn a_socket_and_who_we_are() {
+    let me = String::from_utf8(
+        std::process::Command::new("id")
+            .arg("-un")
+            .output()
+            .expect("id")
+            .stdout,
+    );
+    let me = me.expect("a name").trim().to_owned();
+    let server = Server::start(&Config {
+        hba: vec![format!("local all \"{me}\" peer")],
+        ..config()
+    });
+    server.psql(&format!("create role \"{me}\" login superuser"));
+    let place = Place::on(server, false);
+    let socket =
+        json!({"host": place.server.socket_dir(), "port": place.server.port(), "user": me});
+    for tls in [json!({}), json!({"mode": "verify-full"})] {
+        let mut inputs = place.inputs(json!({"name": "app", "connection": socket}));
+        messages::set(&mut inputs, "/connection/tls", tls);
+        assert_eq!(
+            place.ensure(ROLE, &inputs)["host"],
+            json!(place.server.socket_dir())
+        );
+    }
+}
+
+/// What is meant for libpq must not decide anything.
+#[test]
+fn the_environment_decides_nothing() {
+    let mut place = with_tls(Tls::Required);
+    for (name, value) in [
+        (
+            "PGOPTIONS",
+            "-c default_transaction_read_only=on -c role=nobody",
+        ),
+        ("PGSSLROOTCERT", "/nonexistent"),
+        ("PGSSLCERT", "/nonexistent"),
+        ("PGSSLKEY", "/nonexistent"),
+        ("PGSSLMODE", "disable"),
+        ("PGHOST", "192.0.2.1"),
+        ("PGHOSTADDR", "192.0.2.1"),
+        ("PGPORT", "1"),
+        ("PGUSER", "nobody"),
+        ("PGPASSWORD", "wrong"),
+        ("PGDATABASE", "nowhere"),
+        ("PGAPPNAME", "somebody"),
+        ("PGPASSFILE", "/nonexistent"),
+    ] {
+        place.environment.push((name, value.to_owned()));
+    }
+    place.ensure(
+        ROLE,
+        &inputs(
+            &place,
+            json!({"mode": "verify-full", "caFile": place.server.ca_file()}),
+        ),
+    );
+    place.ensure(
+        DATABASE,
+        &place.inputs(json!({"name": "shop", "extensions": ["citext"]})),
+    );
+    let mut inputs = place.inputs(json!({"name": "app"}));
+    messages::set(&mut inputs, "/connection/password", Value::Null);
+    place.refused(ROLE, &inputs, "/connection/password");
+}
+
+/// What the administrator's own settings are doesn't matter.
+#[test]
+fn the_settings_of_the_administrator_decide_nothing() {
+    Place::both(|place| {
+        let me = if place.restricted {
+            "admin"
+        } else {
+            "postgres"
+        };
+        let free = "set default_transaction_read_only = off; set statement_timeout = 0; set lock_timeout = 0";
+        for setting in [
+            "search_path = 'nowhere'",
+            "default_transaction_read_only = on",
+            "default_transaction_isolation = 'serializable'",
+            "statement_timeout = '10ms'",
+            "lock_timeout = '1ms'",
+            "standard_conforming_strings = off",
+            "client_min_messages = 'debug5'",
+            "DateStyle = 'SQL, DMY'",
+            "IntervalStyle = 'iso_8601'",
+            "TimeZone = 'Asia/Tokyo'",
+            "bytea_output = 'escape'",
+            "quote_all_identifiers = on",
+            "application_name = 'mine'",
+            "row_security = off",
+        ] {
+            place.sql(&format!("{free}; alter role {me} set {setting}"));
+        }
+        place.ensure(
+            ROLE,
+            &place.inputs(json!({
+                "name": "app", "validUntil": "2040-02-01T00:00:00Z", "comment": r"back\slash",
+            })),
+        );
+        let inputs = place.inputs(json!({"name": "shop", "ownerRole": "app", "extensions": ["citext"], "deletionPolicy": "delete"}));
+        let outputs = place.ensure(DATABASE, &inputs);
+        place
+            .destroy(DATABASE, &inputs, &outputs)
+            .expect("it is dropped");
+        place.sql(&format!("{free}; alter role {me} reset all"));
+    });
+}
+
+#[test]
+fn who_holds_the_lock_is_named() {
+    let mut place = Place::new();
+    place
+        .environment
+        .push(("FAILPOINTS", "database:marked=sleep(30000)".to_owned()));
+    let mut slow = place.spawn();
+    let create = messages::create(DATABASE, &place.inputs(json!({"name": "shop"})), true);
+    slow.send(create.to_string());
+    while place.sql("select count(*) from pg_locks where locktype = 'advisory'") == "0" {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    place.environment = vec![("NIXOPS4_RESOURCES_TIMEOUT", "3".to_owned())];
+    let error = place
+        .create(ROLE, &place.inputs(json!({"name": "app"})))
+        .expect_err("it is locked");
+    assert!(
+        error.starts_with("unable to create role \"app\": process "),
+        "{error}"
+    );
+    assert!(
+        error.contains("(nixops4-resources, role postgres, from 127.0.0.1) has held the lock"),
+        "{error}"
+    );
+    assert!(error.contains("pg_terminate_backend"), "{error}");
+    drop(slow);
+}
+
+#[test]
+fn another_server_behind_the_address_is_refused() {
+    let place = Place::new();
+    let inputs = place.inputs(json!({"name": "app"}));
+    let mut outputs = place.ensure(ROLE, &inputs);
+    outputs.insert("systemIdentifier".to_owned(), json!("1"));
+    let error = place
+        .update(ROLE, &inputs, &outputs, &inputs)
+        .expect_err("it is another server");
+    assert!(error.starts_with("/connection: the server at"), "{error}");
+    place
+        .destroy(ROLE, &inputs, &outputs)
+        .expect_err("it is another server");
+}
