@@ -209,6 +209,8 @@ impl Job<'_> {
             extension: Some(Extension {
                 executable: self.member.executable.clone(),
                 args: self.member.args.clone(),
+                depends_on: None,
+                protect: false,
                 others: prior
                     .and_then(|prior| prior.extension.as_ref())
                     .map(|extension| extension.others.clone())
