@@ -21,14 +21,10 @@ pub(crate) struct Arguments {
 /// What all commands understand.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The deployment.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "nixops4.nix"
-    )]
-    pub(crate) file: PathBuf,
+    /// The deployment; without it, nixops4.nix, or else the output nixops4 of
+    /// the flake that the current directory is in.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
     /// Print JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,

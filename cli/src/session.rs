@@ -15,6 +15,7 @@ use crate::ui::Ui;
 
 /// One run of the command on one deployment.
 pub(crate) struct Session {
+    /// The deployment, as it is named to the user.
     pub(crate) file: PathBuf,
     pub(crate) evaluator: Evaluator,
     pub(crate) providers: Providers,
@@ -26,9 +27,10 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Prepares everything; asks nobody anything yet.
+    /// Prepares everything; asks nobody anything yet. The deployment need not be
+    /// there before it is evaluated.
     pub(crate) fn new(
-        file: PathBuf,
+        file: Option<PathBuf>,
         show_trace: bool,
         parallel: usize,
         timeout: Duration,
@@ -36,12 +38,12 @@ impl Session {
     ) -> Result<Self, Failure> {
         let notes = Arc::clone(&ui);
         let evaluator = Evaluator::new(
-            &file,
+            file,
             show_trace,
             Arc::new(move |line: &str| notes.said("nix", line)),
-        )?;
+        );
         Ok(Self {
-            file,
+            file: evaluator.name().to_owned(),
             evaluator,
             providers: Providers::new(stderr_sink(&ui), timeout),
             kinds: Mutex::default(),

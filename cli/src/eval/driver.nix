@@ -58,15 +58,20 @@ let
 
   root =
     let
-      value = import request.file;
+      value =
+        if request.root ? file then
+          import request.root.file
+        else
+          (builtins.getFlake request.root.flake).nixops4
+            or (fail "the flake has no output nixops4; ${hint}");
       hint = "a deployment is { _type = \"nixops4Component\"; rootFunction = { outputValues, ... }: { members = { ... }; }; }";
     in
     if isFunction value then
-      fail "the file evaluates to a function that nobody calls; ${hint}"
+      fail "it evaluates to a function that nobody calls; ${hint}"
     else if !isAttrs value then
-      fail "the file evaluates to a ${typeOf value}; ${hint}"
+      fail "it evaluates to a ${typeOf value}; ${hint}"
     else if (value._type or null) != "nixops4Component" then
-      fail "the file evaluates to a set whose _type is not \"nixops4Component\"; ${hint}"
+      fail "it evaluates to a set whose _type is not \"nixops4Component\"; ${hint}"
     else if !isFunction (value.rootFunction or null) && !isAttrs (value.rootFunction or null) then
       fail "the deployment has no rootFunction; ${hint}"
     else

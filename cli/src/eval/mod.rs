@@ -6,12 +6,13 @@
 mod failure;
 mod nix;
 mod output;
+mod root;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nixops4_protocol::Object;
 use serde::Serialize;
@@ -22,6 +23,7 @@ use crate::member::{MemberPath, OutputRef};
 
 pub(crate) use failure::EvalError;
 use nix::Nix;
+pub(crate) use root::Root;
 
 /// Takes what Nix and the author's own traces say on stderr, line by line.
 pub(crate) type Notes = Arc<dyn Fn(&str) + Send + Sync>;
@@ -146,7 +148,9 @@ struct Place {
 
 /// Evaluates one deployment, again and again.
 pub(crate) struct Evaluator {
-    file: PathBuf,
+    /// As named by the user.
+    named: Option<PathBuf>,
+    root: OnceLock<Root>,
     nix: Nix,
     /// Whether this Nix remembers what failed, so that a missing output is only
     /// heard of once, however many places want it.
@@ -156,20 +160,30 @@ pub(crate) struct Evaluator {
 }
 
 impl Evaluator {
-    /// An evaluator of `file`, which must exist.
-    pub(crate) fn new(file: &Path, show_trace: bool, notes: Notes) -> Result<Self, EvalError> {
-        let absolute = std::path::absolute(file)
-            .and_then(|path| path.metadata().map(|_| path))
-            .map_err(|source| EvalError::File {
-                file: file.to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            file: absolute,
+    /// An evaluator of the file that is named, or of what is found. It need not
+    /// be there before something is evaluated.
+    pub(crate) fn new(named: Option<PathBuf>, show_trace: bool, notes: Notes) -> Self {
+        Self {
+            named,
+            root: OnceLock::new(),
             nix: Nix::new(show_trace, notes),
             remembers_failures: AtomicBool::new(false),
             realised: Mutex::default(),
-        })
+        }
+    }
+
+    /// Where the deployment is.
+    pub(crate) fn root(&self) -> Result<&Root, EvalError> {
+        if let Some(root) = self.root.get() {
+            return Ok(root);
+        }
+        let found = Root::find(self.named.as_deref())?;
+        Ok(self.root.get_or_init(|| found))
+    }
+
+    /// What stands for the deployment even if it isn't there.
+    pub(crate) fn name(&self) -> &Path {
+        self.named.as_deref().unwrap_or(Path::new(root::DEFAULT))
     }
 
     /// Evaluates with these outputs. An author's own mistake that hides behind
@@ -184,7 +198,7 @@ impl Evaluator {
             Look::All => "all",
         };
         let request = nix::Request {
-            file: &self.file,
+            root: self.root()?,
             mark: nix::MARK,
             known,
             catch: true,
@@ -224,7 +238,7 @@ impl Evaluator {
     /// Evaluates a place without catching anything.
     async fn explain(&self, known: &Known, place: &Place) -> Result<(), EvalError> {
         let request = nix::Request {
-            file: &self.file,
+            root: self.root()?,
             mark: nix::MARK,
             known,
             catch: false,

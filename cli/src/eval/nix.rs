@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 
 use serde::Serialize;
@@ -11,7 +10,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use super::output::{Item, Mark};
-use super::{EvalError, Known, Notes, Place, failure, store};
+use super::{EvalError, Known, Notes, Place, Root, failure, store};
 
 /// Begins each trace line and each error of the driver's.
 pub(super) const MARK: &str = "@nixops4-resources@";
@@ -23,7 +22,7 @@ const NIX_STORE: &str = "nix-store";
 /// What the driver is asked.
 #[derive(Debug, Serialize)]
 pub(super) struct Request<'a> {
-    pub(super) file: &'a Path,
+    pub(super) root: &'a Root,
     pub(super) mark: &'a str,
     pub(super) known: &'a Known,
     pub(super) catch: bool,
@@ -82,6 +81,13 @@ impl Nix {
             .args(["--eval", "--strict", "--json"])
             .args(["--read-write-mode", "--show-trace"])
             .arg(&driver);
+        if let Root::Flake(_) = request.root {
+            command.args([
+                "--option",
+                "extra-experimental-features",
+                "nix-command flakes",
+            ]);
+        }
         let output = command.output().await.map_err(not_started)?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
@@ -89,7 +95,7 @@ impl Nix {
                 &stderr,
                 output.status,
                 &driver,
-                request.file,
+                request.root,
                 self.show_trace,
             ));
         }

@@ -4,4 +4,5 @@ mod apply;
 mod call;
 mod failures;
 mod output;
+mod roots;
 mod support;
