@@ -9,8 +9,8 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use nixops4_protocol::describe::{KindDescription, StateNeed};
 use nixops4_protocol::message::{
     CreateResourceResponse, DestroyResourceResponse, ListResourcesResponse, ReadResourceResponse,
-    Request, Response, StateResourceEventResponse, StateResourceReadResponse,
-    UpdateResourceResponse,
+    Request, Response, StateResourceEventResponse, StateResourceHistoryResponse,
+    StateResourceReadResponse, UpdateResourceResponse,
 };
 use serde_json::Value;
 
@@ -144,9 +144,10 @@ async fn answer<K: ResourceKind>(
             let resources = engine::list::<K>(&cx, &wanted).await?;
             Ok(Response::List(ListResourcesResponse { resources }))
         }
-        Request::List(_) | Request::StateRead(_) | Request::StateEvent(_) => {
-            Err(does_not_answer(K::TYPE))
-        }
+        Request::List(_)
+        | Request::StateRead(_)
+        | Request::StateEvent(_)
+        | Request::StateHistory(_) => Err(does_not_answer(K::TYPE)),
     }
 }
 
@@ -217,6 +218,16 @@ async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Resu
                 }
                 _ => Err(Error::new("the recorded state is not an object")),
             }
+        }
+        Request::StateHistory(request) => {
+            let (cx, inputs) = parse(&request.resource.input_properties)?;
+            let limit = request.limit.unwrap_or(u64::MAX);
+            let read = async || K::history(&cx, &inputs, request.since, limit).await;
+            let (events, length) = retrying(&cx, read).await?;
+            Ok(Response::StateHistory(StateResourceHistoryResponse {
+                events,
+                length,
+            }))
         }
         Request::StateEvent(event) => {
             let (cx, inputs) = parse(&event.resource.input_properties)?;
