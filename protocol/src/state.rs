@@ -65,9 +65,6 @@ pub struct Extension {
     /// What it was made from; absent where nobody knows that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depends_on: Option<Vec<Dependency>>,
-    /// Whether it may not be destroyed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub protect: bool,
     /// Keys of later versions.
     #[serde(flatten)]
     pub others: Object,

@@ -383,17 +383,15 @@ fn any_recorded() -> impl Strategy<Value = RecordedResource> {
         any::<String>(),
         vec(any::<String>(), 0..3),
         proptest::option::of(vec(dependency, 0..3)),
-        any::<bool>(),
         properties(),
     )
-        .prop_map(|(executable, args, depends_on, protect, mut others)| {
-            let ours = ["executable", "args", "dependsOn", "protect"];
+        .prop_map(|(executable, args, depends_on, mut others)| {
+            let ours = ["executable", "args", "dependsOn"];
             others.retain(|key, _| !ours.contains(&key.as_str()));
             Extension {
                 executable,
                 args,
                 depends_on,
-                protect,
                 others,
             }
         });
@@ -541,7 +539,6 @@ fn edges_are_written_in_camel_case_and_only_where_they_are_known() {
             output: None,
         },
     ]);
-    extension.protect = true;
     let written = json!(resource)["nixops4-resources"].take();
     assert_eq!(
         written,
@@ -549,7 +546,6 @@ fn edges_are_written_in_camel_case_and_only_where_they_are_known() {
             "executable": "nixops4-resources-local",
             "args": ["--quiet"],
             "dependsOn": [{ "path": ["mail", "role"], "output": "name" }, { "path": ["host"] }],
-            "protect": true,
         })
     );
     // None at all is another thing than not known.
