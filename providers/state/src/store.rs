@@ -22,7 +22,7 @@ pub(crate) trait Log {
 
     /// Prepares for [`Self::since`] and then [`Self::insert`]. Where nobody else
     /// can write until then, no insertion finds its place taken.
-    async fn begin(&mut self) -> Result<()>;
+    async fn begin(&mut self, cx: &Context) -> Result<()>;
 
     /// Appends an event behind all that [`Self::since`] has told. When this
     /// returns, it is there to stay.
@@ -142,7 +142,7 @@ pub(crate) async fn append<I: Clone + Eq + Hash + 'static>(
         std::mem::take(&mut known.entry(inputs.clone()).or_default().view)
     };
     loop {
-        log.begin().await?;
+        log.begin(cx).await?;
         let events = log.since(view.length(), i64::MAX).await?;
         let news = {
             let mut known = known.0.borrow_mut();

@@ -109,7 +109,7 @@ impl Journal {
     /// Writes the first event where there is none, and proves that there is room
     /// for more.
     pub(super) async fn make(&mut self, cx: &Context) -> Result<()> {
-        self.begin().await?;
+        self.begin(cx).await?;
         let bytes = self.bytes(0)?;
         if bytes.is_empty() {
             self.append(cx, &Event::first())?;
@@ -305,7 +305,8 @@ impl Log for Journal {
         Ok(self.read.0)
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    async fn begin(&mut self, cx: &Context) -> Result<()> {
+        cx.checkpoint()?;
         self.lock(File::try_lock).await?;
         self.locked = true;
         Ok(())

@@ -60,14 +60,24 @@ pub(super) struct Database {
     begun: bool,
     /// Whether the tables are those of this version.
     checked: bool,
+    /// Whether it was connected for an earlier request.
+    was_kept: bool,
 }
 
 impl Database {
     /// Connects, unless this process still is.
     pub(super) async fn connect(cx: &Context, inputs: &Inputs) -> Result<Self> {
-        if let Some(kept) = cx.connections::<Kept>().0.borrow_mut().remove(inputs) {
-            return Ok(kept);
+        let kept = cx.connections::<Kept>().0.borrow_mut().remove(inputs);
+        match kept {
+            Some(kept) => Ok(Self {
+                was_kept: true,
+                ..kept
+            }),
+            None => Self::connect_anew(cx, inputs).await,
         }
+    }
+
+    async fn connect_anew(cx: &Context, inputs: &Inputs) -> Result<Self> {
         if inputs.schema.is_empty() || inputs.schema.contains('\0') {
             return Err(Error::input(
                 "/schema",
@@ -97,6 +107,7 @@ impl Database {
             schema: format!("\"{}\"", inputs.schema.replace('"', "\"\"")),
             begun: false,
             checked: false,
+            was_kept: false,
         })
     }
 
@@ -172,7 +183,7 @@ impl Database {
         }
         if !self.has_begun().await? {
             // Somebody else may be quicker: then it is begun as well.
-            self.begin().await?;
+            self.begin_writing().await?;
             let first = Event::first();
             if self.try_insert(&first).await? == Insertion::Done {
                 self.commit().await?;
@@ -182,7 +193,7 @@ impl Database {
     }
 
     async fn migrate(&mut self) -> Result<()> {
-        self.begin().await?;
+        self.begin_writing().await?;
         // Until the end of this transaction; for who makes tables, nobody else.
         let lock = query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0)) IS NOT NULL");
         let key = format!("nixops4-resources-state {}", self.inputs.schema);
@@ -209,7 +220,7 @@ impl Database {
 
     /// Fails if it can't be written to.
     pub(super) async fn prove_writable(&mut self) -> Result<()> {
-        self.begin().await?;
+        self.begin_writing().await?;
         // What is rolled back needs the same rights as what isn't.
         if self.try_insert(&Event::probe()).await? == Insertion::Done {
             self.roll_back().await?;
@@ -256,7 +267,7 @@ impl Database {
     /// answered.
     async fn look_for(&mut self, cx: &Context, event: &Event) -> Result<Insertion> {
         let inputs = self.inputs.clone();
-        *self = Self::connect(cx, &inputs).await?;
+        *self = Self::connect_anew(cx, &inputs).await?;
         let found = self.since(event.index, 1).await?;
         Ok(if found.first() == Some(event) {
             Insertion::Done
@@ -272,6 +283,11 @@ impl Database {
         let row: sqlx::Result<PgRow> = query.fetch_one(&mut self.connection).await;
         row.and_then(|row| row.try_get(0))
             .map_err(|error| self.explain("read", &error))
+    }
+
+    async fn begin_writing(&mut self) -> Result<()> {
+        self.begin_with("ISOLATION LEVEL READ COMMITTED READ WRITE")
+            .await
     }
 
     async fn begin_reading(&mut self) -> Result<()> {
@@ -356,9 +372,17 @@ impl Log for Database {
         Ok(length)
     }
 
-    async fn begin(&mut self) -> Result<()> {
-        self.begin_with("ISOLATION LEVEL READ COMMITTED READ WRITE")
-            .await
+    async fn begin(&mut self, cx: &Context) -> Result<()> {
+        let begun = self.begin_writing().await;
+        match begun {
+            // A connection that was kept can be gone; nothing was asked of it yet.
+            Err(error) if self.was_kept && error.may_retry() == Retry::Briefly => {
+                let inputs = self.inputs.clone();
+                *self = Self::connect_anew(cx, &inputs).await?;
+                self.begin_writing().await
+            }
+            begun => begun,
+        }
     }
 
     async fn insert(&mut self, cx: &Context, event: &Event) -> Result<Insertion> {

@@ -253,7 +253,7 @@ impl Log for File {
             .map_err(|error| explain(&self.path, "read", &error))
     }
 
-    async fn begin(&mut self) -> Result<()> {
+    async fn begin(&mut self, _: &Context) -> Result<()> {
         self.begin_writing().await
     }
 
