@@ -8,7 +8,7 @@ use std::time::Duration;
 use nixops4_protocol::client::ProviderCommand;
 
 use crate::eval::Evaluator;
-use crate::failure::Failure;
+use crate::member::MemberPath;
 use crate::providers::Providers;
 use crate::schema::Kind;
 use crate::ui::Ui;
@@ -23,6 +23,11 @@ pub(crate) struct Session {
     pub(crate) kinds: Mutex<HashMap<(ProviderCommand, String), Arc<Kind>>>,
     /// How many resources are worked on at once.
     pub(crate) parallel: usize,
+    /// Only these and what they need are looked at, if there are any.
+    pub(crate) targets: Vec<MemberPath>,
+    /// Whether providers are asked what is there; otherwise the record is
+    /// believed.
+    pub(crate) refresh: bool,
     pub(crate) ui: Arc<Ui>,
 }
 
@@ -35,21 +40,23 @@ impl Session {
         parallel: usize,
         timeout: Duration,
         ui: Arc<Ui>,
-    ) -> Result<Self, Failure> {
+    ) -> Self {
         let notes = Arc::clone(&ui);
         let evaluator = Evaluator::new(
             file,
             show_trace,
             Arc::new(move |line: &str| notes.said("nix", line)),
         );
-        Ok(Self {
+        Self {
             file: evaluator.name().to_owned(),
             evaluator,
             providers: Providers::new(stderr_sink(&ui), timeout),
             kinds: Mutex::default(),
             parallel,
+            targets: Vec::new(),
+            refresh: true,
             ui,
-        })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! One evaluation is one run of Nix. This module knows the expression's contract
 //! and nothing of providers, plans or state.
 
+mod edges;
 mod failure;
 mod nix;
 mod output;
@@ -112,6 +113,9 @@ pub(crate) struct Known {
     #[serde(skip_serializing_if = "Option::is_none")]
     outputs: Option<Object>,
     complete: bool,
+    /// Outputs whose strings get a context, each with its number.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    marks: BTreeMap<String, usize>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     members: BTreeMap<String, Known>,
 }
@@ -120,12 +124,17 @@ impl Known {
     /// Adds the outputs of a member. If they are `complete`, an output that is
     /// missing is an error, and not one that comes later.
     pub(crate) fn add(&mut self, path: &MemberPath, outputs: Object, complete: bool) {
+        let here = self.at(path);
+        here.outputs = Some(outputs);
+        here.complete = complete;
+    }
+
+    fn at(&mut self, path: &MemberPath) -> &mut Self {
         let mut here = self;
         for name in path.names() {
             here = here.members.entry(name.clone()).or_default();
         }
-        here.outputs = Some(outputs);
-        here.complete = complete;
+        here
     }
 }
 
@@ -204,8 +213,9 @@ impl Evaluator {
             catch: true,
             look,
             places: &[],
+            edge: "",
         };
-        let (items, marks) = self.nix.run(&request).await?;
+        let (items, marks): (Vec<_>, _) = self.nix.run(&request).await?;
         let evaluation = output::evaluation(items, &marks)?;
         for place in output::unexplained(&evaluation) {
             if self.remembers_failures.load(Ordering::Relaxed) {
@@ -244,8 +254,10 @@ impl Evaluator {
             catch: false,
             look: "places",
             places: std::slice::from_ref(place),
+            edge: "",
         };
-        self.nix.run(&request).await.map(|_| ())
+        let (_, _): (Vec<()>, _) = self.nix.run(&request).await?;
+        Ok(())
     }
 
     /// Makes sure that the Nix store holds these paths, building what is not

@@ -5,11 +5,12 @@ use std::io;
 use std::process::Stdio;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::output::{Item, Mark};
+use super::output::Mark;
 use super::{EvalError, Known, Notes, Place, Root, failure, store};
 
 /// Begins each trace line and each error of the driver's.
@@ -28,6 +29,8 @@ pub(super) struct Request<'a> {
     pub(super) catch: bool,
     pub(super) look: &'a str,
     pub(super) places: &'a [Place],
+    /// Begins the name of each store path that stands for an output.
+    pub(super) edge: &'a str,
 }
 
 /// The installed Nix.
@@ -60,7 +63,7 @@ impl Nix {
     }
 
     /// Evaluates once.
-    pub(super) async fn run(
+    pub(super) async fn run<Item: DeserializeOwned>(
         &self,
         request: &Request<'_>,
     ) -> Result<(Vec<Item>, Vec<Mark>), EvalError> {
@@ -76,11 +79,15 @@ impl Nix {
         write("request.json", &json).map_err(EvalError::Scratch)?;
 
         let mut command = self.command(NIX_INSTANTIATE).await?;
-        // Derivations that inputs refer to are built later, so they are written.
         command
             .args(["--eval", "--strict", "--json"])
-            .args(["--read-write-mode", "--show-trace"])
+            .args(["--show-trace"])
             .arg(&driver);
+        // Derivations that inputs refer to are built later, so they are written;
+        // but not what only stands for an output.
+        if request.edge.is_empty() {
+            command.arg("--read-write-mode");
+        }
         if let Root::Flake(_) = request.root {
             command.args([
                 "--option",
@@ -100,11 +107,7 @@ impl Nix {
             ));
         }
         let marks = self.sort_out(&stderr);
-        let items = if request.look == "places" {
-            Vec::new()
-        } else {
-            serde_json::from_slice(&output.stdout).map_err(EvalError::Answer)?
-        };
+        let items = serde_json::from_slice(&output.stdout).map_err(EvalError::Answer)?;
         Ok((items, marks))
     }
 

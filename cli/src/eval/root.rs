@@ -51,6 +51,13 @@ impl Root {
         }
     }
 
+    /// The file, or the flake's directory.
+    pub(crate) fn path(&self) -> &Path {
+        match self {
+            Self::File(path) | Self::Flake(path) => path,
+        }
+    }
+
     /// A file of the author's as the author knows it: Nix reads a flake from a
     /// copy in its store.
     pub(super) fn authors(&self, file: &str) -> Option<String> {

@@ -3,6 +3,8 @@
 mod apply;
 mod call;
 mod failures;
+mod lifecycle;
 mod output;
+mod removal;
 mod roots;
 mod support;
