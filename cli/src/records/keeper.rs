@@ -82,11 +82,7 @@ impl Keeper {
     }
 
     /// Appends an event, now.
-    pub(crate) async fn append(
-        &mut self,
-        event: &str,
-        changes: Patch,
-    ) -> Result<(), RecordsError> {
+    pub(crate) async fn append(&mut self, event: &str, changes: Patch) -> Result<(), RecordsError> {
         let process = self.process.as_mut().ok_or_else(|| RecordsError::Absent {
             path: self.path.clone(),
         })?;

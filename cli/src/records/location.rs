@@ -148,7 +148,10 @@ mod tests {
             assert_eq!(again, location);
         }
         let sqlite = Location::parse("sqlite:x#demo").unwrap();
-        assert_eq!(json!(sqlite.inputs), json!({"deployment": "demo", "path": "x"}));
+        assert_eq!(
+            json!(sqlite.inputs),
+            json!({"deployment": "demo", "path": "x"})
+        );
         assert_eq!(sqlite.kind, "state_sqlite");
 
         let text = r#"{"type": "state_postgresql", "inputs": {"deployment": "demo"}}"#;

@@ -59,9 +59,7 @@ pub(crate) enum RecordsError {
         source: json_patch::PatchError,
     },
     /// There is no state to change.
-    #[error(
-        "cannot change the state that '{path}' keeps: there is none yet; apply makes it"
-    )]
+    #[error("cannot change the state that '{path}' keeps: there is none yet; apply makes it")]
     Absent { path: MemberPath },
     /// A provider that only knows v0.
     #[error(
