@@ -110,6 +110,12 @@ async fn answer<K: ResourceKind>(
                 Error::new("the record has no `owner`, so nobody can tell whose this is")
                     .hint("remove the thing by hand, and forget it in the state")
             })?;
+            if common.protect {
+                return Err(
+                    Error::input("/protect", "it is protected, so it is not destroyed")
+                        .hint("set `protect = false`, apply, and then destroy it"),
+                );
+            }
             let cx = at.context(owner, K::TYPE);
             engine::destroy::<K>(&cx, &request.resource, common.deletion_policy).await?;
             Ok(Response::Destroy(DestroyResourceResponse {}))

@@ -279,6 +279,7 @@ in
           "name"
           "owner"
           "ownerRole"
+          "protect"
           "template"
         ]
         [
@@ -290,6 +291,7 @@ in
           "lower"
           "name"
           "owner"
+          "protect"
           "store"
           "symbols"
           "upper"
