@@ -185,7 +185,7 @@ fn who_can_not_connect_or_write() {
         ),
         ("/schema", json!(""), "/schema", "empty"),
         // Nobody may make a schema of that name.
-        ("/schema", json!("pg_states"), "/connection", "pg_"),
+        ("/schema", json!("pg_states"), "/schema", "pg_"),
     ] {
         site.inputs = inputs.clone();
         set(&mut site.inputs, pointer, value);

@@ -1,6 +1,7 @@
 //! The provider of state: what upstream writes and reads, several writers, and
 //! files that can't be used.
 
+mod command;
 mod database;
 mod files;
 mod upstream;

@@ -298,7 +298,7 @@ impl Database {
     /// Whatever the role's own settings are, what is committed stays.
     async fn begin_with(&mut self, mode: &str) -> Result<()> {
         let begin = format!(
-            "BEGIN {mode}; SET LOCAL search_path = pg_catalog, {}, pg_temp;
+            "BEGIN {mode}; SET LOCAL search_path = {}, pg_temp;
              SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
              SET LOCAL client_min_messages = warning;
              SELECT set_config('synchronous_commit', 'on', true)
@@ -378,7 +378,10 @@ impl Log for Database {
             // A connection that was kept can be gone; nothing was asked of it yet.
             Err(error) if self.was_kept && error.may_retry() == Retry::Briefly => {
                 let inputs = self.inputs.clone();
-                *self = Self::connect_anew(cx, &inputs).await?;
+                *self = Self {
+                    checked: self.checked,
+                    ..Self::connect_anew(cx, &inputs).await?
+                };
                 self.begin_writing().await
             }
             begun => begun,

@@ -110,6 +110,9 @@ pub(super) fn stating(at: &Connection, doing: &str, error: &sqlx::Error) -> Erro
         "25006" => unable.at("/connection").hint(
             "this server or role can only read; connect to the primary, as one that may write",
         ),
+        "42939" => unable
+            .at("/schema")
+            .hint("names that begin with pg_ are the server's own; give another one"),
         "53100" => unable.hint("make room on the server's disk; nothing of this event was written"),
         "40001" | "40P01" => unable
             .hint("the server is busy with the same rows; apply again")
