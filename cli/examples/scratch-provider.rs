@@ -2,7 +2,8 @@
 //!
 //! `scratch_thing` inputs: `directory`, `name`, `content` (anything), `size`,
 //! `region` (cannot be changed), `secret`, and what makes it misbehave:
-//! `failOn` (a list of create, update, plan, read, destroy), `sleep`
+//! `failOn` (a list of create, update, plan, read, destroy), `dieOnce` (a file:
+//! the provider ends at a plan if it isn't there, and makes it), `sleep`
 //! (milliseconds), `act` (hang, garbage, exit, chatter). Outputs: `path`,
 //! `serial` (known once made) and `content`. Each create, update and destroy
 //! appends a line to `DIRECTORY/log`. What another thing has the serial of in its
@@ -227,6 +228,11 @@ fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
     if fails.is_some_and(|fails| fails.iter().any(|fail| fail == when)) {
         return Err(format!("told to fail on {when}\ntell it otherwise"));
     }
+    let once = Path::new(text(inputs, "dieOnce"));
+    if when == "plan" && once.is_absolute() && !once.exists() {
+        fs::write(once, "").map_err(|error| error.to_string())?;
+        std::process::exit(3);
+    }
     if matches!(when, "plan" | "read") {
         return Ok(());
     }
@@ -402,6 +408,7 @@ fn description() -> Value {
                         ] },
                         "failOn": { "type": "array", "items": { "type": "string" } },
                         "sleep": { "type": "integer" },
+                        "dieOnce": { "type": "string" },
                         "protect": { "type": "boolean" },
                         "deletionPolicy": { "enum": ["delete", "retain"], "default": "delete" },
                         "act": { "enum": ["hang", "garbage", "exit", "chatter"] },

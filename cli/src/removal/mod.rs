@@ -18,7 +18,7 @@ use crate::commands::Ending;
 use crate::failure::{Failure, Problem};
 use crate::member::MemberPath;
 use crate::records::Records;
-use crate::report::{Event, FORMAT, Fate, RemovalReport};
+use crate::report::{Event, FORMAT, Fate, RemovalReport, Summary};
 use crate::session::Session;
 use order::Node;
 use target::Target;
@@ -78,6 +78,10 @@ pub(crate) async fn remove(
     });
     refuse(&targets, &recorded)?;
     if targets.is_empty() {
+        session.ui.event(&Event::Summary(Summary {
+            success: true,
+            ..Summary::default()
+        }));
         return Ok(Ending::Done);
     }
     if !manner.yes {

@@ -3,6 +3,7 @@
 mod apply;
 mod call;
 mod failures;
+mod guide;
 mod lifecycle;
 mod output;
 mod removal;
