@@ -90,6 +90,6 @@ pub(crate) enum What {
     Import {
         /// The file, or - for stdin.
         #[arg(value_name = "FILE")]
-        file: PathBuf,
+        exported: PathBuf,
     },
 }

@@ -110,7 +110,7 @@ async fn dispatch(
         What::Export { to, document } => {
             transfer::export(session, &chosen, to.as_deref(), *document).await
         }
-        What::Import { file } => transfer::import(ui, &chosen, file).await,
+        What::Import { exported } => transfer::import(ui, &chosen, exported).await,
     }
 }
 

@@ -4,6 +4,7 @@
 mod command;
 mod database;
 mod files;
+mod model;
 mod upstream;
 mod writers;
 

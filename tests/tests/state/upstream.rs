@@ -73,6 +73,10 @@ fn what_upstream_wrote_is_read_and_gone_on_with() {
 }
 
 /// Upstream's provider, and ours, on one file in turn.
+#[expect(
+    clippy::print_stdout,
+    reason = "who reads the log sees what was skipped"
+)]
 #[test]
 fn upstreams_own_provider_reads_and_writes_the_same_file() {
     let Some(local) = std::env::var_os("NIXOPS4_RESOURCES_LOCAL") else {
