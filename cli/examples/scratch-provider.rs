@@ -165,7 +165,8 @@ fn destroy(inputs: &Object) -> Result<(), String> {
     };
     let serial = thing.get("serial").cloned().unwrap_or_default();
     for (name, other) in things(text(inputs, "directory")) {
-        if other.get("content") == Some(&serial) && name != text(inputs, "name") {
+        let is_retained = other.contains_key("retained");
+        if other.get("content") == Some(&serial) && name != text(inputs, "name") && !is_retained {
             return Err(format!("{name} still uses it\nremove that first"));
         }
     }

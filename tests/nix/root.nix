@@ -279,7 +279,6 @@ in
           "name"
           "owner"
           "ownerRole"
-          "protect"
           "template"
         ]
         [
@@ -291,7 +290,6 @@ in
           "lower"
           "name"
           "owner"
-          "protect"
           "store"
           "symbols"
           "upper"
