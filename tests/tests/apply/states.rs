@@ -113,3 +113,58 @@ fn a_state_moves_from_one_kind_to_the_next_and_nothing_is_made_anew() {
     let shown = site.json_on("postgresql", &["state", "show", "web.a"]);
     assert_eq!(shown["dependsOn"], edges);
 }
+
+/// A state file as NixOps4's own command leaves it: each event has the index 0,
+/// nobody is named, and nothing of ours stands in it.
+fn as_upstream_writes(file: &str) -> String {
+    let events = serde_json::Deserializer::from_str(file).into_iter::<Value>();
+    let mut text = String::new();
+    for event in events {
+        let mut event = event.expect("JSON");
+        event["index"] = json!(0);
+        let meta = event["meta"].as_object_mut().expect("meta");
+        meta.retain(|name, _| name == "time" || name == "event");
+        let patch = event["patch"].as_array_mut().expect("a patch");
+        patch.retain(|operation| {
+            let path = operation["path"].as_str().expect("a path");
+            !path.contains("nixops4-resources")
+        });
+        for operation in patch {
+            if let Some(value) = operation["value"].as_object_mut() {
+                value.remove("nixops4-resources");
+            }
+        }
+        text.push_str(&serde_json::to_string_pretty(&event).expect("JSON"));
+        text.push('\n');
+    }
+    text
+}
+
+#[test]
+fn a_state_that_upstream_wrote_is_planned_and_destroyed_from() {
+    let site = Site::new(&Config::default());
+    summary(&site.on("file", &["apply"]));
+    let written = std::fs::read_to_string(site.state()).expect("the state");
+    let upstreams = as_upstream_writes(&written);
+    assert!(!upstreams.contains("\"nixops4-resources\""), "{upstreams}");
+    std::fs::write(site.state(), upstreams).expect("it can be written");
+
+    let plan = site.json_on("file", &["plan"]);
+    assert_eq!(plan["counts"]["unchanged"], 4, "{plan}");
+    let verified = site.json_on("file", &["state", "verify"]);
+    assert_eq!(verified["success"], true, "{verified}");
+    let shown = site.json_on("file", &["state", "show", "web.a"]);
+    assert_eq!(shown["provider"], Value::Null);
+    assert_eq!(shown["dependsOn"], Value::Null);
+
+    summary(&site.on("file", &["destroy", "--yes"]));
+    let roles = "SELECT count(*) FROM pg_roles WHERE rolname IN ('hub', 'a', 'b', 'c')";
+    assert_eq!(site.server.psql(roles), "0");
+    assert_eq!(site.paths("file"), [""; 0]);
+    let history = site.json_on("file", &["state", "history", "--last", "4"]);
+    let events = history["events"].as_array().expect("events");
+    assert!(
+        events.iter().all(|event| event["event"] == "destroy"),
+        "{history}"
+    );
+}

@@ -209,6 +209,30 @@ fn who_can_not_connect_or_write() {
 }
 
 #[test]
+fn others_need_to_read_and_append_and_nothing_else() {
+    let mut site = Site::postgresql();
+    site.create();
+    let server = site.server();
+    server.psql("CREATE ROLE clerk LOGIN PASSWORD 'quite secret'");
+    for statement in [
+        "GRANT USAGE ON SCHEMA nixops4 TO clerk",
+        "GRANT SELECT ON ALL TABLES IN SCHEMA nixops4 TO clerk",
+        "GRANT INSERT ON nixops4.event TO clerk",
+    ] {
+        server.psql_in("states", statement);
+    }
+    set(&mut site.inputs, "/connection/user", json!("clerk"));
+    site.create();
+    site.send(&site.event(&add("/resources/a", json!({}))))
+        .expect("it is written");
+    assert_eq!(site.read()["resources"], json!({"a": {}}));
+    // A deployment of their own is begun with the same rights.
+    set(&mut site.inputs, "/deployment", json!("other"));
+    site.create();
+    assert_eq!(site.read()["resources"], json!({}));
+}
+
+#[test]
 fn a_role_that_can_only_read_is_found_out_before_anything_is_changed() {
     let site = Site::postgresql();
     site.create();
