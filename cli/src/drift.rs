@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::client::ClientError;
 use nixops4_protocol::message::{
-    Action, Change, ExtantResource, PlanResourceRequest, PlanResourceResponse, Request,
-    RequestName, Response,
+    Action, Change, ExtantResource, PlanResourceRequest, PlanResourceResponse, PlannedValue,
+    Request, RequestName, Response,
 };
 use nixops4_protocol::state::RecordedResource;
 
@@ -139,7 +139,12 @@ async fn look_at(session: &Session, path: &MemberPath, recorded: &RecordedResour
 }
 
 fn judge(path: &MemberPath, recorded: &RecordedResource, plan: PlanResourceResponse) -> Seen {
-    let is_real = |change: &Change| change.before != change.after || change.note.is_some();
+    // Two secrets look the same here, and are a change all the same.
+    let is_real = |change: &Change| {
+        change.before != change.after
+            || change.before == PlannedValue::Sensitive
+            || change.note.is_some()
+    };
     let finding = |drift, changes, note| {
         Seen::Drifted(Finding {
             path: path.clone(),

@@ -4,6 +4,7 @@
 //! Each stands between `<!-- transcript: NAME -->` and the end of its code block.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -75,9 +76,10 @@ fn filled(guide: &str, transcripts: &BTreeMap<&str, String>) -> String {
         let text = transcripts.get(name).unwrap_or_else(|| panic!("{name}"));
         used.push(name);
         filled.push_str(before);
-        filled.push_str(&format!(
+        let _ = write!(
+            filled,
             "<!-- transcript: {name} -->\n```console\n{text}```\n"
-        ));
+        );
         rest = after;
     }
     assert_eq!(used.len(), transcripts.len(), "{used:?}");

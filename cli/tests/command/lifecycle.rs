@@ -40,6 +40,46 @@ fn drift_is_found_without_evaluating() {
 }
 
 #[test]
+fn a_secret_that_changed_is_found_and_not_shown() {
+    let deployment =
+        Deployment::new(r#"{ inherit state; a = thing "a" { secret = { file = "/run/a"; }; }; }"#);
+    deployment.run(&["apply"]).expect(0);
+    deployment.tamper("a", &json!({ "secret": "canary", "serial": "serial-a" }));
+    deployment
+        .run(&["drift"])
+        .expect(2)
+        .says("a  scratch_thing  secret is another value (sensitive)")
+        .never_says("canary");
+}
+
+#[test]
+fn interrupted_a_removal_finishes_what_runs() {
+    let deployment = Deployment::new(
+        r#"{ inherit state; a = thing "a" { }; b = thing "b" { content = o.a.serial; sleep = 2000; }; }"#,
+    );
+    deployment.run(&["apply"]).expect(0);
+    let mut child = deployment
+        .command(&["destroy", "--yes", "--json"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while deployment.times("destroy-began b") == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let interrupted = std::process::Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(deployment.thing("b").is_none() && deployment.recorded("b").is_none());
+    assert!(deployment.thing("a").is_some() && deployment.recorded("a").is_some());
+    deployment
+        .run(&["destroy", "--yes"])
+        .expect(0)
+        .says("1 destroyed");
+}
+
+#[test]
 fn drift_tells_what_it_could_not_look_at() {
     let deployment = Deployment::new(
         r#"{ inherit state; a = thing "a" { failOn = [ "plan" ]; }; b = old "b" { }; }"#,

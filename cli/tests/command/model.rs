@@ -20,7 +20,7 @@ const EDITS: u64 = 4;
 /// A killed command lives at most this long, in milliseconds.
 const LIFE: u64 = 700;
 
-/// SplitMix64: small, and the same everywhere.
+/// `SplitMix64`: small, and the same everywhere.
 struct Random(u64);
 
 impl Random {

@@ -120,7 +120,7 @@ fn without_recorded_edges_the_order_is_found() {
         })
         .collect();
     std::fs::write(&state, format!("{}\n", upstream.join("\n"))).unwrap();
-    let mut command = deployment.command(&["destroy", "--yes"]);
+    let mut command = deployment.command(&["destroy", "--yes", "--parallel", "1"]);
     with_provider(&deployment, &mut command);
     crate::support::ran(&mut command)
         .expect(0)

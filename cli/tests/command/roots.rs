@@ -10,7 +10,7 @@ fn a_flake_is_taken_where_there_is_no_file() {
     let write = |name: &str, text: &str| std::fs::write(deployment.path(name), text).unwrap();
     write(
         "flake.nix",
-        r#"{ outputs = _: { nixops4 = import ./prelude.nix (s: with s; import ./members.nix s); }; }"#,
+        "{ outputs = _: { nixops4 = import ./prelude.nix (s: with s; import ./members.nix s); }; }",
     );
     write(
         "members.nix",
