@@ -120,7 +120,7 @@ struct Beginning {
 /// that and everything else; otherwise a first one tells where the state is.
 async fn begin(session: &Session, opening: Opening) -> Result<Beginning, Failure> {
     if let Some(records) = whereabouts::reopen(session).await {
-        let all = records
+        let all: Assumed = records
             .all()
             .map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
             .collect();
@@ -129,10 +129,16 @@ async fn begin(session: &Session, opening: Opening) -> Result<Beginning, Failure
         if let Ok(evaluation) = session.evaluator.evaluate(Look::All, &known).await
             && whereabouts::is_where_it_was(&evaluation, &records)
         {
+            let assumed = recorded_outputs(&evaluation, &records);
+            // What another state has recorded of a member is not known of it.
+            let is_assumed = |path: &MemberPath| {
+                assumed.contains_key(path) || !evaluation.members.contains_key(path)
+            };
+            let is_fit = all.keys().all(is_assumed);
             return Ok(Beginning {
-                assumed: recorded_outputs(&evaluation, &records),
+                assumed,
                 records,
-                evaluation: Some(evaluation),
+                evaluation: is_fit.then_some(evaluation),
                 only_looked: opening == Opening::Make,
             });
         }

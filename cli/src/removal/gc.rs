@@ -107,7 +107,7 @@ async fn collect(
         match still_wanted(session, &target, &live).await {
             Ok(None) => {}
             Ok(Some(other)) => {
-                aside.notes.push(advice(&gone.path, other));
+                aside.notes.push(advice(&gone.path, keeper, other));
                 aside.renamed.push(Renamed {
                     from: gone.path,
                     to: other.member.path.clone(),
@@ -135,8 +135,14 @@ async fn collect(
     remove(session, targets, aside, &survey.records, manner, signals).await
 }
 
-fn advice(from: &MemberPath, to: &Live) -> String {
+fn advice(from: &MemberPath, keeper: &MemberPath, to: &Live) -> String {
     let to_path = &to.member.path;
+    if from == to_path {
+        return format!(
+            "'{from}' is recorded in '{keeper}', too, where the expression no longer keeps it; it \
+             is left alone"
+        );
+    }
     if to.is_recorded {
         format!(
             "'{from}' is the same thing as '{to_path}', which is recorded too: `nixops4-resources \
