@@ -330,13 +330,15 @@ struct Printed {
     plan: PlanReport,
     /// `drift` prints one.
     drift: DriftReport,
+    /// What the subcommands of `state` print.
+    state: state::Printed,
     /// `apply`, `destroy`, `gc` and `import` print one of these a line, a summary
     /// last; every command prints one of kind `error` if it fails as a whole.
     event: Event,
 }
 
 /// The JSON Schema of an object with what each command prints with `--json`: the
-/// properties `plan`, `drift`, and `event` for each line of the others.
+/// properties `plan`, `drift`, `state`, and `event` for each line of the others.
 #[must_use]
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Printed)

@@ -1,11 +1,30 @@
 //! What `state` tells machines.
 
+use nixops4_protocol::Object;
 use nixops4_protocol::state::RecordedResource;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::member::MemberPath;
+
+/// What `state` prints, by its subcommands. `export` prints a state file of
+/// NixOps4's own, or a state document.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Printed {
+    /// `list` prints one.
+    list: StateList,
+    /// `show` prints one.
+    show: StateEntry,
+    /// `history` prints one.
+    history: StateHistory,
+    /// `verify` prints one.
+    verify: StateVerification,
+    /// `mv`, `rm`, `import` and `export --to` print one.
+    change: StateChanged,
+}
 
 /// What `state list` prints.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -17,7 +36,7 @@ pub struct StateList {
     pub resources: Vec<StateEntry>,
 }
 
-/// A recorded resource. `state show` prints one, with `inputs` and `outputs`.
+/// A recorded resource.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StateEntry {
@@ -31,6 +50,12 @@ pub struct StateEntry {
     pub provider: Option<Vec<String>>,
     /// What it was made from; null where that is not known.
     pub depends_on: Option<Vec<DependsOn>>,
+    /// The inputs that it was made with; `show` prints them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Object>,
+    /// The outputs that it gave; `show` prints them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outputs: Option<Object>,
 }
 
 /// Another resource whose output an input was made from.
@@ -63,6 +88,16 @@ impl StateEntry {
                 });
                 dependencies.collect()
             }),
+            inputs: None,
+            outputs: None,
+        }
+    }
+
+    pub(crate) fn with_properties(self, recorded: &RecordedResource) -> Self {
+        Self {
+            inputs: Some(recorded.input_properties.clone()),
+            outputs: Some(recorded.output_properties.clone()),
+            ..self
         }
     }
 }

@@ -12,6 +12,9 @@ use crate::report::state::{StateChange, StateHistory};
 use crate::ui::text::{self, Paint};
 use crate::ui::{Reader, Ui};
 
+/// How many members of one event are named.
+const SHOWN: usize = 8;
+
 pub(super) async fn history(
     ui: &Ui,
     chosen: &Chosen<'_>,
@@ -65,10 +68,10 @@ fn listing(history: &StateHistory, several: bool, paint: Paint) -> String {
             "" => "change",
             what => what,
         };
-        let mut paths: Vec<String> = event.paths.iter().map(ToString::to_string).collect();
-        if what == "mv" && paths.len() > 1 {
-            // Those that depend on it were told its new name.
-            paths.truncate(8);
+        let paths = event.paths.iter().map(ToString::to_string);
+        let mut paths: Vec<String> = paths.take(SHOWN).collect();
+        if event.paths.len() > SHOWN {
+            paths.push(format!("and {} more", event.paths.len() - SHOWN));
         }
         let _ = writeln!(
             text,
@@ -94,7 +97,9 @@ fn listing(history: &StateHistory, several: bool, paint: Paint) -> String {
 
 /// A time as people read it: to the second, in UTC as it was written.
 fn time(time: &str) -> String {
-    let seconds = time.get(..19).filter(|_| time.get(10..11) == Some("T"));
+    let seconds = time
+        .get(..19)
+        .filter(|_| time.is_ascii() && time.get(10..11) == Some("T"));
     match seconds {
         Some(seconds) => text::harmless(&seconds.replace('T', " ")),
         None => text::harmless(time),

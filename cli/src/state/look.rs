@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use nixops4_protocol::state::RecordedResource;
-use serde_json::Value;
 
 use super::{Chosen, StateError};
 use crate::commands::Ending;
@@ -91,11 +90,8 @@ pub(super) fn show(ui: &Ui, chosen: &Chosen<'_>, path: &MemberPath) -> Result<En
     };
     match ui.reader() {
         Reader::Machine => {
-            let mut entry =
-                serde_json::to_value(StateEntry::new(keeper, path, recorded)).unwrap_or_default();
-            entry["inputs"] = Value::Object(recorded.input_properties.clone());
-            entry["outputs"] = Value::Object(recorded.output_properties.clone());
-            ui.json(&entry, true);
+            let entry = StateEntry::new(keeper, path, recorded);
+            ui.json(&entry.with_properties(recorded), true);
         }
         Reader::Person => ui.print(&shown(keeper, path, recorded, ui.paint())),
     }
@@ -160,6 +156,8 @@ mod tests {
             state: MemberPath(vec![state.to_owned()]),
             provider: None,
             depends_on: None,
+            inputs: None,
+            outputs: None,
         };
         let mut list = StateList {
             format: FORMAT,

@@ -22,6 +22,7 @@ use crate::records::{Keeper, Opening, Records};
 use crate::session::Session;
 use crate::whereabouts;
 use args::{State, What};
+use transfer::Given;
 
 /// Why something can't be done with the state.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +72,13 @@ pub(crate) async fn run(session: &Session, arguments: &State) -> Result<Ending, 
         What::Import { .. } => Opening::Make,
         _ => Opening::Look,
     };
+    // Before anything is made for it.
+    let given = match &arguments.what {
+        What::Import { exported } => Some(transfer::given(exported)?),
+        _ => None,
+    };
     let records = whereabouts::open(session, arguments.location.as_deref(), opening).await?;
-    let done = dispatch(session, arguments, &records).await;
+    let done = dispatch(session, arguments, &records, given).await;
     records.close().await;
     session.providers.close().await;
     done
@@ -82,6 +88,7 @@ async fn dispatch(
     session: &Session,
     arguments: &State,
     records: &Records,
+    given: Option<Given>,
 ) -> Result<Ending, Failure> {
     let ui = &session.ui;
     for note in records.notes() {
@@ -110,7 +117,10 @@ async fn dispatch(
         What::Export { to, document } => {
             transfer::export(session, &chosen, to.as_deref(), *document).await
         }
-        What::Import { exported } => transfer::import(ui, &chosen, exported).await,
+        What::Import { .. } => match given {
+            Some(given) => transfer::import(ui, &chosen, given).await,
+            None => Ok(Ending::Done),
+        },
     }
 }
 

@@ -138,26 +138,44 @@ async fn member(session: &Session, path: &MemberPath) -> Result<Location, Failur
     }
 }
 
-pub(super) async fn import(ui: &Ui, chosen: &Chosen<'_>, file: &Path) -> Result<Ending, Failure> {
-    let name = if file == Path::new("-") {
+/// A state that was given to be imported.
+pub(super) struct Given {
+    /// What the reader knows it by.
+    name: String,
+    document: Value,
+    /// How many events it came from; 0 if it was given as it is.
+    events: usize,
+}
+
+/// Reads what is to be imported.
+pub(super) fn given(file: &Path) -> Result<Given, Failure> {
+    let is_stdin = file == Path::new("-");
+    let name = if is_stdin {
         "what was given".to_owned()
     } else {
         file.display().to_string()
     };
     let mut text = String::new();
-    let read = if file == Path::new("-") {
+    let read = if is_stdin {
         std::io::stdin().read_to_string(&mut text)
     } else {
         std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
     };
     read.map_err(|error| Failure::Io(format!("cannot read {name}"), error))?;
-    let (document, events) = understood(&text).map_err(|reason| StateError::NoState {
-        file: name.clone(),
-        reason,
-    })?;
+    match understood(&text) {
+        Ok((document, events)) => Ok(Given {
+            name,
+            document,
+            events,
+        }),
+        Err(reason) => Err(StateError::NoState { file: name, reason }.into()),
+    }
+}
+
+pub(super) async fn import(ui: &Ui, chosen: &Chosen<'_>, given: Given) -> Result<Ending, Failure> {
     let (path, keeper) = chosen.one()?;
-    let number = put(&mut *keeper.lock().await, path, document).await?;
-    let from = match events {
+    let number = put(&mut *keeper.lock().await, path, given.document).await?;
+    let from = match given.events {
         0 => String::new(),
         events => format!(", of {}", text::count(events, "event", "events")),
     };
@@ -169,8 +187,9 @@ pub(super) async fn import(ui: &Ui, chosen: &Chosen<'_>, file: &Path) -> Result<
             resources: number,
         },
         &format!(
-            "'{path}' has {} from {name}{from}\n",
-            text::count(number, "resource", "resources")
+            "'{path}' has {} from {}{from}\n",
+            text::count(number, "resource", "resources"),
+            given.name
         ),
     );
     Ok(Ending::Done)
