@@ -34,26 +34,14 @@ pub(super) struct Edges<'a> {
 }
 
 impl Edges<'_> {
-    /// Whether the edges of something that is recorded are not.
-    pub(super) async fn are_missing(&self) -> bool {
-        for member in self.recorded_members() {
-            let Some(keeper) = member
-                .state
-                .as_ref()
-                .and_then(|state| self.records.keeper(state))
-            else {
-                continue;
-            };
-            let keeper = keeper.lock().await;
-            if let Ok(Some(recorded)) = state::resource(keeper.document(), member.path.names())
-                && recorded
-                    .extension
-                    .is_none_or(|extension| extension.depends_on.is_none())
-            {
-                return true;
-            }
-        }
-        false
+    /// Whether something was recorded without its edges, before this apply.
+    pub(super) fn are_missing(&self) -> bool {
+        self.recorded_members()
+            .filter_map(|member| self.records.of(member))
+            .any(|recorded| {
+                let extension = recorded.extension.as_ref();
+                extension.is_none_or(|extension| extension.depends_on.is_none())
+            })
     }
 
     fn recorded_members(&self) -> impl Iterator<Item = &Member> {

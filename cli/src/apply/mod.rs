@@ -138,7 +138,7 @@ impl Run<'_> {
             waited: &self.waited,
             records: &self.records,
         };
-        if !self.tally.has_recorded() && !edges.are_missing().await {
+        if !self.tally.has_recorded() && !edges.are_missing() {
             return;
         }
         if let Err(error) = edges.record(self.session).await {
