@@ -126,8 +126,8 @@ fn as_upstream_writes(file: &str) -> String {
         meta.retain(|name, _| name == "time" || name == "event");
         let patch = event["patch"].as_array_mut().expect("a patch");
         patch.retain(|operation| {
-            let path = operation["path"].as_str().expect("a path");
-            !path.contains("nixops4-resources")
+            let place = operation["path"].as_str().expect("a path");
+            !place.contains("nixops4-resources")
         });
         for operation in patch {
             if let Some(value) = operation["value"].as_object_mut() {
