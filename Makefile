@@ -27,4 +27,6 @@ fmt: ## Formats everything
 
 generate: ## Writes what is made from the Rust structs: schemas and reference
 	UPDATE_SCHEMAS=1 cargo test --quiet -p nixops4-protocol --test schema
+	UPDATE_SCHEMAS=1 cargo test --quiet -p nixops4-resources --test schema
+	UPDATE_GUIDE=1 cargo test --quiet -p nixops4-resources --test command guide
 	UPDATE_SCHEMAS=1 cargo test --quiet -p nixops4-resources-tests --test generated

@@ -130,7 +130,7 @@ start_server
 say "PostgreSQL $("$postgres_bin/postgres" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/') listens on 127.0.0.1:$DEMO_PORT"
 
 export DEMO_HOST=127.0.0.1 DEMO_USER=postgres DEMO_PASSWORD_FILE=$work/home/admin-password
-export DEMO_STATE=$work/home/state.sqlite
+export DEMO_STATE=$work/home/state.sqlite XDG_STATE_HOME=$work/home/remembered
 export NIXOPS4_SECRETS_STORES=main=sqlite:$work/home/secrets.db
 export NIXOPS4_SECRETS_IDENTITY=$work/home/identity
 
@@ -176,6 +176,10 @@ as_admin "$tampering"
 state=0
 try nixops4-resources plan --detailed-exitcode || state=$?
 [ "$state" -eq 2 ] || fail "plan should have seen it (exit code 2), and ended with $state"
+say "The same for cron: without evaluating the expression, one line for each finding."
+state=0
+try nixops4-resources drift || state=$?
+[ "$state" -eq 2 ] || fail "drift should have seen it (exit code 2), and ended with $state"
 
 heading "Applying it repairs that"
 try nixops4-resources apply
@@ -184,5 +188,35 @@ state=0
 nixops4-resources plan --detailed-exitcode >/dev/null || state=$?
 [ "$state" -eq 0 ] || fail "there should be nothing left to do, but plan ended with $state"
 
+heading "The archive leaves the expression"
+later=$work/home/nixops4.nix
+sed -e "s|\.\./\.\./lib|$root/nixops4/lib|; s|\./settings|$root/nixops4/examples/demo/settings|" \
+  -e '/members.archive = {/,/^        };/d' nixops4.nix >"$later"
+cd "$work/home"
+say "It stays as it is until it is collected. Its deletion policy is to retain data."
+try nixops4-resources plan
+try nixops4-resources gc --yes
+databases() { as_admin "SELECT string_agg(datname || ':' || datallowconn, ' ' ORDER BY datname) FROM pg_database WHERE datname LIKE 'guest%'"; }
+[ "$(databases)" = "guestbook:true guestbook_archive:false" ] || fail "the archive should be kept, out of service: $(databases)"
+
+heading "A role that was there before comes into the state"
+as_admin "CREATE ROLE reporter NOLOGIN CONNECTION LIMIT 2"
+sed -i 's|^    members.guestbook =|    members.reporter = {\
+      type = providers.postgresql.role;\
+      inputs = {\
+        inherit (settings) connection;\
+        name = "reporter";\
+        login = false;\
+        adopt = true;\
+      };\
+    };\
+&|' "$later"
+try nixops4-resources import reporter
+try nixops4-resources apply
+
+heading "The end: data stays, out of service"
+try nixops4-resources destroy --yes
+[ "$(databases)" = "guestbook:false guestbook_archive:false" ] || fail "the data should be kept, out of service: $(databases)"
+
 heading "Done"
-say "The server and everything else is removed now. Next: README.md, and docs/architecture.md."
+say "The server and everything else is removed now. Next: README.md, and docs/guides/lifecycle.md."

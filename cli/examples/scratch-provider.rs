@@ -2,9 +2,13 @@
 //!
 //! `scratch_thing` inputs: `directory`, `name`, `content` (anything), `size`,
 //! `region` (cannot be changed), `secret`, and what makes it misbehave:
-//! `failOn` (a list of create, update, plan), `sleep` (milliseconds), `act`
-//! (hang, garbage, exit, chatter). Outputs: `path`, `serial` (known once made)
-//! and `content`. Each create and update appends a line to `DIRECTORY/log`.
+//! `failOn` (a list of create, update, plan, read, destroy), `dieOnce` (a file:
+//! the provider ends at a plan if it isn't there, and makes it), `sleep`
+//! (milliseconds), `act` (hang, garbage, exit, chatter). Outputs: `path`,
+//! `serial` (known once made) and `content`. Each create, update and destroy
+//! appends a line to `DIRECTORY/log`. What another thing has the serial of in its
+//! content can't be destroyed; what has the `deletionPolicy` retain stays, and
+//! its file says so.
 //!
 //! `scratch_state` inputs: `file`, `failAfter` (how many events are taken).
 //!
@@ -17,9 +21,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use nixops4_protocol::message::{
-    Action, Change, CreateResourceResponse, Effect, ErrorResponse, PlanResourceRequest,
-    PlanResourceResponse, PlannedValue, ReadResourceResponse, Request, Response,
-    StateResourceEventResponse, StateResourceReadResponse, UpdateResourceResponse,
+    Action, Change, CreateResourceResponse, DestroyResourceResponse, Effect, ErrorResponse,
+    ListResourcesResponse, ListedResource, PlanResourceRequest, PlanResourceResponse, PlannedValue,
+    ReadResourceResponse, Request, Response, StateResourceEventResponse, StateResourceReadResponse,
+    UpdateResourceResponse,
 };
 use nixops4_protocol::{Object, codec, state};
 use serde_json::{Value, json};
@@ -103,8 +108,81 @@ fn answer(request: Request, is_v0: bool) -> Answer {
             }))
         }
         Request::Plan(request) if !is_v0 => plan(&request).map(Response::Plan),
+        Request::Destroy(request) if !is_v0 => {
+            destroy(&request.resource.input_properties)?;
+            Ok(Response::Destroy(DestroyResourceResponse {}))
+        }
+        Request::Read(request) if !is_v0 => {
+            let inputs = &request.input_properties;
+            misbehave("read", inputs)?;
+            let there = look(&file_of(inputs));
+            Ok(Response::Read(ReadResourceResponse {
+                identity: identity(inputs),
+                present: there.is_some(),
+                output_properties: there.map(|thing| outputs(inputs, &thing)),
+            }))
+        }
+        Request::List(request) if !is_v0 => Ok(Response::List(ListResourcesResponse {
+            resources: list(text(&request.input_properties, "directory")),
+        })),
         other => Err(format!("this provider does not know {:?}", other.name())),
     }
+}
+
+/// Every thing in a directory, with its name.
+fn things(directory: &str) -> Vec<(String, Object)> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let path = entry.path();
+            path.extension().filter(|extension| *extension == "json")?;
+            let name = path.file_stem()?.to_str()?.to_owned();
+            Some((name, look(&path)?))
+        })
+        .collect()
+}
+
+fn list(directory: &str) -> Vec<ListedResource> {
+    things(directory)
+        .into_iter()
+        .map(|(name, thing)| ListedResource {
+            identity: json!({ "directory": directory, "name": name }),
+            mark: match thing.get("retained") {
+                Some(_) => "owner=test retained-since=2026-01-01".to_owned(),
+                None => "owner=test".to_owned(),
+            },
+            facts: Object::new(),
+        })
+        .collect()
+}
+
+fn destroy(inputs: &Object) -> Result<(), String> {
+    log(inputs, "destroy-began");
+    misbehave("destroy", inputs)?;
+    let file = file_of(inputs);
+    let Some(mut thing) = look(&file) else {
+        return Ok(());
+    };
+    let serial = thing.get("serial").cloned().unwrap_or_default();
+    for (name, other) in things(text(inputs, "directory")) {
+        let is_retained = other.contains_key("retained");
+        if other.get("content") == Some(&serial) && name != text(inputs, "name") && !is_retained {
+            return Err(format!("{name} still uses it\nremove that first"));
+        }
+    }
+    if text(inputs, "deletionPolicy") == "retain" {
+        thing.insert("retained".to_owned(), json!(true));
+        fs::write(&file, Value::Object(thing).to_string()).map_err(|error| error.to_string())?;
+        log(inputs, "retain");
+    } else {
+        fs::remove_file(&file).map_err(|error| error.to_string())?;
+        log(inputs, "destroy");
+    }
+    Ok(())
+}
+
+fn identity(inputs: &Object) -> Value {
+    json!({ "directory": text(inputs, "directory"), "name": text(inputs, "name") })
 }
 
 fn state_file(inputs: &Object) -> PathBuf {
@@ -151,7 +229,12 @@ fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
     if fails.is_some_and(|fails| fails.iter().any(|fail| fail == when)) {
         return Err(format!("told to fail on {when}\ntell it otherwise"));
     }
-    if when == "plan" {
+    let once = Path::new(text(inputs, "dieOnce"));
+    if when == "plan" && once.is_absolute() && !once.exists() {
+        fs::write(once, "").map_err(|error| error.to_string())?;
+        std::process::exit(3);
+    }
+    if matches!(when, "plan" | "read") {
         return Ok(());
     }
     match text(inputs, "act") {
@@ -196,7 +279,8 @@ fn make(what: &str, inputs: &Object) -> Result<Object, String> {
 
 fn outputs(inputs: &Object, thing: &Object) -> Object {
     let mut outputs = predicted(inputs);
-    outputs.insert("serial".to_owned(), thing["serial"].clone());
+    let serial = thing.get("serial").cloned().unwrap_or_default();
+    outputs.insert("serial".to_owned(), serial);
     outputs
 }
 
@@ -260,7 +344,7 @@ fn plan(request: &PlanResourceRequest) -> Result<PlanResourceResponse, String> {
         .map(str::to_owned)
         .collect();
     Ok(PlanResourceResponse {
-        identity: json!({ "file": file_of(inputs) }),
+        identity: identity(inputs),
         action,
         changes,
         output_properties: certain,
@@ -304,7 +388,10 @@ fn description() -> Value {
                 "requests": [
                     "createResourceRequest",
                     "updateResourceRequest",
+                    "destroyResourceRequest",
                     "nixops4-resources/planResourceRequest",
+                    "nixops4-resources/readResourceRequest",
+                    "nixops4-resources/listResourcesRequest",
                 ],
                 "inputs": {
                     "type": "object",
@@ -322,6 +409,9 @@ fn description() -> Value {
                         ] },
                         "failOn": { "type": "array", "items": { "type": "string" } },
                         "sleep": { "type": "integer" },
+                        "dieOnce": { "type": "string" },
+                        "protect": { "type": "boolean" },
+                        "deletionPolicy": { "enum": ["delete", "retain"], "default": "delete" },
                         "act": { "enum": ["hang", "garbage", "exit", "chatter"] },
                     },
                 },

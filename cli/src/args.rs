@@ -4,13 +4,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
-/// Plan and apply NixOps4 deployments.
+use crate::member::MemberPath;
+
+/// Plan and apply NixOps4 deployments, and look after them.
 ///
-/// Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (only
-/// with plan --detailed-exitcode); 64 wrong use of the command.
+/// Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (with
+/// plan --detailed-exitcode) or drift was found (drift); 64 wrong use of the
+/// command.
 #[derive(Debug, Parser)]
-#[command(name = "nixops4-resources", version, about, long_about)]
+#[command(
+    name = "nixops4-resources",
+    version,
+    about,
+    long_about,
+    after_long_help = EXAMPLES
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     pub(crate) common: Common,
@@ -18,17 +28,24 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+const EXAMPLES: &str = "\
+A day with it:
+  nixops4-resources plan                  what apply would do
+  nixops4-resources apply                 do it
+  nixops4-resources plan --target web     only the member web, and what it needs
+  nixops4-resources drift                 what others changed since; for cron
+  nixops4-resources gc                    remove what left the expression
+  nixops4-resources import web.db         take what is there into the state
+  nixops4-resources destroy web           remove the member web
+  source <(nixops4-resources completion bash)";
+
 /// What all commands understand.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The deployment.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        default_value = "nixops4.nix"
-    )]
-    pub(crate) file: PathBuf,
+    /// The deployment; without it, nixops4.nix, or else the output nixops4 of
+    /// the flake that the current directory is in.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
     /// Print JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -52,7 +69,35 @@ pub(crate) enum Command {
     /// Show what apply would do, and change nothing.
     Plan(Plan),
     /// Make the deployment what its file says.
-    Apply,
+    ///
+    /// What can be done is done, many at once, and recorded at once; what failed
+    /// is listed in the end, and the next apply goes on from there. Ctrl-C lets
+    /// what runs finish; a second one kills it. With --json, every line is one
+    /// event (schemas/command.json).
+    Apply(Apply),
+    /// Say how reality differs from what is recorded, and change nothing.
+    ///
+    /// One line for each finding; exit code 2 if there is one, for cron. Nothing is
+    /// evaluated: the state is read from where it was at the last apply.
+    Drift(Drift),
+    /// Remove what is recorded: all of it, or what is named.
+    ///
+    /// What uses something goes before it, secrets last. What has the deletion
+    /// policy `retain` is taken out of service and keeps its data; what has
+    /// `protect = true` is refused. Shows everything and asks first.
+    Destroy(Destroy),
+    /// Remove what is recorded and no longer in the expression.
+    ///
+    /// Shows everything and asks first. What only has another name now is left
+    /// alone; `state mv` gives it its new name.
+    Gc(Gc),
+    /// Record what is there already, without changing it, and show what apply
+    /// would do with it.
+    Import(Import),
+    /// Look at what is recorded, rename it, forget it, check it, move it.
+    State(crate::state::args::State),
+    /// Print a script that makes a shell complete this command.
+    Completion(Completion),
     /// Say what providers manage: all that are installed, or one provider, or
     /// one resource type with its inputs and outputs.
     Describe(Describe),
@@ -68,6 +113,83 @@ pub(crate) struct Plan {
     /// Exit with 2 if changes are pending.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+    /// Only this member, or what is below it, and what that needs; can be given
+    /// again.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) target: Vec<MemberPath>,
+    /// Whether to look at what is there; with false, the record is believed.
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub(crate) refresh: bool,
+}
+
+/// Arguments of apply.
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    /// Only this member, or what is below it, and what that needs; can be given
+    /// again. What is recorded of others is believed.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) target: Vec<MemberPath>,
+}
+
+/// Arguments of drift.
+#[derive(Debug, Args)]
+pub(crate) struct Drift {
+    /// Only these members, and what is below them.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<MemberPath>,
+    /// Where the state is, such as sqlite:FILE#DEPLOYMENT.
+    #[arg(long, value_name = "LOCATION")]
+    pub(crate) state: Option<String>,
+}
+
+/// Arguments of destroy.
+#[derive(Debug, Args)]
+pub(crate) struct Destroy {
+    /// Only these members, and what is below them.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<MemberPath>,
+    /// Do without the expression: where the state is, such as
+    /// sqlite:FILE#DEPLOYMENT.
+    #[arg(long, value_name = "LOCATION")]
+    pub(crate) from_state: Option<String>,
+    /// Only remove the records, and leave the things themselves as they are.
+    #[arg(long)]
+    pub(crate) forget: bool,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of gc.
+#[derive(Debug, Args)]
+pub(crate) struct Gc {
+    /// Only these, and what was below them.
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<MemberPath>,
+    /// Also what carries this deployment's mark on a server and is in no state.
+    #[arg(long)]
+    pub(crate) orphans: bool,
+    /// Only remove the records, and leave the things themselves as they are.
+    #[arg(long)]
+    pub(crate) forget: bool,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// Arguments of import.
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The members, or what is below them.
+    #[arg(value_name = "PATH", required = true)]
+    pub(crate) paths: Vec<MemberPath>,
+}
+
+/// Arguments of completion.
+#[derive(Debug, Args)]
+pub(crate) struct Completion {
+    /// Which shell.
+    pub(crate) shell: Shell,
 }
 
 /// Arguments of describe.

@@ -71,6 +71,7 @@ pub(crate) async fn call(
         Response::Update(answer) => Value::Object(answer.output_properties),
         Response::StateRead(answer) => Value::Object(answer.state),
         Response::Destroy(_) | Response::StateEvent(_) => Value::Object(Object::new()),
+        Response::StateHistory(answer) => json(&answer)?,
         Response::Plan(answer) => json(&answer)?,
         Response::Read(answer) => json(&answer)?,
         Response::List(answer) => json(&answer.resources)?,

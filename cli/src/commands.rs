@@ -42,11 +42,14 @@ pub(crate) async fn plan(session: &Session) -> Result<Ending, Failure> {
 /// Makes the deployment what its file says.
 pub(crate) async fn apply(session: &Session) -> Result<Ending, Failure> {
     let mut signals = signals()?;
-    let survey = surveyed(session, Opening::Make, &mut signals).await?;
+    let mut survey = surveyed(session, Opening::Make, &mut signals).await?;
     let plan = report::report(&session.file.to_string_lossy(), &survey);
     session.ui.event(&Event::Plan { plan: plan.clone() });
     refuse_duplicates(&survey)?;
     refuse_refusals(&plan)?;
+    if plan.has_work() {
+        survey::open_to_write(session, &mut survey).await?;
+    }
     let summary = apply::apply(session, survey, &mut signals).await?;
     session.providers.close().await;
     for skip in &summary.skipped {
@@ -64,7 +67,8 @@ pub(crate) async fn apply(session: &Session) -> Result<Ending, Failure> {
     Ok(ending)
 }
 
-fn signals() -> Result<Signals, Failure> {
+/// From now on Ctrl-C does not end the process by itself.
+pub(crate) fn signals() -> Result<Signals, Failure> {
     Signals::new().map_err(|error| Failure::Io("cannot wait for signals".to_owned(), error))
 }
 

@@ -22,12 +22,59 @@ pub(crate) enum Failure {
     /// The state.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// The state, as the user names parts of it.
+    #[error(transparent)]
+    State(#[from] crate::state::StateError),
     /// What has to be changed before anything is applied.
     #[error("{}", list(.0))]
     Problems(Vec<Problem>),
     /// What providers refuse to do.
     #[error("nothing was applied, because this is refused:\n{}", list(.0))]
     Refused(Vec<Problem>),
+    /// What must not be destroyed.
+    #[error("nothing was destroyed, because this is refused:\n{}", list(.0))]
+    Forbidden(Vec<Problem>),
+    /// Nobody said yes.
+    #[error("nothing was destroyed: {0}")]
+    NotConfirmed(&'static str),
+    /// Nothing is recorded there.
+    #[error("nothing is recorded at or below '{0}'; `nixops4-resources state list` shows what is")]
+    NotRecorded(MemberPath),
+    /// It is still in the expression, or was never recorded.
+    #[error(
+        "nothing at or below '{0}' was removed from the expression; `nixops4-resources plan` \
+         lists what was"
+    )]
+    NotAbandoned(MemberPath),
+    /// What is no longer wanted can't be told.
+    #[error(
+        "nothing was collected, because the deployment is not wholly known before it is applied; \
+         apply first:\n{}",
+        circle(.0)
+    )]
+    Incomplete(Vec<(MemberPath, BTreeSet<OutputRef>)>),
+    /// The place of the state is an output of something.
+    #[error(
+        "nobody can say where the state is: {} on what is applied first; say so with \
+         --from-state or --state, or apply",
+        depends(.0)
+    )]
+    Whereabouts(Vec<MemberPath>),
+    /// The expression is gone.
+    #[error("{error}{}", from_state(remembered))]
+    NoExpression {
+        error: Box<EvalError>,
+        remembered: Vec<String>,
+    },
+    /// Something that can't be imported.
+    #[error("'{path}' was not imported: {reason}")]
+    Import { path: MemberPath, reason: String },
+    /// A path that no member is at.
+    #[error("there is no member at or below '{path}'{}", suggestion(members))]
+    NoSuchMember {
+        path: MemberPath,
+        members: Vec<MemberPath>,
+    },
     /// A state that is not a member.
     #[error("the state of {} is '{path}', and there is no such member", names(by))]
     NoSuchState {
@@ -82,12 +129,53 @@ fn names(paths: &[MemberPath]) -> String {
     names.join(", ")
 }
 
+fn depends(paths: &[MemberPath]) -> String {
+    match paths {
+        [] => "which members there are depends".to_owned(),
+        paths => format!(
+            "{} {}",
+            names(paths),
+            if paths.len() == 1 {
+                "depends"
+            } else {
+                "depend"
+            }
+        ),
+    }
+}
+
+fn from_state(remembered: &[String]) -> String {
+    match remembered {
+        [] => "\nif it is gone for good, destroy from the state alone with --from-state LOCATION, \
+               such as sqlite:FILE#DEPLOYMENT"
+            .to_owned(),
+        places => format!(
+            "\nif it is gone for good, destroy from the state alone; at the last apply that was\n{}",
+            places
+                .iter()
+                .map(|place| format!("  --from-state '{place}'"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        ),
+    }
+}
+
+fn suggestion(members: &[MemberPath]) -> String {
+    match members {
+        [] => String::new(),
+        members => format!("; there are {}", names(members)),
+    }
+}
+
 fn circle(left: &[(MemberPath, BTreeSet<OutputRef>)]) -> String {
     let lines: Vec<String> = left
         .iter()
         .map(|(path, waits_for)| {
             let waits: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
-            format!("  {path} waits for {}", waits.join(", "))
+            match waits[..] {
+                [] => format!("  {path}"),
+                _ => format!("  {path} waits for {}", waits.join(", ")),
+            }
         })
         .collect();
     lines.join("\n")

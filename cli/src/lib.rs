@@ -7,19 +7,25 @@ mod apply;
 mod args;
 mod call;
 mod commands;
+mod completion;
 mod describe;
+mod drift;
 mod eval;
 mod executables;
 mod failure;
+mod import;
 mod member;
 mod plan;
 mod providers;
 mod records;
+mod removal;
 pub mod report;
 mod schema;
 mod secret;
 mod session;
+mod state;
 mod ui;
+mod whereabouts;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,7 +33,7 @@ use std::sync::Arc;
 use clap::Parser as _;
 
 use args::{Arguments, Command};
-use commands::Ending;
+use commands::{Ending, signals};
 use failure::Failure;
 pub use member::{MemberPath, OutputRef};
 use session::Session;
@@ -69,7 +75,11 @@ pub fn main() -> ExitCode {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::FAILURE,
         Ok(Ending::Pending) => {
-            let asked = matches!(&arguments.command, Command::Plan(plan) if plan.detailed_exitcode);
+            let asked = match &arguments.command {
+                Command::Plan(plan) => plan.detailed_exitcode,
+                Command::Drift(_) => true,
+                _ => false,
+            };
             ExitCode::from(if asked { PENDING } else { 0 })
         }
         Err(failure) => {
@@ -103,8 +113,47 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
         )
     };
     match &arguments.command {
-        Command::Plan(_) => commands::plan(&session()?).await,
-        Command::Apply => commands::apply(&session()?).await,
+        Command::Plan(plan) => {
+            let mut session = session();
+            session.targets.clone_from(&plan.target);
+            session.refresh = plan.refresh;
+            commands::plan(&session).await
+        }
+        Command::Apply(apply) => {
+            let mut session = session();
+            session.targets.clone_from(&apply.target);
+            commands::apply(&session).await
+        }
+        Command::Drift(drift) => {
+            let location = drift.state.as_deref();
+            drift::drift(&session(), location, &drift.paths, &mut signals()?).await
+        }
+        Command::Destroy(destroy) => {
+            let wanted = removal::destroy::Wanted {
+                paths: &destroy.paths,
+                from_state: destroy.from_state.as_deref(),
+                forget: destroy.forget,
+                yes: destroy.yes,
+            };
+            removal::destroy::destroy(&session(), &wanted, &mut signals()?).await
+        }
+        Command::Gc(gc) => {
+            let wanted = removal::gc::Wanted {
+                paths: &gc.paths,
+                orphans: gc.orphans,
+                forget: gc.forget,
+                yes: gc.yes,
+            };
+            removal::gc::gc(&session(), &wanted, &mut signals()?).await
+        }
+        Command::Import(import) => {
+            import::import(&mut session(), &import.paths, &mut signals()?).await
+        }
+        Command::State(state) => state::run(&session(), state).await,
+        Command::Completion(completion) => {
+            ui.print(&completion::script(completion.shell));
+            Ok(Ending::Done)
+        }
         Command::Describe(describe) => {
             describe::describe(describe.what.as_deref(), common.timeout, ui).await?;
             Ok(Ending::Done)

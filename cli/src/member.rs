@@ -54,6 +54,58 @@ fn is_plain(name: &str) -> bool {
         && characters.all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '\''))
 }
 
+/// Why something is no path of a member.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{text:?} is no path of a member: {reason}; write names with dots, as web.db or zone.\"example.org\""
+)]
+pub struct PathError {
+    text: String,
+    reason: &'static str,
+}
+
+/// What [`Display`](fmt::Display) writes.
+impl std::str::FromStr for MemberPath {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, PathError> {
+        let error = |reason| PathError {
+            text: text.to_owned(),
+            reason,
+        };
+        let mut names = Vec::new();
+        let mut rest = text;
+        if rest == "(root)" {
+            return Ok(Self::default());
+        }
+        loop {
+            let name = if rest.starts_with('"') {
+                let mut quoted = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+                let name = quoted
+                    .next()
+                    .and_then(Result::ok)
+                    .ok_or_else(|| error("a quoted name in it does not end"))?;
+                rest = &rest[quoted.byte_offset()..];
+                name
+            } else {
+                let end = rest.find('.').unwrap_or(rest.len());
+                let (name, after) = rest.split_at(end);
+                rest = after;
+                name.to_owned()
+            };
+            if name.is_empty() {
+                return Err(error("a name in it is empty"));
+            }
+            names.push(name);
+            match rest.strip_prefix('.') {
+                Some(after) => rest = after,
+                None if rest.is_empty() => return Ok(Self(names)),
+                None => return Err(error("something follows a quoted name without a dot")),
+            }
+        }
+    }
+}
+
 /// An output of a member.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -86,6 +138,21 @@ mod tests {
         ] {
             let path = MemberPath(names.iter().map(|&name| name.to_owned()).collect());
             assert_eq!(path.to_string(), written);
+            assert_eq!(written.parse(), Ok(path));
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_says_so() {
+        for (text, reason) in [
+            ("", "is empty"),
+            ("a..b", "is empty"),
+            ("a.", "is empty"),
+            ("a.\"b", "does not end"),
+            ("\"a\"b", "without a dot"),
+        ] {
+            let error = text.parse::<MemberPath>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
         }
     }
 }

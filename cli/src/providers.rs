@@ -68,7 +68,28 @@ impl Providers {
     }
 
     /// Asks one thing on behalf of `label`, reusing a process if there is one.
+    /// What changes nothing is asked once more if that process is lost meanwhile;
+    /// everything else is the provider's to try again, which knows what it did.
     pub(crate) async fn ask(
+        &self,
+        command: &ProviderCommand,
+        label: &str,
+        request: &Request,
+    ) -> Result<Response, ClientError> {
+        let answer = self.ask_any(command, label, request).await;
+        let changes_nothing = matches!(
+            request,
+            Request::Plan(_) | Request::Read(_) | Request::List(_) | Request::StateRead(_)
+        );
+        match answer {
+            Err(ClientError::Gone { .. }) if changes_nothing => {
+                self.ask_any(command, label, request).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn ask_any(
         &self,
         command: &ProviderCommand,
         label: &str,

@@ -2,11 +2,18 @@
 //!
 //! `plan --json` is one [`PlanReport`]; `apply --json` is one [`Event`] a line.
 
+mod drift;
+mod removal;
+pub mod state;
+
 use nixops4_protocol::message::Change;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::member::{MemberPath, OutputRef};
+
+pub use drift::{Drift, DriftReport, Finding, Unseen};
+pub use removal::{Fate, Orphan, Removal, RemovalReport, Renamed};
 
 /// The version of these formats.
 pub const FORMAT: u32 = 1;
@@ -171,6 +178,11 @@ pub enum Event {
         /// The plan.
         plan: PlanReport,
     },
+    /// What will go, before anything does.
+    Removal {
+        /// What happens to what.
+        plan: RemovalReport,
+    },
     /// A provider was asked to do something.
     Started {
         /// The resource.
@@ -239,6 +251,14 @@ pub enum Operation {
     Update,
     /// To tell its outputs once more, so that they can be recorded.
     Record,
+    /// To remove it.
+    Destroy,
+    /// To take it out of service and keep its data.
+    Retain,
+    /// Nothing: only its record is removed.
+    Forget,
+    /// To tell what is there, so that it can be recorded.
+    Import,
 }
 
 /// How an apply ended.
@@ -259,12 +279,20 @@ pub struct Summary {
     pub recorded: usize,
     /// Resources that were as wanted.
     pub unchanged: usize,
+    /// Resources that were removed.
+    pub destroyed: usize,
+    /// Resources that were taken out of service; their data stays.
+    pub retained: usize,
+    /// Resources of which only the record was removed.
+    pub forgotten: usize,
     /// What failed, and why.
     pub failed: Vec<Failure>,
     /// What was not tried, and why.
     pub skipped: Vec<Skip>,
     /// Resources that were made or changed, which could not be recorded.
     pub unrecorded: Vec<MemberPath>,
+    /// Resources that were removed, and are still recorded.
+    pub unforgotten: Vec<MemberPath>,
     /// Resources that are recorded and no longer in the expression.
     pub abandoned: Vec<Abandoned>,
     /// How long it took, in seconds.
@@ -291,6 +319,29 @@ pub struct Skip {
     pub path: MemberPath,
     /// Why not.
     pub reason: String,
+}
+
+/// What `--json` prints, by who prints it.
+#[derive(JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Printed {
+    /// `plan` prints one.
+    plan: PlanReport,
+    /// `drift` prints one.
+    drift: DriftReport,
+    /// What the subcommands of `state` print.
+    state: state::Printed,
+    /// `apply`, `destroy`, `gc` and `import` print one of these a line, a summary
+    /// last; every command prints one of kind `error` if it fails as a whole.
+    event: Event,
+}
+
+/// The JSON Schema of an object with what each command prints with `--json`: the
+/// properties `plan`, `drift`, `state`, and `event` for each line of the others.
+#[must_use]
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Printed)
 }
 
 /// The JSON Schemas of what `--json` prints: of `plan`, and of each line of

@@ -8,13 +8,14 @@ use std::time::Duration;
 use nixops4_protocol::client::ProviderCommand;
 
 use crate::eval::Evaluator;
-use crate::failure::Failure;
+use crate::member::MemberPath;
 use crate::providers::Providers;
 use crate::schema::Kind;
 use crate::ui::Ui;
 
 /// One run of the command on one deployment.
 pub(crate) struct Session {
+    /// The deployment, as it is named to the user.
     pub(crate) file: PathBuf,
     pub(crate) evaluator: Evaluator,
     pub(crate) providers: Providers,
@@ -22,32 +23,40 @@ pub(crate) struct Session {
     pub(crate) kinds: Mutex<HashMap<(ProviderCommand, String), Arc<Kind>>>,
     /// How many resources are worked on at once.
     pub(crate) parallel: usize,
+    /// Only these and what they need are looked at, if there are any.
+    pub(crate) targets: Vec<MemberPath>,
+    /// Whether providers are asked what is there; otherwise the record is
+    /// believed.
+    pub(crate) refresh: bool,
     pub(crate) ui: Arc<Ui>,
 }
 
 impl Session {
-    /// Prepares everything; asks nobody anything yet.
+    /// Prepares everything; asks nobody anything yet. The deployment need not be
+    /// there before it is evaluated.
     pub(crate) fn new(
-        file: PathBuf,
+        file: Option<PathBuf>,
         show_trace: bool,
         parallel: usize,
         timeout: Duration,
         ui: Arc<Ui>,
-    ) -> Result<Self, Failure> {
+    ) -> Self {
         let notes = Arc::clone(&ui);
         let evaluator = Evaluator::new(
-            &file,
+            file,
             show_trace,
             Arc::new(move |line: &str| notes.said("nix", line)),
-        )?;
-        Ok(Self {
-            file,
+        );
+        Self {
+            file: evaluator.name().to_owned(),
             evaluator,
             providers: Providers::new(stderr_sink(&ui), timeout),
             kinds: Mutex::default(),
             parallel,
+            targets: Vec::new(),
+            refresh: true,
             ui,
-        })
+        }
     }
 }
 

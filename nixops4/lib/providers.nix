@@ -28,13 +28,19 @@ let
   inherit (import ./complete.nix) complete;
   inherit (import ./suggest.nix) suggest;
 
+  # What describes no provider: the wire, and what the command prints.
+  others = [
+    "command.json"
+    "protocol.json"
+  ];
+
   described = listToAttrs (
     concatMap (
       file:
       let
         name = match "(.*)\\.json" file;
       in
-      if name == null then
+      if name == null || builtins.elem file others then
         [ ]
       else
         [

@@ -24,7 +24,8 @@ use crate::codec::{self, LineError};
 use crate::describe::Description;
 use crate::message::{
     CreateResourceRequest, ExtantResource, PlanResourceRequest, PlanResourceResponse, Request,
-    Response, StateResourceEvent, StateResourceReadRequest, UpdateResourceRequest,
+    Response, StateResourceEvent, StateResourceHistoryRequest, StateResourceHistoryResponse,
+    StateResourceReadRequest, UpdateResourceRequest,
 };
 
 mod error;
@@ -410,6 +411,18 @@ impl Provider {
         match self.request(&Request::StateEvent(event), limit).await? {
             Response::StateEvent(_) => Ok(()),
             _ => Err(self.mismatch("stateResourceEvent")),
+        }
+    }
+
+    /// Sends [`Request::StateHistory`].
+    pub async fn state_history(
+        &mut self,
+        request: StateResourceHistoryRequest,
+        limit: Duration,
+    ) -> Result<StateResourceHistoryResponse, ClientError> {
+        match self.request(&Request::StateHistory(request), limit).await? {
+            Response::StateHistory(response) => Ok(response),
+            _ => Err(self.mismatch("nixops4-resources/stateResourceHistoryRequest")),
         }
     }
 }

@@ -30,6 +30,9 @@ pub enum Request {
     /// Append one event to the state. Only state resources answer it.
     #[serde(rename = "stateResourceEvent")]
     StateEvent(StateResourceEvent),
+    /// Read the events that the state came from. Only state resources answer it.
+    #[serde(rename = "nixops4-resources/stateResourceHistoryRequest")]
+    StateHistory(StateResourceHistoryRequest),
     /// Say what create or update would do.
     #[serde(rename = "nixops4-resources/planResourceRequest")]
     Plan(PlanResourceRequest),
@@ -51,6 +54,7 @@ impl Request {
             Self::Destroy(_) => RequestName::Destroy,
             Self::StateRead(_) => RequestName::StateRead,
             Self::StateEvent(_) => RequestName::StateEvent,
+            Self::StateHistory(_) => RequestName::StateHistory,
             Self::Plan(_) => RequestName::Plan,
             Self::Read(_) => RequestName::Read,
             Self::List(_) => RequestName::List,
@@ -66,6 +70,7 @@ impl Request {
             Self::Destroy(request) => &request.resource.r#type,
             Self::StateRead(request) => &request.resource.r#type,
             Self::StateEvent(request) => &request.resource.r#type,
+            Self::StateHistory(request) => &request.resource.r#type,
             Self::Plan(request) => &request.r#type,
             Self::Read(request) => &request.r#type,
             Self::List(request) => &request.r#type,
@@ -93,6 +98,9 @@ pub enum RequestName {
     /// [`Request::StateEvent`]
     #[serde(rename = "stateResourceEvent")]
     StateEvent,
+    /// [`Request::StateHistory`]
+    #[serde(rename = "nixops4-resources/stateResourceHistoryRequest")]
+    StateHistory,
     /// [`Request::Plan`]
     #[serde(rename = "nixops4-resources/planResourceRequest")]
     Plan,
@@ -122,6 +130,9 @@ pub enum Response {
     /// Answers [`Request::StateEvent`].
     #[serde(rename = "stateResourceEventResponse")]
     StateEvent(StateResourceEventResponse),
+    /// Answers [`Request::StateHistory`].
+    #[serde(rename = "nixops4-resources/stateResourceHistoryResponse")]
+    StateHistory(StateResourceHistoryResponse),
     /// Answers [`Request::Plan`].
     #[serde(rename = "nixops4-resources/planResourceResponse")]
     Plan(PlanResourceResponse),
@@ -206,6 +217,20 @@ pub struct StateResourceEvent {
     pub patch: json_patch::Patch,
 }
 
+/// See [`Request::StateHistory`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StateResourceHistoryRequest {
+    /// The state resource itself.
+    #[serde(deserialize_with = "parse::object")]
+    pub resource: ExtantResource,
+    /// The index of the first event that is wanted; the first of all is 0.
+    pub since: u64,
+    /// How many events are wanted at most; all by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
 /// See [`Request::Plan`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -287,6 +312,39 @@ pub struct StateResourceReadResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StateResourceEventResponse {}
+
+/// See [`Response::StateHistory`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateResourceHistoryResponse {
+    /// The events, oldest first.
+    #[serde(deserialize_with = "parse::objects")]
+    pub events: Vec<HistoryEvent>,
+    /// How many events there are in all.
+    pub length: u64,
+}
+
+/// One change of a state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HistoryEvent {
+    /// Its place among the events, counted from 0.
+    pub index: u64,
+    /// When it was appended, RFC 3339.
+    pub time: String,
+    /// Who appended it, where that was noted: `ann@desk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writer: Option<String>,
+    /// The operation that produced the change: `create`, `update`, ...; empty
+    /// where that was not noted.
+    pub event: String,
+    /// The version of the program that sent it, where that was noted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nixops_version: Option<String>,
+    /// What it changed in the state document, RFC 6902.
+    #[serde(deserialize_with = "parse::patch")]
+    pub patch: json_patch::Patch,
+}
 
 /// See [`Response::Plan`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -5,6 +5,8 @@
 //! alone. State providers see a document and patches; only the command sees
 //! resources in it.
 
+mod renaming;
+
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,8 @@ use serde_json::{Value, json};
 
 use crate::Object;
 use crate::message::ExtantResource;
+
+pub use renaming::{RenameError, rename};
 
 /// The key under which this suite keeps what upstream has no place for.
 pub const EXTENSION_KEY: &str = "nixops4-resources";
@@ -50,16 +54,30 @@ pub struct RecordedResource {
 }
 
 /// What this suite records of a resource beside upstream's keys.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Extension {
     /// The provider's executable, as the expression named it.
     pub executable: String,
     /// Its arguments.
     #[serde(default)]
     pub args: Vec<String>,
+    /// What it was made from; absent where nobody knows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depends_on: Option<Vec<Dependency>>,
     /// Keys of later versions.
     #[serde(flatten)]
     pub others: Object,
+}
+
+/// Another resource whose output an input was made from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Where it stands.
+    pub path: Vec<String>,
+    /// The output; absent where only the resource is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
 }
 
 impl From<RecordedResource> for ExtantResource {
@@ -191,6 +209,19 @@ fn below(path: &MemberPath, name: &str) -> Vec<String> {
 /// whatever of the composites above is not in the document yet.
 #[must_use]
 pub fn record(state: &Value, path: &MemberPath, resource: &RecordedResource) -> Patch {
+    let mut operations = missing_above(state, path, "resources");
+    let mut value = json!(resource);
+    // An alias is read, never written.
+    if let Some(entry) = value.as_object_mut() {
+        entry.retain(|key, _| key != "inputProperties" && key != "outputProperties");
+    }
+    operations.push(add(pointer(path), value));
+    Patch(operations)
+}
+
+/// What has to be added so that `path` can be added under `kind`, which is
+/// `resources` or `deployments`.
+fn missing_above(state: &Value, path: &MemberPath, kind: &str) -> Vec<PatchOperation> {
     let mut operations = Vec::new();
     let (_, composites) = path.split_last().unwrap_or((&EMPTY, &[]));
     for depth in 0..=composites.len() {
@@ -201,7 +232,7 @@ pub fn record(state: &Value, path: &MemberPath, resource: &RecordedResource) -> 
             continue;
         }
         let key = if depth == composites.len() {
-            "resources"
+            kind
         } else {
             "deployments"
         };
@@ -211,13 +242,18 @@ pub fn record(state: &Value, path: &MemberPath, resource: &RecordedResource) -> 
             operations.push(add(missing, json!({})));
         }
     }
-    let mut value = json!(resource);
-    // An alias is read, never written.
-    if let Some(entry) = value.as_object_mut() {
-        entry.retain(|key, _| key != "inputProperties" && key != "outputProperties");
-    }
-    operations.push(add(pointer(path), value));
-    Patch(operations)
+    operations
+}
+
+/// The patch that removes everything that is recorded at `path` and below it.
+#[must_use]
+pub fn forget_all(state: &Value, path: &MemberPath) -> Patch {
+    let places = [pointer(path), composite_pointer(path)];
+    let there = places
+        .into_iter()
+        .filter(|place| state.pointer(place.as_str()).is_some());
+    let remove = |path| PatchOperation::Remove(RemoveOperation { path });
+    Patch(there.map(remove).collect())
 }
 
 /// The patch that removes the entry at `path`.

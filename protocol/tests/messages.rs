@@ -80,6 +80,7 @@ fn there_is_a_sample_of_each_request_and_each_knows_its_type() {
             RequestName::Destroy,
             RequestName::StateRead,
             RequestName::StateEvent,
+            RequestName::StateHistory,
             RequestName::Plan,
             RequestName::Read,
             RequestName::List,
@@ -316,7 +317,7 @@ fn is_optional(pointer: &str, field: &str) -> bool {
         "resource" => {
             pointer.ends_with("planResourceRequest") || pointer.ends_with("readResourceRequest")
         }
-        "unknownInputs" | "note" => true,
+        "unknownInputs" | "note" | "limit" => true,
         _ => false,
     }
 }

@@ -4,7 +4,8 @@ use json_patch::Patch;
 use nixops4_protocol::Object;
 use nixops4_protocol::message::ExtantResource;
 use nixops4_protocol::state::{
-    Extension, RecordedResource, StateError, check, empty, forget, record, resource, resources,
+    Dependency, Extension, RecordedResource, StateError, check, empty, forget, forget_all, record,
+    resource, resources,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -29,7 +30,7 @@ fn recorded() -> RecordedResource {
         extension: Some(Extension {
             executable: "nixops4-resources-local".to_owned(),
             args: vec!["--quiet".to_owned()],
-            others: Object::new(),
+            ..Extension::default()
         }),
         others: Object::new(),
     }
@@ -373,16 +374,27 @@ fn properties() -> impl Strategy<Value = Object> {
 }
 
 fn any_recorded() -> impl Strategy<Value = RecordedResource> {
-    let extension = (any::<String>(), vec(any::<String>(), 0..3), properties()).prop_map(
-        |(executable, args, mut others)| {
-            others.retain(|key, _| key != "executable" && key != "args");
+    let dependency = (
+        vec(any::<String>(), 1..3),
+        proptest::option::of(any::<String>()),
+    )
+        .prop_map(|(path, output)| Dependency { path, output });
+    let extension = (
+        any::<String>(),
+        vec(any::<String>(), 0..3),
+        proptest::option::of(vec(dependency, 0..3)),
+        properties(),
+    )
+        .prop_map(|(executable, args, depends_on, mut others)| {
+            let ours = ["executable", "args", "dependsOn"];
+            others.retain(|key, _| !ours.contains(&key.as_str()));
             Extension {
                 executable,
                 args,
+                depends_on,
                 others,
             }
-        },
-    );
+        });
     let known = [
         "type",
         "input_properties",
@@ -511,4 +523,44 @@ proptest! {
         let after = apply(&state, &record(&state, &path, &recorded));
         prop_assert_eq!(apply(&state, &json_patch::diff(&state, &after)), after);
     }
+}
+
+#[test]
+fn edges_are_written_in_camel_case_and_only_where_they_are_known() {
+    let mut resource = recorded();
+    let extension = resource.extension.as_mut().unwrap();
+    extension.depends_on = Some(vec![
+        Dependency {
+            path: path(&["mail", "role"]),
+            output: Some("name".to_owned()),
+        },
+        Dependency {
+            path: path(&["host"]),
+            output: None,
+        },
+    ]);
+    let written = json!(resource)["nixops4-resources"].take();
+    assert_eq!(
+        written,
+        json!({
+            "executable": "nixops4-resources-local",
+            "args": ["--quiet"],
+            "dependsOn": [{ "path": ["mail", "role"], "output": "name" }, { "path": ["host"] }],
+        })
+    );
+    // None at all is another thing than not known.
+    resource.extension.as_mut().unwrap().depends_on = Some(vec![]);
+    assert_eq!(json!(resource)["nixops4-resources"]["dependsOn"], json!([]));
+}
+
+#[test]
+fn a_composite_is_forgotten_with_all_that_is_in_it() {
+    let mut state = empty();
+    for names in [&["a"][..], &["a", "x"], &["a", "b", "y"], &["c"]] {
+        state = apply(&state, &record(&state, &path(names), &recorded()));
+    }
+    let after = apply(&state, &forget_all(&state, &path(&["a"])));
+    let left: Vec<_> = resources(&after).unwrap();
+    assert_eq!(left, [(path(&["c"]), recorded())]);
+    assert_eq!(forget_all(&state, &path(&["none"])), Patch(vec![]));
 }

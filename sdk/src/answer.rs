@@ -9,8 +9,8 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use nixops4_protocol::describe::{KindDescription, StateNeed};
 use nixops4_protocol::message::{
     CreateResourceResponse, DestroyResourceResponse, ListResourcesResponse, ReadResourceResponse,
-    Request, Response, StateResourceEventResponse, StateResourceReadResponse,
-    UpdateResourceResponse,
+    Request, Response, StateResourceEventResponse, StateResourceHistoryResponse,
+    StateResourceReadResponse, UpdateResourceResponse,
 };
 use serde_json::Value;
 
@@ -110,6 +110,12 @@ async fn answer<K: ResourceKind>(
                 Error::new("the record has no `owner`, so nobody can tell whose this is")
                     .hint("remove the thing by hand, and forget it in the state")
             })?;
+            if common.protect {
+                return Err(
+                    Error::input("/protect", "it is protected, so it is not destroyed")
+                        .hint("set `protect = false`, apply, and then destroy it"),
+                );
+            }
             let cx = at.context(owner, K::TYPE);
             engine::destroy::<K>(&cx, &request.resource, common.deletion_policy).await?;
             Ok(Response::Destroy(DestroyResourceResponse {}))
@@ -144,9 +150,10 @@ async fn answer<K: ResourceKind>(
             let resources = engine::list::<K>(&cx, &wanted).await?;
             Ok(Response::List(ListResourcesResponse { resources }))
         }
-        Request::List(_) | Request::StateRead(_) | Request::StateEvent(_) => {
-            Err(does_not_answer(K::TYPE))
-        }
+        Request::List(_)
+        | Request::StateRead(_)
+        | Request::StateEvent(_)
+        | Request::StateHistory(_) => Err(does_not_answer(K::TYPE)),
     }
 }
 
@@ -217,6 +224,16 @@ async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Resu
                 }
                 _ => Err(Error::new("the recorded state is not an object")),
             }
+        }
+        Request::StateHistory(request) => {
+            let (cx, inputs) = parse(&request.resource.input_properties)?;
+            let limit = request.limit.unwrap_or(u64::MAX);
+            let read = async || K::history(&cx, &inputs, request.since, limit).await;
+            let (events, length) = retrying(&cx, read).await?;
+            Ok(Response::StateHistory(StateResourceHistoryResponse {
+                events,
+                length,
+            }))
         }
         Request::StateEvent(event) => {
             let (cx, inputs) = parse(&event.resource.input_properties)?;

@@ -29,10 +29,18 @@ pub(crate) struct Common {
         reason = "only destroying asks for it, and reads it from the record"
     )]
     deletion_policy: Option<DeletionPolicy>,
+    /// Whether it must not be destroyed, nor taken out of service, by whatever
+    /// command. To destroy it after all, set this to false and apply first.
+    #[serde(default)]
+    #[expect(
+        dead_code,
+        reason = "only destroying asks for it, and reads it from the record"
+    )]
+    protect: bool,
 }
 
 /// The names of the inputs that every kind has.
-pub(crate) const COMMON: [&str; 3] = ["owner", "adopt", "deletionPolicy"];
+pub(crate) const COMMON: [&str; 4] = ["owner", "adopt", "deletionPolicy", "protect"];
 
 /// A kind's inputs with those that every kind has.
 pub(crate) struct Parsed<I> {
@@ -66,6 +74,8 @@ pub(crate) fn parse_types<K: ResourceKind>(properties: &Object) -> Result<Parsed
 pub(crate) struct RecordedCommon {
     pub(crate) owner: Option<Owner>,
     pub(crate) deletion_policy: Option<DeletionPolicy>,
+    #[serde(default)]
+    pub(crate) protect: bool,
 }
 
 /// Reads a JSON object as a type. Null means absent.

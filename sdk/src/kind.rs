@@ -18,7 +18,7 @@ use crate::mark::Mark;
 
 /// One kind of thing that a provider manages.
 ///
-/// `owner`, `adopt` and `deletionPolicy` are inputs of every kind; the engine
+/// `owner`, `adopt`, `deletionPolicy` and `protect` are inputs of every kind; the engine
 /// takes them, and a kind's own [`Inputs`](Self::Inputs) doesn't list them.
 /// Inputs and outputs are camelCase, deny unknown fields, and document each
 /// field with its unit and default; the doc comment of `Inputs` describes the

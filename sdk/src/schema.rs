@@ -156,6 +156,7 @@ pub(crate) fn describe_state<K: StateKind>() -> KindDescription {
             RequestName::Create,
             RequestName::StateRead,
             RequestName::StateEvent,
+            RequestName::StateHistory,
             RequestName::Read,
         ],
         inputs: without_description(of::<K::Inputs>()),

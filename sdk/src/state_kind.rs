@@ -1,6 +1,6 @@
 //! Kinds that keep the state of a deployment.
 
-use nixops4_protocol::message::StateResourceEvent;
+use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +33,15 @@ pub trait StateKind: 'static {
     /// The whole state document.
     fn read(cx: &Context, inputs: &Self::Inputs)
     -> impl Future<Output = Result<serde_json::Value>>;
+
+    /// The events from index `since` on, oldest first and `limit` at most, and how
+    /// many there are in all.
+    fn history(
+        cx: &Context,
+        inputs: &Self::Inputs,
+        since: u64,
+        limit: u64,
+    ) -> impl Future<Output = Result<(Vec<HistoryEvent>, u64)>>;
 
     /// Appends one event. Refuses a patch that overlaps with what somebody else
     /// changed since this process last read.

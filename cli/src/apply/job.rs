@@ -202,6 +202,8 @@ impl Job<'_> {
             return Outcome::Worked(outputs);
         };
         let prior = self.recorded.as_deref();
+        let before = prior.and_then(|prior| prior.extension.as_ref());
+        let is_same = prior.is_some_and(|prior| prior.input_properties == self.member.inputs);
         let resource = RecordedResource {
             r#type: self.member.kind.clone(),
             input_properties: self.member.inputs.clone(),
@@ -209,8 +211,11 @@ impl Job<'_> {
             extension: Some(Extension {
                 executable: self.member.executable.clone(),
                 args: self.member.args.clone(),
-                others: prior
-                    .and_then(|prior| prior.extension.as_ref())
+                // What new inputs were made from is found out in the end.
+                depends_on: before
+                    .filter(|_| is_same)
+                    .and_then(|extension| extension.depends_on.clone()),
+                others: before
                     .map(|extension| extension.others.clone())
                     .unwrap_or_default(),
             }),

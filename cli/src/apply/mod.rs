@@ -1,12 +1,13 @@
 //! Applies a deployment: does what is ready, many at once, records each result
 //! at once, evaluates again when outputs arrive, until nothing is left.
 
+mod edges;
 mod job;
 pub(crate) mod schedule;
 mod signals;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
 use crate::eval::{EvalError, Evaluation, Known, Look};
 use crate::failure::Failure;
-use crate::member::MemberPath;
+use crate::member::{MemberPath, OutputRef};
 use crate::plan::judge::Judgement;
 use crate::plan::survey::{self, Survey};
 use crate::records::{Opening, Records};
@@ -34,14 +35,21 @@ pub(crate) async fn apply(
     signals: &mut Signals,
 ) -> Result<Summary, Failure> {
     let begun = Instant::now();
-    let unchanged = survey.settled.len();
+    let is_judged = |path: &&MemberPath| survey.judgements.contains_key(*path);
+    let unchanged = survey.settled.keys().filter(is_judged).count();
     let mut done = survey.settled;
     for (path, outputs) in survey.records.outputs() {
         done.insert(path.clone(), outputs.clone());
     }
     let mut run = Run {
         session,
-        schedule: Schedule::new(survey.evaluation, done, session.parallel),
+        waited: BTreeMap::new(),
+        schedule: Schedule::new(
+            survey.evaluation,
+            done,
+            session.parallel,
+            session.targets.clone(),
+        ),
         judgements: survey.judgements,
         records: Rc::new(survey.records),
         claims: Claims::default(),
@@ -55,8 +63,12 @@ pub(crate) async fn apply(
         run.schedule.opened(path.clone());
     }
     run.claim();
+    run.note_waiting();
     let result = run.finish(signals).await;
     let killed = run.killed;
+    if !killed && !run.tally.interrupted && result.is_ok() {
+        run.record_edges().await;
+    }
     let records = Rc::clone(&run.records);
     let summary = run.summary(begun.elapsed());
     if !killed {
@@ -79,6 +91,8 @@ pub(crate) async fn apply(
 
 struct Run<'a> {
     session: &'a Session,
+    /// What members were seen to wait for.
+    waited: BTreeMap<MemberPath, BTreeSet<OutputRef>>,
     schedule: Schedule,
     judgements: BTreeMap<MemberPath, Judgement>,
     records: Rc<Records>,
@@ -101,6 +115,37 @@ impl Run<'_> {
                 // Two of one identity were refused before anything is applied.
                 let _ = self.claims.claim(&member.kind, &decision.identity, path);
             }
+        }
+    }
+
+    /// Remembers what members wait for: once they have it, nothing shows that.
+    fn note_waiting(&mut self) {
+        for member in self.schedule.evaluation().members.values() {
+            let waits_for: Vec<OutputRef> = member.waits_for().cloned().collect();
+            if !waits_for.is_empty() {
+                let waited = self.waited.entry(member.path.clone()).or_default();
+                waited.extend(waits_for);
+            }
+        }
+    }
+
+    /// Records what was made from what, if anything was made or that is not
+    /// known. What is done stands without it.
+    async fn record_edges(&mut self) {
+        let edges = edges::Edges {
+            evaluation: self.schedule.evaluation(),
+            done: self.schedule.done(),
+            waited: &self.waited,
+            records: &self.records,
+        };
+        if !self.tally.has_recorded() && !edges.are_missing() {
+            return;
+        }
+        if let Err(error) = edges.record(self.session).await {
+            self.note(&format!(
+                "what was made from what is not recorded, so that destroying has to find the \
+                 order by trying: {error}"
+            ));
         }
     }
 
@@ -303,6 +348,7 @@ impl Run<'_> {
             self.schedule.evaluation().members.get(path) == evaluation.members.get(path)
         });
         self.schedule.evaluated(evaluation);
+        self.note_waiting();
         let mut records = (*self.records).clone();
         let opened = survey::open_keepers(
             self.session,

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nixops4_protocol::Object;
 
-use crate::eval::{Evaluation, Member};
+use crate::eval::{Evaluation, Member, Structure};
 use crate::member::{MemberPath, OutputRef};
+use crate::plan::scope;
 
 /// How far an apply is.
 pub(crate) struct Schedule {
@@ -23,6 +24,10 @@ pub(crate) struct Schedule {
     /// Whether nothing new is started any more.
     stopping: bool,
     parallel: usize,
+    /// Only these and what they need are done, if there are any.
+    targets: Vec<MemberPath>,
+    /// The members that are done, as far as the last evaluation told.
+    scope: Option<BTreeSet<MemberPath>>,
 }
 
 /// What to do next.
@@ -56,8 +61,11 @@ impl Schedule {
         evaluation: Evaluation,
         done: BTreeMap<MemberPath, Object>,
         parallel: usize,
+        targets: Vec<MemberPath>,
     ) -> Self {
         Self {
+            scope: scope::scope(&evaluation, &targets),
+            targets,
             evaluated_with: done.keys().cloned().collect(),
             evaluation,
             done,
@@ -135,6 +143,10 @@ impl Schedule {
 
     /// The evaluation that was asked for is there.
     pub(crate) fn evaluated(&mut self, evaluation: Evaluation) {
+        let scope = scope::scope(&evaluation, &self.targets);
+        if let (Some(all), Some(scope)) = (&mut self.scope, scope) {
+            all.extend(scope);
+        }
         self.evaluation = evaluation;
         if let Some(with) = self.evaluating.take() {
             self.evaluated_with = with;
@@ -166,7 +178,7 @@ impl Schedule {
                 .clone()
                 .filter(|state| !self.open.contains(state)),
         });
-        let structures = self.evaluation.structures.iter().map(|structure| Left {
+        let structures = self.structures().map(|structure| Left {
             path: structure.path.clone(),
             waits_for: structure.waits_for.clone(),
             waits_for_state: None,
@@ -174,9 +186,16 @@ impl Schedule {
         members.chain(structures).collect()
     }
 
+    fn structures(&self) -> impl Iterator<Item = &Structure> {
+        let structures = self.evaluation.structures.iter();
+        structures.filter(|structure| scope::touches(&structure.path, &self.targets))
+    }
+
     fn left(&self) -> impl Iterator<Item = &Member> {
         self.evaluation.members.values().filter(|member| {
-            !self.done.contains_key(&member.path)
+            let scope = self.scope.as_ref();
+            scope.is_none_or(|scope| scope.contains(&member.path))
+                && !self.done.contains_key(&member.path)
                 && !self.failed.contains(&member.path)
                 && !self.running.contains(&member.path)
         })
@@ -204,7 +223,7 @@ impl Schedule {
             waits_for.is_empty() || waits_for.iter().any(|output| is_new(&output.path))
         };
         let blocked: Vec<&Member> = self.left().filter(|member| !member.is_known()).collect();
-        if blocked.is_empty() && self.evaluation.structures.is_empty() {
+        if blocked.is_empty() && self.structures().next().is_none() {
             return false;
         }
         self.running.is_empty()
@@ -212,9 +231,7 @@ impl Schedule {
                 .iter()
                 .any(|member| member.unknown.values().all(may_be_known))
             || self
-                .evaluation
-                .structures
-                .iter()
+                .structures()
                 .any(|structure| may_be_known(&structure.waits_for))
     }
 }

@@ -37,6 +37,11 @@ impl Tally {
         }
     }
 
+    /// Whether anything was made or changed.
+    pub(super) fn has_recorded(&self) -> bool {
+        self.created + self.updated + self.recorded > 0
+    }
+
     pub(super) fn failed(&mut self, path: &MemberPath, operation: Operation, error: &str) {
         self.failures.push(Failure {
             path: path.clone(),
@@ -67,6 +72,10 @@ impl Tally {
             ensured: self.ensured,
             recorded: self.recorded,
             unchanged: self.unchanged,
+            destroyed: 0,
+            retained: 0,
+            forgotten: 0,
+            unforgotten: Vec::new(),
             failed: self.failures,
             skipped,
             unrecorded: self.unrecorded,

@@ -58,15 +58,20 @@ let
 
   root =
     let
-      value = import request.file;
+      value =
+        if request.root ? file then
+          import request.root.file
+        else
+          (builtins.getFlake request.root.flake).nixops4
+            or (fail "the flake has no output nixops4; ${hint}");
       hint = "a deployment is { _type = \"nixops4Component\"; rootFunction = { outputValues, ... }: { members = { ... }; }; }";
     in
     if isFunction value then
-      fail "the file evaluates to a function that nobody calls; ${hint}"
+      fail "it evaluates to a function that nobody calls; ${hint}"
     else if !isAttrs value then
-      fail "the file evaluates to a ${typeOf value}; ${hint}"
+      fail "it evaluates to a ${typeOf value}; ${hint}"
     else if (value._type or null) != "nixops4Component" then
-      fail "the file evaluates to a set whose _type is not \"nixops4Component\"; ${hint}"
+      fail "it evaluates to a set whose _type is not \"nixops4Component\"; ${hint}"
     else if !isFunction (value.rootFunction or null) && !isAttrs (value.rootFunction or null) then
       fail "the deployment has no rootFunction; ${hint}"
     else
@@ -95,10 +100,31 @@ let
         outputsBelow here below member
     ) (composite.members or { });
 
+  # The value, its strings with a context that names where they come from.
+  marked =
+    index: value:
+    let
+      context = builtins.substring 0 0 (builtins.toFile "${request.edge}${toString index}" "");
+      mark =
+        value:
+        if isString value then
+          context + value
+        else if isList value then
+          map mark value
+        else if isAttrs value then
+          mapAttrs (_: mark) value
+        else
+          value;
+    in
+    mark value;
+
   outputOf =
     path: known: output:
     if known ? outputs && known.outputs ? ${output} then
-      known.outputs.${output}
+      if known ? marks && known.marks ? ${output} then
+        marked known.marks.${output} known.outputs.${output}
+      else
+        known.outputs.${output}
     else if known.complete or false then
       fail "the provider of '${show path}' did not give the output '${output}' that its type declares"
     else
@@ -310,6 +336,22 @@ let
     else
       item;
 
+  # What the inputs were made from, as far as their strings tell.
+  withOrigins =
+    item:
+    let
+      inputs = attempt (whole item.resource.inputs);
+    in
+    if item ? resource && inputs.success then
+      [
+        {
+          inherit (item.resource) path;
+          context = attrNames (getContext inputs.value);
+        }
+      ]
+    else
+      [ ];
+
   withoutInputs =
     item: if item ? resource then { resource = removeAttrs item.resource [ "inputs" ]; } else item;
 
@@ -360,5 +402,7 @@ if request.look == "states" then
   states
 else if request.look == "all" then
   map withInputs found
+else if request.look == "edges" then
+  concatLists (map withOrigins found)
 else
   map place request.places

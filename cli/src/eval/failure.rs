@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
+use super::Root;
 use super::nix::MARK;
 use crate::member::MemberPath;
 
@@ -21,6 +22,12 @@ pub(crate) enum EvalError {
         /// Why not.
         source: io::Error,
     },
+    /// Nothing that could be one.
+    #[error(
+        "there is no deployment here: neither nixops4.nix, nor a flake.nix here or above; write \
+         one, or name it with --file"
+    )]
+    NoRoot,
     /// No Nix.
     #[error(
         "nix-instantiate is not installed, and evaluates the deployment: install Nix 2.8 or newer \
@@ -129,7 +136,7 @@ pub(super) fn read(
     stderr: &str,
     status: ExitStatus,
     driver: &Path,
-    file: &Path,
+    root: &Root,
     show_trace: bool,
 ) -> EvalError {
     if status.code().is_none() {
@@ -155,15 +162,22 @@ pub(super) fn read(
     outer.reverse();
     frames.append(&mut outer);
     let driver = driver.to_string_lossy();
-    let project = file.parent().unwrap_or(file).to_string_lossy();
-    let authors = frames
-        .iter()
-        .position(|frame| frame.file != driver && frame.file.starts_with(&*project))
-        .or_else(|| {
-            frames
-                .iter()
-                .position(|frame| frame.file.starts_with('/') && frame.file != driver)
-        });
+    let mut authors = None;
+    for (index, frame) in frames.iter_mut().enumerate() {
+        if frame.file == driver {
+            continue;
+        }
+        if let Some(own) = root.authors(&frame.file) {
+            frame.position = frame.position.replacen(&frame.file, &own, 1);
+            authors = Some(index);
+            break;
+        }
+    }
+    let authors = authors.or_else(|| {
+        frames
+            .iter()
+            .position(|frame| frame.file.starts_with('/') && frame.file != driver)
+    });
     let frame = authors.map(|index| frames.swap_remove(index));
     let (position, snippet) = match frame {
         Some(frame) => (Some(frame.position), frame.snippet),

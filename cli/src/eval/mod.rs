@@ -3,15 +3,17 @@
 //! One evaluation is one run of Nix. This module knows the expression's contract
 //! and nothing of providers, plans or state.
 
+mod edges;
 mod failure;
 mod nix;
 mod output;
+mod root;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nixops4_protocol::Object;
 use serde::Serialize;
@@ -22,6 +24,7 @@ use crate::member::{MemberPath, OutputRef};
 
 pub(crate) use failure::EvalError;
 use nix::Nix;
+pub(crate) use root::Root;
 
 /// Takes what Nix and the author's own traces say on stderr, line by line.
 pub(crate) type Notes = Arc<dyn Fn(&str) + Send + Sync>;
@@ -110,6 +113,9 @@ pub(crate) struct Known {
     #[serde(skip_serializing_if = "Option::is_none")]
     outputs: Option<Object>,
     complete: bool,
+    /// Outputs whose strings get a context, each with its number.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    marks: BTreeMap<String, usize>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     members: BTreeMap<String, Known>,
 }
@@ -118,12 +124,17 @@ impl Known {
     /// Adds the outputs of a member. If they are `complete`, an output that is
     /// missing is an error, and not one that comes later.
     pub(crate) fn add(&mut self, path: &MemberPath, outputs: Object, complete: bool) {
+        let here = self.at(path);
+        here.outputs = Some(outputs);
+        here.complete = complete;
+    }
+
+    fn at(&mut self, path: &MemberPath) -> &mut Self {
         let mut here = self;
         for name in path.names() {
             here = here.members.entry(name.clone()).or_default();
         }
-        here.outputs = Some(outputs);
-        here.complete = complete;
+        here
     }
 }
 
@@ -146,7 +157,9 @@ struct Place {
 
 /// Evaluates one deployment, again and again.
 pub(crate) struct Evaluator {
-    file: PathBuf,
+    /// As named by the user.
+    named: Option<PathBuf>,
+    root: OnceLock<Root>,
     nix: Nix,
     /// Whether this Nix remembers what failed, so that a missing output is only
     /// heard of once, however many places want it.
@@ -156,20 +169,30 @@ pub(crate) struct Evaluator {
 }
 
 impl Evaluator {
-    /// An evaluator of `file`, which must exist.
-    pub(crate) fn new(file: &Path, show_trace: bool, notes: Notes) -> Result<Self, EvalError> {
-        let absolute = std::path::absolute(file)
-            .and_then(|path| path.metadata().map(|_| path))
-            .map_err(|source| EvalError::File {
-                file: file.to_owned(),
-                source,
-            })?;
-        Ok(Self {
-            file: absolute,
+    /// An evaluator of the file that is named, or of what is found. It need not
+    /// be there before something is evaluated.
+    pub(crate) fn new(named: Option<PathBuf>, show_trace: bool, notes: Notes) -> Self {
+        Self {
+            named,
+            root: OnceLock::new(),
             nix: Nix::new(show_trace, notes),
             remembers_failures: AtomicBool::new(false),
             realised: Mutex::default(),
-        })
+        }
+    }
+
+    /// Where the deployment is.
+    pub(crate) fn root(&self) -> Result<&Root, EvalError> {
+        if let Some(root) = self.root.get() {
+            return Ok(root);
+        }
+        let found = Root::find(self.named.as_deref())?;
+        Ok(self.root.get_or_init(|| found))
+    }
+
+    /// What stands for the deployment even if it isn't there.
+    pub(crate) fn name(&self) -> &Path {
+        self.named.as_deref().unwrap_or(Path::new(root::DEFAULT))
     }
 
     /// Evaluates with these outputs. An author's own mistake that hides behind
@@ -184,14 +207,15 @@ impl Evaluator {
             Look::All => "all",
         };
         let request = nix::Request {
-            file: &self.file,
+            root: self.root()?,
             mark: nix::MARK,
             known,
             catch: true,
             look,
             places: &[],
+            edge: "",
         };
-        let (items, marks) = self.nix.run(&request).await?;
+        let (items, marks): (Vec<_>, _) = self.nix.run(&request).await?;
         let evaluation = output::evaluation(items, &marks)?;
         for place in output::unexplained(&evaluation) {
             if self.remembers_failures.load(Ordering::Relaxed) {
@@ -224,14 +248,16 @@ impl Evaluator {
     /// Evaluates a place without catching anything.
     async fn explain(&self, known: &Known, place: &Place) -> Result<(), EvalError> {
         let request = nix::Request {
-            file: &self.file,
+            root: self.root()?,
             mark: nix::MARK,
             known,
             catch: false,
             look: "places",
             places: std::slice::from_ref(place),
+            edge: "",
         };
-        self.nix.run(&request).await.map(|_| ())
+        let (_, _): (Vec<()>, _) = self.nix.run(&request).await?;
+        Ok(())
     }
 
     /// Makes sure that the Nix store holds these paths, building what is not

@@ -2,16 +2,16 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::output::{Item, Mark};
-use super::{EvalError, Known, Notes, Place, failure, store};
+use super::output::Mark;
+use super::{EvalError, Known, Notes, Place, Root, failure, store};
 
 /// Begins each trace line and each error of the driver's.
 pub(super) const MARK: &str = "@nixops4-resources@";
@@ -23,12 +23,14 @@ const NIX_STORE: &str = "nix-store";
 /// What the driver is asked.
 #[derive(Debug, Serialize)]
 pub(super) struct Request<'a> {
-    pub(super) file: &'a Path,
+    pub(super) root: &'a Root,
     pub(super) mark: &'a str,
     pub(super) known: &'a Known,
     pub(super) catch: bool,
     pub(super) look: &'a str,
     pub(super) places: &'a [Place],
+    /// Begins the name of each store path that stands for an output.
+    pub(super) edge: &'a str,
 }
 
 /// The installed Nix.
@@ -61,7 +63,7 @@ impl Nix {
     }
 
     /// Evaluates once.
-    pub(super) async fn run(
+    pub(super) async fn run<Item: DeserializeOwned>(
         &self,
         request: &Request<'_>,
     ) -> Result<(Vec<Item>, Vec<Mark>), EvalError> {
@@ -77,11 +79,22 @@ impl Nix {
         write("request.json", &json).map_err(EvalError::Scratch)?;
 
         let mut command = self.command(NIX_INSTANTIATE).await?;
-        // Derivations that inputs refer to are built later, so they are written.
         command
             .args(["--eval", "--strict", "--json"])
-            .args(["--read-write-mode", "--show-trace"])
+            .args(["--show-trace"])
             .arg(&driver);
+        // Derivations that inputs refer to are built later, so they are written;
+        // but not what only stands for an output.
+        if request.edge.is_empty() {
+            command.arg("--read-write-mode");
+        }
+        if let Root::Flake(_) = request.root {
+            command.args([
+                "--option",
+                "extra-experimental-features",
+                "nix-command flakes",
+            ]);
+        }
         let output = command.output().await.map_err(not_started)?;
         let stderr = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
@@ -89,16 +102,12 @@ impl Nix {
                 &stderr,
                 output.status,
                 &driver,
-                request.file,
+                request.root,
                 self.show_trace,
             ));
         }
         let marks = self.sort_out(&stderr);
-        let items = if request.look == "places" {
-            Vec::new()
-        } else {
-            serde_json::from_slice(&output.stdout).map_err(EvalError::Answer)?
-        };
+        let items = serde_json::from_slice(&output.stdout).map_err(EvalError::Answer)?;
         Ok((items, marks))
     }
 

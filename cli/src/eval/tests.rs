@@ -54,11 +54,10 @@ in {{
         }
         let notes = Arc::clone(&self.notes);
         let evaluator = Evaluator::new(
-            &self.path(),
+            Some(self.path()),
             false,
             Arc::new(move |line: &str| notes.lock().unwrap().push(line.to_owned())),
-        )
-        .unwrap();
+        );
         tokio::runtime::Runtime::new()
             .unwrap()
             .block_on(evaluator.evaluate(look, &table))

@@ -70,10 +70,11 @@ pub(crate) async fn judge(
         }
         Judgement::Decided(decision)
     };
-    if !kind
-        .as_ref()
-        .is_some_and(|kind| kind.description.offers(RequestName::Plan))
-    {
+    let is_asked = session.refresh
+        && kind
+            .as_ref()
+            .is_some_and(|kind| kind.description.offers(RequestName::Plan));
+    if !is_asked {
         return Ok(with_defaults(decision::compare(member, recorded)));
     }
     realise(&member.input_paths).await?;

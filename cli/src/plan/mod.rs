@@ -4,4 +4,5 @@ pub(crate) mod decision;
 pub(crate) mod difference;
 pub(crate) mod judge;
 pub(crate) mod report;
+pub(crate) mod scope;
 pub(crate) mod survey;

@@ -28,7 +28,11 @@ pub(crate) fn report(file: &str, survey: &Survey) -> PlanReport {
         resources,
         unknown_members: survey.structures.iter().map(unknown_members).collect(),
         abandoned: abandoned(
-            survey.foreseen.iter().map(|(member, _)| member),
+            survey
+                .evaluation
+                .members
+                .values()
+                .chain(survey.foreseen.iter().map(|(member, _)| member)),
             &survey.structures,
             &survey.records,
         ),

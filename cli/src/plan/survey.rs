@@ -8,11 +8,13 @@ use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::Object;
 
 use super::judge::{self, Judgement};
+use super::scope;
 use crate::eval::{Evaluation, Known, Look, Member, Structure};
 use crate::failure::{Failure, Problem};
 use crate::member::{MemberPath, OutputRef};
 use crate::records::{Opening, Records};
 use crate::session::Session;
+use crate::whereabouts;
 
 /// How often the foreseen outputs of what will change are carried on to those
 /// that use them, for display.
@@ -28,6 +30,8 @@ pub(crate) struct Survey {
     pub(crate) settled: BTreeMap<MemberPath, Object>,
     /// What is recorded.
     pub(crate) records: Records,
+    /// Whether the state was only looked at, and may not be there to be written.
+    pub(crate) only_looked: bool,
     /// What the reader is shown: the same, with the outputs that are foreseen.
     pub(crate) foreseen: Vec<(Member, Judgement)>,
     /// Places whose members stay unknown, even so.
@@ -50,7 +54,12 @@ impl Judge {
     ) -> Result<BTreeMap<MemberPath, Judgement>, Failure> {
         let mut judgements = BTreeMap::new();
         let mut to_ask = Vec::new();
+        let scope = scope::scope(evaluation, &session.targets);
+        let is_wanted = |path: &MemberPath| scope.as_ref().is_none_or(|scope| scope.contains(path));
         for (path, member) in &evaluation.members {
+            if !is_wanted(path) {
+                continue;
+            }
             match self.cache.get(path) {
                 _ if records.is_open(path) => {}
                 _ if keepers.contains(path) => {
@@ -95,24 +104,91 @@ impl Judge {
     }
 }
 
-/// Surveys the deployment.
-pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey, Failure> {
+/// Outputs that a member is believed to have.
+type Assumed = BTreeMap<MemberPath, Object>;
+
+/// What a survey begins with.
+struct Beginning {
+    records: Records,
+    /// With what is assumed, if that was evaluated already.
+    evaluation: Option<Evaluation>,
+    assumed: Assumed,
+    only_looked: bool,
+}
+
+/// Opens the state. If it is where it was at the last apply, one evaluation tells
+/// that and everything else; otherwise a first one tells where the state is.
+async fn begin(session: &Session, opening: Opening) -> Result<Beginning, Failure> {
+    if let Some(records) = whereabouts::reopen(session).await {
+        let all: Assumed = records
+            .all()
+            .map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
+            .collect();
+        let known = known(&all, &records);
+        // A mistake in the expression is told by the evaluation below.
+        if let Ok(evaluation) = session.evaluator.evaluate(Look::All, &known).await
+            && whereabouts::is_where_it_was(&evaluation, &records)
+        {
+            let assumed = recorded_outputs(&evaluation, &records);
+            // What another state has recorded of a member is not known of it.
+            let is_assumed = |path: &MemberPath| {
+                assumed.contains_key(path) || !evaluation.members.contains_key(path)
+            };
+            let is_fit = all.keys().all(is_assumed);
+            return Ok(Beginning {
+                assumed,
+                records,
+                evaluation: is_fit.then_some(evaluation),
+                only_looked: opening == Opening::Make,
+            });
+        }
+        records.close().await;
+    }
     let mut records = Records::default();
     let first = session
         .evaluator
         .evaluate(Look::States, &Known::default())
         .await?;
     open_keepers(session, &first, &mut records, opening).await?;
+    Ok(Beginning {
+        assumed: recorded_outputs(&first, &records),
+        records,
+        evaluation: None,
+        only_looked: false,
+    })
+}
 
+/// Opens the state again, to write into it.
+pub(crate) async fn open_to_write(session: &Session, survey: &mut Survey) -> Result<(), Failure> {
+    if !survey.only_looked {
+        return Ok(());
+    }
+    survey.records.close().await;
+    let mut records = Records::default();
+    open_keepers(session, &survey.evaluation, &mut records, Opening::Make).await?;
+    survey.records = records;
+    survey.only_looked = false;
+    Ok(())
+}
+
+/// Surveys the deployment.
+pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey, Failure> {
+    let Beginning {
+        mut records,
+        mut evaluation,
+        mut assumed,
+        only_looked,
+    } = begin(session, opening).await?;
     let mut judge = Judge::default();
-    let mut assumed = recorded_outputs(&first, &records);
     let mut changed = BTreeSet::new();
     let mut rounds = 0;
     let (evaluation, judgements) = loop {
-        let evaluation = session
-            .evaluator
-            .evaluate(Look::All, &known(&assumed, &records))
-            .await?;
+        let evaluation = if let Some(evaluation) = evaluation.take() {
+            evaluation
+        } else {
+            let known = known(&assumed, &records);
+            session.evaluator.evaluate(Look::All, &known).await?
+        };
         let keepers = keepers(&evaluation);
         let judgements = judge.all(session, &evaluation, &records, &keepers).await?;
         for (path, judgement) in &judgements {
@@ -123,6 +199,11 @@ pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey
         }
         let mut settled = settled(&evaluation, &judgements);
         settled.retain(|path, _| !changed.contains(path));
+        // What is not a target is believed to be as recorded.
+        if let Some(scope) = scope::scope(&evaluation, &session.targets) {
+            let others = assumed.iter().filter(|(path, _)| !scope.contains(*path));
+            settled.extend(others.map(|(path, outputs)| (path.clone(), outputs.clone())));
+        }
         let is_stable = settled == assumed;
         assumed = settled;
         if is_stable && !open_keepers(session, &evaluation, &mut records, opening).await? {
@@ -140,6 +221,16 @@ pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey
             return Err(Failure::Unstable);
         }
     };
+    if let Some(target) = scope::misses(&evaluation, &session.targets) {
+        let members = evaluation.members.keys().cloned().collect();
+        return Err(Failure::NoSuchMember {
+            path: target.clone(),
+            members,
+        });
+    }
+    if records.absent().is_empty() {
+        whereabouts::remember(session, &evaluation, &records);
+    }
     let (foreseen, structures) = foresee(
         session,
         &mut judge,
@@ -154,6 +245,7 @@ pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey
         judgements,
         settled: assumed,
         records,
+        only_looked,
         foreseen,
         structures,
     })
@@ -220,7 +312,9 @@ pub(crate) async fn open_keepers(
                     .collect(),
             )
         })?;
-        records.open(&session.providers, member, opening).await?;
+        records
+            .open(&session.providers, &member.into(), opening)
+            .await?;
         opened = true;
     }
     Ok(opened)

@@ -5,6 +5,7 @@
 
 mod plan;
 mod progress;
+mod removal;
 mod summary;
 pub(crate) mod text;
 
@@ -14,7 +15,8 @@ use std::sync::{Mutex, PoisonError};
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
-use crate::report::{Event, PlanReport};
+use crate::failure::Failure;
+use crate::report::{DriftReport, Event, PlanReport};
 use progress::Progress;
 use text::Paint;
 
@@ -118,6 +120,36 @@ impl Ui {
         }
     }
 
+    /// How reality differs from what is recorded, for whoever reads.
+    pub(crate) fn drift(&self, report: &DriftReport) {
+        match self.reader {
+            Reader::Machine => self.json(report, true),
+            Reader::Person => {
+                let text = removal::drift(report, self.all, Self::width(), self.paint);
+                self.print(&text);
+            }
+        }
+    }
+
+    /// Asks before something is destroyed; only `yes` is one.
+    pub(crate) fn confirm(&self, question: &str) -> Result<(), Failure> {
+        if self.reader == Reader::Machine || !io::stdin().is_terminal() {
+            return Err(Failure::NotConfirmed(
+                "there is nobody to ask; --yes does it without asking",
+            ));
+        }
+        self.print(question);
+        let mut answer = String::new();
+        io::stdin()
+            .read_line(&mut answer)
+            .map_err(|error| Failure::Io("cannot read the answer".to_owned(), error))?;
+        if answer.trim() == "yes" {
+            Ok(())
+        } else {
+            Err(Failure::NotConfirmed("the answer was not yes"))
+        }
+    }
+
     /// Something happened during apply.
     pub(crate) fn event(&self, event: &Event) {
         if self.reader == Reader::Machine {
@@ -127,6 +159,9 @@ impl Ui {
         let paint = self.paint;
         match event {
             Event::Plan { plan } => self.plan(plan),
+            Event::Removal { plan } => {
+                self.print(&removal::removal(plan, Self::width(), paint));
+            }
             Event::Started {
                 path, operation, ..
             } => {

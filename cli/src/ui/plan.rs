@@ -55,6 +55,7 @@ pub(crate) fn plan(report: &PlanReport, all: bool, width: usize, paint: Paint) -
                 paint.dim(&abandoned.r#type)
             );
         }
+        text.push_str("`nixops4-resources gc` removes it.\n");
     }
     for note in &report.notes {
         let _ = writeln!(

@@ -51,6 +51,10 @@ impl Progress {
             Operation::Update => "updating",
             Operation::Ensure => "making sure",
             Operation::Record => "recording",
+            Operation::Destroy => "destroying",
+            Operation::Retain => "taking out of service",
+            Operation::Forget => "forgetting",
+            Operation::Import => "importing",
         };
         let Some(live) = &self.live else {
             return Some(format!("  {path}  {}", paint.dim(doing)));
@@ -86,6 +90,10 @@ pub(super) fn finished(
         Operation::Update => "updated",
         Operation::Ensure => "made sure of",
         Operation::Record => "recorded",
+        Operation::Destroy => "destroyed",
+        Operation::Retain => "taken out of service",
+        Operation::Forget => "forgotten",
+        Operation::Import => "imported",
     };
     format!(
         "  {path}  {} {}",
@@ -108,6 +116,10 @@ pub(super) fn failed(
         Operation::Update => "could not be updated",
         Operation::Ensure => "could not be made sure of",
         Operation::Record => "could not be recorded",
+        Operation::Destroy => "could not be destroyed",
+        Operation::Retain => "could not be taken out of service",
+        Operation::Forget => "could not be forgotten",
+        Operation::Import => "could not be imported",
     };
     // The summary has the rest.
     let reason = text::reason(error);

@@ -12,7 +12,8 @@ const NAMED: usize = 8;
 /// What came of it, what failed and why, and what to do next.
 pub(crate) fn summary(summary: &Summary, paint: Paint) -> String {
     let mut text = String::new();
-    let done = summary.created + summary.updated + summary.ensured + summary.recorded;
+    let removed = summary.destroyed + summary.retained + summary.forgotten;
+    let done = summary.created + summary.updated + summary.ensured + summary.recorded + removed;
     if summary.success && done == 0 {
         // The plan has said that there is nothing to do.
         return text;
@@ -35,35 +36,15 @@ pub(crate) fn summary(summary: &Summary, paint: Paint) -> String {
             let _ = writeln!(text, "    {}  {}", skip.path, paint.dim(&skip.reason));
         }
     }
-    if !summary.unrecorded.is_empty() {
-        let names: Vec<String> = summary.unrecorded.iter().map(ToString::to_string).collect();
-        let _ = writeln!(
-            text,
-            "\n{} {} {} made or changed, and NOT RECORDED.\nThe next apply does not know of it \
-             and will ask the provider to create it again: see first that the state can be \
-             written.",
-            paint.bad("!"),
-            names.join(", "),
-            if names.len() == 1 { "was" } else { "were" }
-        );
-    }
-    if !summary.abandoned.is_empty() {
-        let names: Vec<String> = summary
-            .abandoned
-            .iter()
-            .map(|abandoned| abandoned.path.to_string())
-            .collect();
-        let _ = writeln!(
-            text,
-            "\nNo longer in the expression; still running, and left alone: {}",
-            names.join(", ")
-        );
-    }
+    warnings(&mut text, summary, paint);
     let parts: Vec<String> = [
         (summary.created, "created"),
         (summary.updated, "updated"),
         (summary.ensured, "made sure of"),
         (summary.recorded, "recorded"),
+        (summary.destroyed, "destroyed"),
+        (summary.retained, "taken out of service"),
+        (summary.forgotten, "forgotten"),
         (summary.failed.len(), "failed"),
         (summary.skipped.len(), "not tried"),
         (summary.unchanged, "unchanged"),
@@ -90,14 +71,60 @@ pub(crate) fn summary(summary: &Summary, paint: Paint) -> String {
         text::seconds(summary.seconds)
     );
     if !summary.success {
-        text.push_str(if done == 0 {
-            "Put right what failed, and apply again.\n"
+        text.push_str(if removed > 0 {
+            "What is gone is recorded as gone. Put right what failed, and run it again.\n"
+        } else if done == 0 {
+            "Put right what failed, and run it again.\n"
         } else {
             "What was done is recorded. Put right what failed, and apply again: it goes on from \
              there.\n"
         });
     }
     text
+}
+
+/// What the reader has to see to.
+fn warnings(text: &mut String, summary: &Summary, paint: Paint) {
+    if !summary.unrecorded.is_empty() {
+        let names: Vec<String> = summary.unrecorded.iter().map(ToString::to_string).collect();
+        let _ = writeln!(
+            text,
+            "\n{} {} {} made or changed, and NOT RECORDED.\nThe next apply does not know of it \
+             and will ask the provider to create it again: see first that the state can be \
+             written.",
+            paint.bad("!"),
+            names.join(", "),
+            if names.len() == 1 { "was" } else { "were" }
+        );
+    }
+    if !summary.abandoned.is_empty() {
+        let names: Vec<String> = summary
+            .abandoned
+            .iter()
+            .map(|abandoned| abandoned.path.to_string())
+            .collect();
+        let _ = writeln!(
+            text,
+            "\nNo longer in the expression; still running, and left alone: {}\n\
+             `nixops4-resources gc` removes it.",
+            names.join(", ")
+        );
+    }
+    if !summary.unforgotten.is_empty() {
+        let names: Vec<String> = summary
+            .unforgotten
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let _ = writeln!(
+            text,
+            "\n{} {} {} gone, and STILL RECORDED.\nSee that the state can be written, and run the \
+             same command again.",
+            paint.bad("!"),
+            names.join(", "),
+            if names.len() == 1 { "is" } else { "are" }
+        );
+    }
 }
 
 /// The failures by their reason, in the order in which they came.
@@ -176,6 +203,7 @@ The next apply does not know of it and will ask the provider to create it again:
              the state can be written.
 
 No longer in the expression; still running, and left alone: gone
+`nixops4-resources gc` removes it.
 
 Failed after 1 min 12 s: 2 created, 1 failed, 1 not tried, 7 unchanged.
 What was done is recorded. Put right what failed, and apply again: it goes on from there.
@@ -204,7 +232,7 @@ Failed:
       odd
 
 Failed after 0.0 s: 20 failed.
-Put right what failed, and apply again.
+Put right what failed, and run it again.
 "
         );
     }

@@ -185,7 +185,8 @@ fn two_states_are_kept_apart() {
     deployment.run(&["apply"]).expect(0).says("2 created");
     for file in ["state", "second"] {
         let events = std::fs::read_to_string(deployment.path(file)).unwrap();
-        assert_eq!(events.lines().count(), 1, "{file}");
+        // One that makes it, and one that says what it was made from.
+        assert_eq!(events.lines().count(), 2, "{file}");
     }
     deployment
         .run(&["apply"])

@@ -106,7 +106,7 @@ fn a_state_is_read_whole() {
     assert_eq!(recorded["output_properties"]["serial"], "serial-a");
     assert_eq!(
         recorded["nixops4-resources"],
-        json!({"executable": provider(), "args": []})
+        json!({"executable": provider(), "args": [], "dependsOn": []})
     );
 }
 
@@ -132,9 +132,9 @@ fn what_goes_wrong_is_told() {
     )
     .expect(1)
     .says("cannot read --inputs from /no/such");
-    call(&deployment, &["list", "scratch_thing", "--inputs", "{}"])
+    call(&deployment, &["list", "scratch_state", "--inputs", "{}"])
         .expect(1)
-        .says("scratch_thing does not answer nixops4-resources/listResourcesRequest");
+        .says("scratch_state does not answer nixops4-resources/listResourcesRequest");
     deployment
         .run(&["call", "create", "nobodys_thing", "--inputs", "{}"])
         .expect(1)

@@ -401,6 +401,17 @@ fn a_failure_is_json_too() {
 }
 
 #[track_caller]
+#[test]
+fn a_question_is_asked_again_if_the_provider_is_lost() {
+    let deployment =
+        Deployment::new(r#"{ inherit state; a = thing "a" { dieOnce = "${directory}/died"; }; }"#);
+    deployment
+        .run(&["plan"])
+        .expect(0)
+        .says("Plan: 2 to create.");
+    assert!(deployment.path("died").exists());
+}
+
 fn wait_for(mut is_there: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_there() {

@@ -3,6 +3,11 @@
 mod apply;
 mod call;
 mod failures;
+mod guide;
+mod lifecycle;
+mod model;
 mod output;
+mod removal;
+mod roots;
 mod secret;
 mod support;

@@ -150,8 +150,19 @@ impl Deployment {
             .args(arguments)
             .current_dir(self.directory.path())
             .env("NO_COLOR", "1")
+            .env("XDG_STATE_HOME", self.path("home"))
             .stdin(Stdio::null());
         command
+    }
+
+    /// What is recorded of a resource at the root.
+    pub(crate) fn recorded(&self, name: &str) -> Option<Value> {
+        let mut document = nixops4_protocol::state::empty();
+        for line in fs::read_to_string(self.path("state")).ok()?.lines() {
+            let patch: json_patch::Patch = serde_json::from_str(line).expect("a patch");
+            json_patch::patch(&mut document, &patch).expect("it fits");
+        }
+        document["resources"].get(name).cloned()
     }
 
     /// Runs the command.

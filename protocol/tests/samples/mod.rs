@@ -50,6 +50,18 @@ pub(crate) fn requests() -> Vec<(&'static str, Value)> {
             json!({ "stateResourceReadRequest": { "resource": full } }),
         ),
         ("state event", event(patch)),
+        (
+            "state history",
+            json!({ "nixops4-resources/stateResourceHistoryRequest": {
+                "resource": full, "since": 0,
+            }}),
+        ),
+        (
+            "some of the state history",
+            json!({ "nixops4-resources/stateResourceHistoryRequest": {
+                "resource": full, "since": 7, "limit": 100,
+            }}),
+        ),
         ("state event that changes nothing", event(json!([]))),
         (
             "plan",
@@ -99,6 +111,18 @@ pub(crate) fn responses() -> Vec<(&'static str, Value)> {
             }}),
         ),
         ("state event", json!({ "stateResourceEventResponse": {} })),
+        (
+            "state history",
+            json!({ "nixops4-resources/stateResourceHistoryResponse": {
+                "events": [
+                    { "index": 7, "time": "2026-01-01T00:00:00Z", "writer": "ann@desk",
+                      "event": "create", "nixopsVersion": "0.1.0",
+                      "patch": [{ "op": "remove", "path": "/resources/a" }] },
+                    { "index": 8, "time": "2026-01-01T00:00:01Z", "event": "", "patch": [] },
+                ],
+                "length": 9,
+            }}),
+        ),
         (
             "plan",
             json!({ "nixops4-resources/planResourceResponse": {

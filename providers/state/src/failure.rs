@@ -1,5 +1,6 @@
 //! Files that can't be used, and what to do about them.
 
+use std::io;
 use std::path::Path;
 
 use nixops4_provider_sdk::{Error, Result, Retry};
@@ -24,6 +25,28 @@ pub(crate) fn refuse_cut_off(path: &Path) -> Result<()> {
     .hint("restore the file from a backup, or give another path"))
 }
 
+/// Explains why a file of upstream's kind could not be used.
+pub(crate) fn explain_io(path: &Path, doing: &str, error: &io::Error) -> Error {
+    let unable = Error::input(
+        "/name",
+        format!("unable to {doing} the state in {}", path.display()),
+    )
+    .because(error);
+    match error.kind() {
+        io::ErrorKind::NotFound => unable.hint(
+            "see that its folder is there; where there is no state yet, apply makes the file",
+        ),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            unable.hint("make the file and its folder writable for who runs this")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            unable.hint("make room on that disk; nothing of this event was written")
+        }
+        _ => unable.hint("give the path of a file, or of one that isn't there yet"),
+    }
+}
+
+/// Explains why an SQLite file could not be used.
 pub(crate) fn explain(path: &Path, doing: &str, error: &sqlx::Error) -> Error {
     let unable = Error::input(
         "/path",

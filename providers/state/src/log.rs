@@ -1,9 +1,14 @@
 //! The log of a deployment's state, whatever keeps it: events, the document that
 //! they add up to, and which of them get in each other's way. It does no IO.
 
-use json_patch::{Patch, PatchOperation};
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation};
+use nixops4_protocol::message::HistoryEvent;
+use nixops4_protocol::state;
 use nixops4_provider_sdk::{Error, Result};
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// One event of a log.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,10 +17,73 @@ pub(crate) struct Event {
     pub(crate) index: i64,
     /// When it was appended, RFC 3339.
     pub(crate) time: String,
-    /// Who appended it.
-    pub(crate) writer: String,
+    /// Who appended it; upstream's file does not say.
+    pub(crate) writer: Option<String>,
+    /// The operation that it came from: `create`, `update`, ...
+    pub(crate) operation: String,
+    /// The version of the program that sent it; upstream's file does not say.
+    pub(crate) version: Option<String>,
     /// What it changes.
     pub(crate) patch: Patch,
+}
+
+impl Event {
+    /// The first event of a log: an empty state.
+    pub(crate) fn first() -> Self {
+        let empty = PatchOperation::Add(AddOperation {
+            path: PointerBuf::root(),
+            value: state::empty(),
+        });
+        let version = env!("CARGO_PKG_VERSION");
+        Self::new(0, "initialize", version, &Patch(vec![empty]))
+    }
+
+    /// What is written to see whether it can be, and then taken back: an event
+    /// far behind all others, and not where somebody else tries the same.
+    pub(crate) fn probe() -> Self {
+        let index = i64::MAX - i64::from(std::process::id());
+        Self::new(index, "probe", "", &Patch(Vec::new()))
+    }
+
+    /// An event of now.
+    pub(crate) fn new(index: i64, operation: &str, version: &str, patch: &Patch) -> Self {
+        Self {
+            index,
+            time: OffsetDateTime::now_utc()
+                .format(&Rfc3339)
+                .unwrap_or_default(),
+            writer: Some(writer()),
+            operation: operation.to_owned(),
+            version: Some(version.to_owned()),
+            patch: patch.clone(),
+        }
+    }
+}
+
+impl From<Event> for HistoryEvent {
+    fn from(event: Event) -> Self {
+        Self {
+            index: event.index.unsigned_abs(),
+            time: event.time,
+            writer: event.writer,
+            event: event.operation,
+            nixops_version: event.version,
+            patch: event.patch,
+        }
+    }
+}
+
+/// Who writes: for whoever finds the state changed.
+fn writer() -> String {
+    let user = ["USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok());
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    format!(
+        "{}@{host}",
+        user.unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+    )
 }
 
 /// The document as one process knows it.
@@ -90,7 +158,8 @@ pub(crate) fn refuse_overlap<'a>(
                 return Err(Error::new(format!(
                     "the recorded state was changed by {} at {} where this would change it: {place} \
                      (we: {ours})",
-                    event.writer, event.time
+                    event.writer.as_deref().unwrap_or("somebody"),
+                    event.time
                 ))
                 .hint("somebody else applies the same deployment; wait until they are done, then apply again"));
             }
@@ -136,7 +205,9 @@ mod tests {
         Event {
             index,
             time: "2026-01-01T00:00:00Z".to_owned(),
-            writer: "ann@desk".to_owned(),
+            writer: Some("ann@desk".to_owned()),
+            operation: "create".to_owned(),
+            version: None,
             patch: patch(operations),
         }
     }

@@ -1,8 +1,13 @@
 //! NixOps4 resource provider for the state of deployments.
 
 mod failure;
+mod file;
+mod file_number;
 mod log;
+mod postgresql;
 mod sqlite;
+mod store;
+mod table;
 
 use std::process::ExitCode;
 
@@ -14,6 +19,8 @@ fn main() -> ExitCode {
         "Keeps the state of a deployment: what was made, by which inputs, with which outputs.",
         env!("CARGO_PKG_VERSION"),
     )
+    .state_kind::<file::StateFile>()
     .state_kind::<sqlite::Sqlite>()
+    .state_kind::<postgresql::Postgresql>()
     .run()
 }

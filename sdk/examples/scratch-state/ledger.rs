@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use nixops4_protocol::message::StateResourceEvent;
+use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
 use nixops4_provider_sdk::{Context, Error, Owner, Result, StateKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,12 @@ impl StateKind for Ledger {
         let text = text.map_err(|error| Error::new("unable to read the state").because(error))?;
         serde_json::from_slice(&text)
             .map_err(|error| Error::new("the state is broken").because(error))
+    }
+
+    async fn history(_: &Context, _: &Inputs, _: u64, _: u64) -> Result<(Vec<HistoryEvent>, u64)> {
+        Err(Error::new(
+            "the ledger keeps what there is, and not how it came to be",
+        ))
     }
 
     async fn append(cx: &Context, inputs: &Inputs, event: &StateResourceEvent) -> Result<()> {

@@ -48,6 +48,15 @@ impl StateKind for Store {
         Ok(serde_json::Value::Null)
     }
 
+    async fn history(
+        _: &Context,
+        _: &Careless,
+        _: u64,
+        _: u64,
+    ) -> Result<(Vec<nixops4_protocol::message::HistoryEvent>, u64)> {
+        Ok((Vec::new(), 0))
+    }
+
     async fn append(
         _: &Context,
         _: &Careless,

@@ -74,6 +74,19 @@ fn the_life_of_a_note() {
         true
     );
 
+    let mut protected = wanted.clone();
+    protected["protect"] = json!(true);
+    let refused = provider.refused(
+        json!({ "destroyResourceRequest": { "resource": resource(&protected, &outputs) } })
+            .to_string()
+            .as_bytes(),
+    );
+    assert!(
+        refused.contains("/protect: it is protected, so it is not destroyed"),
+        "{refused}"
+    );
+    assert!(path.exists());
+
     let destroy = json!({ "destroyResourceRequest": { "resource": resource(&wanted, &outputs) } });
     for _ in 0..2 {
         assert_eq!(

@@ -18,6 +18,9 @@ mod support {
     pub(crate) mod secrets;
 }
 
+mod states;
+mod year;
+
 /// How long one run of the command may take on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(5);
 

@@ -1,7 +1,11 @@
 //! The provider of state: what upstream writes and reads, several writers, and
 //! files that can't be used.
 
+mod command;
+mod database;
 mod files;
+mod model;
+mod upstream;
 mod writers;
 
 use std::path::Path;
@@ -10,43 +14,97 @@ use std::time::{Duration, Instant};
 
 use nixops4_resources_tests::binaries;
 use nixops4_resources_tests::messages::{self, Object, object};
+use nixops4_resources_tests::postgres::{Config, Server};
 use nixops4_resources_tests::provider::{Provider, oneshot};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 
-const KIND: &str = "state_sqlite";
 const FILE: &str = "state.sqlite";
 
 /// A state, and a place to run its provider in.
 struct Site {
     sandbox: Sandbox,
+    kind: &'static str,
     inputs: Object,
+    /// Where it is kept in one.
+    server: Option<Server>,
 }
 
 impl Site {
+    /// In an SQLite file.
     fn new() -> Self {
+        Self::of("state_sqlite", json!({"deployment": "demo", "path": FILE}))
+    }
+
+    /// In a file as upstream's.
+    fn file() -> Self {
+        Self::of(
+            "state_file",
+            json!({"deployment": "demo", "name": "state.json"}),
+        )
+    }
+
+    /// In a database of a server of its own, as a role that owns it and no more.
+    fn postgresql() -> Self {
+        Self::postgresql_with(&Config::default())
+    }
+
+    fn postgresql_with(config: &Config) -> Self {
+        let server = Server::start(config);
+        server.psql("CREATE ROLE keeper LOGIN PASSWORD 'quite secret'");
+        server.psql("CREATE DATABASE states OWNER keeper");
+        let connection = json!({
+            "host": server.host(),
+            "port": server.port(),
+            "user": "keeper",
+            "database": "states",
+            "password": {"env": "STATE_PASSWORD"},
+        });
+        Self {
+            server: Some(server),
+            ..Self::of(
+                "state_postgresql",
+                json!({"deployment": "demo", "connection": connection}),
+            )
+        }
+    }
+
+    /// One of each kind.
+    fn each() -> [Self; 3] {
+        [Self::new(), Self::file(), Self::postgresql()]
+    }
+
+    fn of(kind: &'static str, inputs: Value) -> Self {
         Self {
             sandbox: Sandbox::new(),
-            inputs: object(json!({"deployment": "demo", "path": FILE})),
+            kind,
+            inputs: object(inputs),
+            server: None,
         }
+    }
+
+    fn server(&self) -> &Server {
+        self.server.as_ref().expect("it has one")
     }
 
     fn command(&self) -> Command {
         let mut command = self
             .sandbox
             .command(binaries::path("nixops4-resources-state"));
-        command.env("USER", "ann");
+        command
+            .env("USER", "ann")
+            .env("STATE_PASSWORD", "quite secret");
         command
     }
 
     fn resource(&self) -> Value {
-        messages::resource(KIND, &self.inputs, Some(&Object::new()))
+        messages::resource(self.kind, &self.inputs, Some(&Object::new()))
     }
 
     fn create_request(&self) -> Value {
-        messages::create(KIND, &self.inputs, false)
+        messages::create(self.kind, &self.inputs, false)
     }
 
     fn read_request(&self) -> Value {
@@ -72,6 +130,18 @@ impl Site {
     fn read(&self) -> Value {
         let mut answer = self.send(&self.read_request()).expect("the state");
         answer["state"].take()
+    }
+
+    /// The events from `since` on.
+    fn history(&self, since: u64) -> Vec<Value> {
+        let request = json!({"nixops4-resources/stateResourceHistoryRequest": {
+            "resource": self.resource(), "since": since,
+        }});
+        let mut answer = self.send(&request).expect("the history");
+        match answer["events"].take() {
+            Value::Array(events) => events,
+            other => panic!("{other} is no list"),
+        }
     }
 
     fn at(path: impl AsRef<Path>) -> Self {
@@ -135,27 +205,34 @@ fn add(path: &str, value: Value) -> Value {
 
 #[test]
 fn created_read_and_written() {
-    let site = Site::new();
+    Site::each().iter().for_each(create_read_and_write);
+}
+
+fn create_read_and_write(site: &Site) {
     let error = site.send(&site.read_request()).expect_err("there is none");
-    assert!(error.starts_with("/path: "), "{error}");
-    assert!(
-        !site.sandbox.work().join(FILE).exists(),
-        "reading makes nothing"
-    );
+    let place = match site.kind {
+        "state_sqlite" => "/path: ",
+        "state_file" => "/name: ",
+        _ => "/schema: ",
+    };
+    assert!(error.starts_with(place), "{error}");
+    assert!(error.contains("\nhint: "), "{error}");
+    let work = site.sandbox.work().read_dir().expect("a folder");
+    assert_eq!(work.count(), 0, "reading makes nothing");
     let present = |site: &Site| {
-        site.send(&messages::read(KIND, &site.inputs, None))
+        site.send(&messages::read(site.kind, &site.inputs, None))
             .expect("an answer")["present"]
             .clone()
     };
-    assert_eq!(present(&site), false);
+    assert_eq!(present(site), false);
     site.create();
-    assert_eq!(present(&site), true);
+    assert_eq!(present(site), true);
     let empty = json!({"_type": "nixopsState", "resources": {}, "deployments": {}});
     assert_eq!(site.read(), empty);
     // Stateless itself, it is created at every apply.
     site.create();
     assert_eq!(site.read(), empty);
-    assert_eq!(site.sql("SELECT count(*) || '' FROM event"), ["1"]);
+    assert_eq!(site.history(0).len(), 1);
 
     // What upstream sends: snake_case, and composites added whole.
     let made =
@@ -178,22 +255,30 @@ fn created_read_and_written() {
         "resources": {"a": {
             "type": "local_file", "input_properties": {"name": "b"}, "output_properties": {},
         }},
-        "deployments": {"mail": {"resources": {"b": made}, "deployments": {}}},
+        "deployments": {"mail": {"resources": {"b": made.clone()}, "deployments": {}}},
     });
     assert_eq!(site.read(), expected);
-    assert_eq!(
-        site.sql("SELECT writer FROM event ORDER BY position")[1]
-            .split('@')
-            .next(),
-        Some("ann")
-    );
+    let history = site.history(1);
+    let indices: Vec<_> = history.iter().map(|event| event["index"].clone()).collect();
+    assert_eq!(indices, [1, 2, 3, 4, 5]);
+    for event in &history {
+        assert_eq!(event["event"], "create");
+        let writer = event["writer"].as_str().expect("a writer");
+        assert!(writer.starts_with("ann@"), "{writer}");
+        assert!(event["time"].as_str().expect("a time") > "2025");
+    }
+    assert_eq!(history[0]["patch"], add("/resources/a", made));
+    assert_eq!(site.history(6), Vec::<Value>::new());
     site.create();
     assert_eq!(site.read(), expected, "creating again loses nothing");
 }
 
 #[test]
 fn keys_of_others_are_kept() {
-    let site = Site::new();
+    Site::each().iter().for_each(keep_keys);
+}
+
+fn keep_keys(site: &Site) {
     site.create();
     let odd = json!({
         "type": "x", "input_properties": {"n": null, "deep": [1, {"~/": "~1"}]},
@@ -211,10 +296,13 @@ fn keys_of_others_are_kept() {
 
 #[test]
 fn a_patch_that_does_not_fit() {
-    let site = Site::new();
+    Site::each().iter().for_each(misfit);
+}
+
+fn misfit(site: &Site) {
     site.create();
     let before = site.read();
-    let mut writer = Writer::new(&site, "ann");
+    let mut writer = Writer::new(site, "ann");
     writer.read();
     for patch in [
         json!([{"op": "remove", "path": "/resources/none"}]),
@@ -249,9 +337,12 @@ fn a_patch_that_does_not_fit() {
 
 #[test]
 fn two_thousand_events() {
-    let site = Site::new();
+    Site::each().iter().for_each(many_events);
+}
+
+fn many_events(site: &Site) {
     site.create();
-    let mut writer = Writer::new(&site, "ann");
+    let mut writer = Writer::new(site, "ann");
     writer.read();
     let outputs = "x".repeat(200);
     let mut times = Vec::new();

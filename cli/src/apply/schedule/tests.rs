@@ -55,7 +55,7 @@ fn schedule(members: &[(&str, &[&str])], done: &[&str], parallel: usize) -> Sche
         .iter()
         .map(|name| (path(name), Object::new()))
         .collect();
-    Schedule::new(evaluation(members), done, parallel)
+    Schedule::new(evaluation(members), done, parallel, Vec::new())
 }
 
 fn start(names: &[&str]) -> Next {
@@ -164,7 +164,7 @@ fn nothing_is_done_before_its_state_is_open() {
     let mut evaluation = evaluation(&[("a", &[]), ("s", &["x"]), ("x", &[])]);
     let a = evaluation.members.get_mut(&path("a")).unwrap();
     a.state = Some(path("s"));
-    let mut schedule = Schedule::new(evaluation.clone(), BTreeMap::new(), 4);
+    let mut schedule = Schedule::new(evaluation.clone(), BTreeMap::new(), 4, Vec::new());
     assert_eq!(schedule.next(), start(&["x"]));
     schedule.finished(&path("x"), Object::new());
     assert_eq!(schedule.next(), Next::Evaluate);

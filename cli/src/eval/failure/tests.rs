@@ -2,7 +2,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::ExitStatus;
 
-use super::{EvalError, read};
+use super::{EvalError, Root, read};
 
 const OLD: &str = "\
 warning: the group 'nixbld' specified in 'build-users-group' does not exist
@@ -51,7 +51,7 @@ fn told(stderr: &str, show_trace: bool) -> EvalError {
         stderr,
         ExitStatus::from_raw(256),
         Path::new("/tmp/nixops4-resources-x/driver.nix"),
-        Path::new("/work/site/nixops4.nix"),
+        &Root::File("/work/site/nixops4.nix".into()),
         show_trace,
     )
 }
@@ -122,7 +122,7 @@ fn a_signal_is_no_mistake_of_the_author() {
         "error: interrupted by the user",
         ExitStatus::from_raw(2),
         Path::new("/d"),
-        Path::new("/f"),
+        &Root::File("/f".into()),
         false,
     );
     assert!(matches!(error, EvalError::Interrupted(_)));

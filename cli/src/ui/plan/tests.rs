@@ -146,6 +146,7 @@ fn people_see_what_changes_and_nothing_else() {
 
 No longer in the expression; still running, and left alone:
     gone  postgresql_role
+`nixops4-resources gc` removes it.
 note: two lines
       of a note
 

@@ -1,0 +1,199 @@
+//! What is recorded of the deployment, through the resources that keep it.
+//!
+//! Knows state documents and the requests that read and extend them.
+
+mod keeper;
+mod location;
+mod opening;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nixops4_protocol::Object;
+use nixops4_protocol::client::ClientError;
+use nixops4_protocol::state::{self, RecordedResource, StateError};
+use tokio::sync::Mutex;
+
+use crate::eval::Member;
+use crate::member::MemberPath;
+use crate::providers::Providers;
+
+pub(crate) use keeper::Keeper;
+pub(crate) use location::Location;
+
+/// How long a state provider may take to end.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why state can't be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordsError {
+    /// A state resource could not be made.
+    #[error("cannot make the state resource '{path}': {source}")]
+    Create {
+        path: MemberPath,
+        source: ClientError,
+    },
+    /// State could not be read.
+    #[error("cannot read the state that '{path}' keeps: {source}")]
+    Read {
+        path: MemberPath,
+        source: ClientError,
+    },
+    /// An event could not be written.
+    #[error("cannot write into the state that '{path}' keeps: {source}")]
+    Write {
+        path: MemberPath,
+        source: ClientError,
+    },
+    /// What was read is not a state.
+    #[error("cannot use the state that '{path}' keeps: {source}")]
+    Document {
+        path: MemberPath,
+        source: StateError,
+    },
+    /// A patch of ours does not fit the document.
+    #[error("cannot follow the state that '{path}' keeps: {source}")]
+    Mirror {
+        path: MemberPath,
+        source: json_patch::PatchError,
+    },
+    /// There is no state to change.
+    #[error("cannot change the state that '{path}' keeps: there is none yet; apply makes it")]
+    Absent { path: MemberPath },
+    /// A provider that only knows v0.
+    #[error(
+        "the state that '{path}' keeps has no history that anybody can read: its provider does not \
+         tell any (`nixops4-resources-state` does; it reads NixOps4's own state files, too: --state \
+         file:FILE#DEPLOYMENT)"
+    )]
+    NoHistory { path: MemberPath },
+    /// Something can't be renamed.
+    #[error("cannot rename '{from}' to '{to}': {source}")]
+    Rename {
+        from: MemberPath,
+        to: MemberPath,
+        source: state::RenameError,
+    },
+}
+
+/// How a state resource is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// Nothing is changed: state that isn't there yet is empty.
+    Look,
+    /// It is to be changed, so it has to be there.
+    Change,
+    /// The place is made if it isn't there, as upstream does at each apply.
+    Make,
+}
+
+/// What one state resource has recorded.
+type Entries = BTreeMap<MemberPath, Arc<RecordedResource>>;
+
+/// Everything that is recorded, as it was when it was read.
+#[derive(Clone, Default)]
+pub(crate) struct Records {
+    keepers: BTreeMap<MemberPath, Arc<Mutex<Keeper>>>,
+    locations: BTreeMap<MemberPath, Location>,
+    entries: BTreeMap<MemberPath, Entries>,
+    /// The outputs of the state resources themselves.
+    outputs: BTreeMap<MemberPath, Object>,
+    /// The state resources that aren't there yet.
+    absent: Vec<MemberPath>,
+    /// What the reader should know.
+    notes: Vec<String>,
+}
+
+impl Records {
+    /// Opens one more state resource and reads it.
+    pub(crate) async fn open(
+        &mut self,
+        providers: &Providers,
+        location: &Location,
+        opening: Opening,
+    ) -> Result<(), RecordsError> {
+        let opened = opening::open(providers, location, opening).await?;
+        let path = location.label.clone();
+        let document_error = |source| RecordsError::Document {
+            path: path.clone(),
+            source,
+        };
+        state::check(opened.keeper.document()).map_err(document_error)?;
+        let entries = state::resources(opened.keeper.document())
+            .map_err(document_error)?
+            .into_iter()
+            .map(|(path, resource)| (MemberPath(path), Arc::new(resource)))
+            .collect();
+        self.entries.insert(path.clone(), entries);
+        self.notes.extend(opened.note);
+        if !opened.keeper.is_there() {
+            self.absent.push(path.clone());
+        }
+        if let Some(outputs) = opened.outputs {
+            self.outputs.insert(path.clone(), outputs);
+        }
+        self.locations.insert(path.clone(), location.clone());
+        self.keepers
+            .insert(path, Arc::new(Mutex::new(opened.keeper)));
+        Ok(())
+    }
+
+    /// Whether a state resource is open.
+    pub(crate) fn is_open(&self, path: &MemberPath) -> bool {
+        self.keepers.contains_key(path)
+    }
+
+    /// The state resources that are open.
+    pub(crate) fn open_paths(&self) -> impl Iterator<Item = &MemberPath> {
+        self.keepers.keys()
+    }
+
+    /// Where they are.
+    pub(crate) fn locations(&self) -> impl Iterator<Item = &Location> {
+        self.locations.values()
+    }
+
+    /// The state resource that records this.
+    pub(crate) fn keeper(&self, path: &MemberPath) -> Option<Arc<Mutex<Keeper>>> {
+        self.keepers.get(path).cloned()
+    }
+
+    /// What is recorded of a member.
+    pub(crate) fn of(&self, member: &Member) -> Option<&Arc<RecordedResource>> {
+        self.entries.get(member.state.as_ref()?)?.get(&member.path)
+    }
+
+    /// Everything that is recorded: by which state resource, of which member.
+    pub(crate) fn all(
+        &self,
+    ) -> impl Iterator<Item = (&MemberPath, &MemberPath, &Arc<RecordedResource>)> {
+        self.entries.iter().flat_map(|(keeper, entries)| {
+            entries
+                .iter()
+                .map(move |(path, recorded)| (keeper, path, recorded))
+        })
+    }
+
+    /// The outputs of the open state resources.
+    pub(crate) fn outputs(&self) -> &BTreeMap<MemberPath, Object> {
+        &self.outputs
+    }
+
+    /// The state resources that aren't there yet.
+    pub(crate) fn absent(&self) -> &[MemberPath] {
+        &self.absent
+    }
+
+    /// What the reader should know.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Lets the state providers end.
+    pub(crate) async fn close(&self) {
+        for keeper in self.keepers.values() {
+            keeper.lock().await.close().await;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Opening a state resource.
+
+use nixops4_protocol::Object;
+use nixops4_protocol::client::ClientError;
+use nixops4_protocol::message::{
+    CreateResourceRequest, ReadResourceRequest, Request, RequestName, Response,
+};
+use serde_json::Value;
+
+use super::{CLOSE_PATIENCE, Keeper, Location, Opening, RecordsError};
+use crate::providers::{self, Providers};
+
+pub(super) struct Opened {
+    pub(super) keeper: Keeper,
+    pub(super) outputs: Option<Object>,
+    pub(super) note: Option<String>,
+}
+
+pub(super) async fn open(
+    providers: &Providers,
+    location: &Location,
+    opening: Opening,
+) -> Result<Opened, RecordsError> {
+    let label = location.label.to_string();
+    let command = providers::command(&location.executable, &location.args);
+    let reading = |source| RecordsError::Read {
+        path: location.label.clone(),
+        source,
+    };
+    let mut opened = Opened {
+        keeper: Keeper::new(location, providers.limit()),
+        outputs: None,
+        note: None,
+    };
+    let description = match opening {
+        // What is wrong with a provider is told when it is asked to make the place.
+        Opening::Make => providers.describe(&command).await.unwrap_or_default(),
+        Opening::Look | Opening::Change => providers.describe(&command).await.map_err(reading)?,
+    };
+    let offers = |request| {
+        let kind = description
+            .as_ref()
+            .and_then(|description| description.kinds.get(&location.kind));
+        kind.is_some_and(|kind| kind.offers(request))
+    };
+    let can_look = offers(RequestName::Read);
+    opened.keeper.tells_history = offers(RequestName::StateHistory);
+    if opening == Opening::Make {
+        let request = Request::Create(CreateResourceRequest {
+            r#type: location.kind.clone(),
+            input_properties: location.inputs.clone(),
+            is_stateful: false,
+        });
+        let creating = |source| RecordsError::Create {
+            path: location.label.clone(),
+            source,
+        };
+        match providers.ask(&command, &label, &request).await {
+            Ok(Response::Create(answer)) => opened.outputs = Some(answer.output_properties),
+            Ok(_) => {
+                return Err(creating(ClientError::Mismatch {
+                    request: "createResourceRequest",
+                }));
+            }
+            Err(source) => return Err(creating(source)),
+        }
+    } else if can_look {
+        let request = Request::Read(ReadResourceRequest {
+            r#type: location.kind.clone(),
+            input_properties: location.inputs.clone(),
+            resource: None,
+        });
+        match providers
+            .ask(&command, &label, &request)
+            .await
+            .map_err(reading)?
+        {
+            Response::Read(answer) if answer.present => {
+                opened.outputs = Some(answer.output_properties.unwrap_or_default());
+            }
+            Response::Read(_) if opening == Opening::Change => {
+                return Err(RecordsError::Absent {
+                    path: location.label.clone(),
+                });
+            }
+            Response::Read(_) => return Ok(opened),
+            _ => {
+                return Err(reading(ClientError::Mismatch {
+                    request: "nixops4-resources/readResourceRequest",
+                }));
+            }
+        }
+    }
+    opened
+        .keeper
+        .resource
+        .output_properties
+        .clone_from(&opened.outputs);
+    let mut process = providers.spawn(&command, &label).map_err(reading)?;
+    let read = process
+        .state_read(opened.keeper.resource.clone(), providers.limit())
+        .await;
+    match read {
+        Ok(document) => {
+            opened.keeper.document = Value::Object(document);
+            opened.keeper.process = Some(process);
+            // Of v0 alone, whoever can be read is there; its outputs stay unknown.
+            Ok(opened)
+        }
+        Err(ClientError::Refused(message)) if opening == Opening::Look && !can_look => {
+            opened.note = Some(format!(
+                "the state that '{}' keeps could not be read, and is taken as empty: {message}",
+                location.label,
+                message = message.lines().next().unwrap_or_default()
+            ));
+            let _ = process.close(CLOSE_PATIENCE).await;
+            Ok(opened)
+        }
+        Err(source) => Err(reading(source)),
+    }
+}

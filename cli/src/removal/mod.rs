@@ -1,0 +1,205 @@
+//! Destroying: what goes, in which order, and doing it.
+
+pub(crate) mod destroy;
+pub(crate) mod gc;
+mod order;
+mod orphans;
+mod run;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use nixops4_protocol::state::RecordedResource;
+use serde_json::Value;
+
+use crate::apply::Signals;
+use crate::commands::Ending;
+use crate::failure::{Failure, Problem};
+use crate::member::MemberPath;
+use crate::records::Records;
+use crate::report::{Event, FORMAT, Fate, RemovalReport, Summary};
+use crate::session::Session;
+use order::Node;
+use target::Target;
+
+pub(crate) use target::provider;
+
+/// The shortest text that an edge is guessed from.
+const TELLING: usize = 2;
+
+/// Everything that is recorded, by its place.
+pub(crate) type Recorded = BTreeMap<MemberPath, (MemberPath, Arc<RecordedResource>)>;
+
+/// Everything that is recorded: the state resource, and what it says.
+pub(crate) fn recorded(records: &Records) -> Recorded {
+    records
+        .all()
+        .map(|(keeper, path, recorded)| (path.clone(), (keeper.clone(), Arc::clone(recorded))))
+        .collect()
+}
+
+/// What was found beside the targets.
+#[derive(Debug, Default)]
+pub(crate) struct Aside {
+    pub(crate) renamed: Vec<crate::report::Renamed>,
+    pub(crate) retained: Vec<crate::report::Orphan>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// How a removal is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Nobody is asked.
+    pub(crate) yes: bool,
+    /// How the state's history calls it.
+    pub(crate) event: &'static str,
+}
+
+/// Shows what would go, asks, and does it.
+pub(crate) async fn remove(
+    session: &Session,
+    targets: Vec<Target>,
+    aside: Aside,
+    records: &Records,
+    manner: Manner,
+    signals: &mut Signals,
+) -> Result<Ending, Failure> {
+    let recorded = recorded(records);
+    let report = RemovalReport {
+        format: FORMAT,
+        resources: targets.iter().map(Target::report).collect(),
+        renamed: aside.renamed,
+        retained: aside.retained,
+        notes: aside.notes,
+    };
+    session.ui.event(&Event::Removal {
+        plan: report.clone(),
+    });
+    refuse(&targets, &recorded)?;
+    if targets.is_empty() {
+        session.ui.event(&Event::Summary(Summary {
+            success: true,
+            ..Summary::default()
+        }));
+        return Ok(Ending::Done);
+    }
+    if !manner.yes {
+        session.ui.confirm(&question(&report))?;
+    }
+    let nodes = nodes(&targets, &recorded);
+    let summary = run::run(session, targets, nodes, records, manner.event, signals).await;
+    let ending = if summary.success {
+        Ending::Done
+    } else {
+        Ending::Failed
+    };
+    session.ui.event(&Event::Summary(summary));
+    Ok(ending)
+}
+
+fn question(report: &RemovalReport) -> String {
+    let parts: Vec<String> = [
+        (Fate::Delete, "delete"),
+        (Fate::Retain, "take out of service"),
+        (Fate::Forget, "forget"),
+    ]
+    .into_iter()
+    .map(|(fate, what)| (report.count(fate), what))
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, what)| format!("{what} {number}"))
+    .collect();
+    format!("Really {}? Type yes: ", parts.join(" and "))
+}
+
+/// Nothing goes if one of them must not, or something that stays uses it.
+fn refuse(targets: &[Target], recorded: &Recorded) -> Result<(), Failure> {
+    let going: BTreeSet<&MemberPath> = targets.iter().map(|target| &target.path).collect();
+    let mut problems: Vec<Problem> = targets
+        .iter()
+        .filter(|target| target.fate == Fate::Refuse)
+        .map(|target| Problem {
+            path: target.path.clone(),
+            message: target.note.clone().unwrap_or_default(),
+        })
+        .collect();
+    for target in targets.iter().filter(|target| target.keeper.is_some()) {
+        let users: Vec<String> = recorded
+            .iter()
+            .filter(|(path, _)| !going.contains(path))
+            .filter(|(_, (_, other))| uses(other).is_some_and(|uses| uses.contains(&target.path)))
+            .map(|(path, _)| format!("'{path}'"))
+            .collect();
+        if !users.is_empty() {
+            problems.push(Problem {
+                path: target.path.clone(),
+                message: format!(
+                    "{} {} made from it and would stay: destroy that too, or change it first and \
+                     apply",
+                    users.join(", "),
+                    if users.len() == 1 { "was" } else { "were" }
+                ),
+            });
+        }
+    }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Forbidden(problems))
+    }
+}
+
+/// What a resource was made from, if that was recorded.
+fn uses(recorded: &RecordedResource) -> Option<BTreeSet<MemberPath>> {
+    let depends_on = recorded.extension.as_ref()?.depends_on.as_ref()?;
+    Some(
+        depends_on
+            .iter()
+            .map(|dependency| MemberPath(dependency.path.clone()))
+            .collect(),
+    )
+}
+
+fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> {
+    let mut known_texts = BTreeMap::<&str, BTreeSet<&MemberPath>>::new();
+    for (path, (_, resource)) in recorded {
+        for value in resource.output_properties.values() {
+            texts(value, &mut |text| {
+                known_texts.entry(text).or_default().insert(path);
+            });
+        }
+    }
+    targets
+        .iter()
+        .map(|target| {
+            let uses = uses(&target.recorded);
+            let mut seems_to_use = BTreeSet::new();
+            if uses.is_none() {
+                for value in target.recorded.input_properties.values() {
+                    texts(value, &mut |text| {
+                        // Its own name in its own outputs says nothing.
+                        let makers = known_texts.get(text).into_iter().flatten();
+                        seems_to_use.extend(makers.map(|path| (*path).clone()));
+                    });
+                }
+                seems_to_use.remove(&target.path);
+            }
+            let node = Node {
+                uses,
+                seems_to_use,
+                is_secret: target.recorded.r#type.starts_with("secrets_"),
+            };
+            (target.path.clone(), node)
+        })
+        .collect()
+}
+
+/// Every text in a value.
+fn texts<'a>(value: &'a Value, take: &mut impl FnMut(&'a str)) {
+    match value {
+        Value::String(text) if text.len() >= TELLING => take(text),
+        Value::Array(values) => values.iter().for_each(|value| texts(value, take)),
+        Value::Object(fields) => fields.values().for_each(|value| texts(value, take)),
+        _ => {}
+    }
+}

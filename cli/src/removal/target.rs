@@ -1,0 +1,172 @@
+//! What is to go, and what happens to it.
+
+use nixops4_protocol::client::ProviderCommand;
+use nixops4_protocol::describe::KindDescription;
+use nixops4_protocol::message::RequestName;
+use nixops4_protocol::state::RecordedResource;
+use serde_json::Value;
+
+use crate::executables;
+use crate::member::MemberPath;
+use crate::providers;
+use crate::report::{Fate, Removal};
+use crate::session::Session;
+
+/// The input by which a resource says that it must not be destroyed.
+const PROTECT: &str = "protect";
+/// The input that says what destroying does.
+const DELETION_POLICY: &str = "deletionPolicy";
+
+/// A resource that is to go.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) path: MemberPath,
+    /// The state resource that records it; absent if none does.
+    pub(crate) keeper: Option<MemberPath>,
+    pub(crate) recorded: RecordedResource,
+    pub(crate) provider: ProviderCommand,
+    pub(crate) fate: Fate,
+    pub(crate) note: Option<String>,
+}
+
+impl Target {
+    /// How it is shown.
+    pub(crate) fn report(&self) -> Removal {
+        Removal {
+            path: self.path.clone(),
+            r#type: self.recorded.r#type.clone(),
+            fate: self.fate,
+            state: self.keeper.clone(),
+            note: self.note.clone(),
+        }
+    }
+}
+
+/// The provider of what was recorded: as recorded, if it is still there, or by
+/// its name.
+pub(crate) fn provider(recorded: &RecordedResource) -> ProviderCommand {
+    let Some(extension) = &recorded.extension else {
+        return providers::command(&executables::provider_of(&recorded.r#type), &[]);
+    };
+    let executable = std::path::Path::new(&extension.executable);
+    let name = executable.file_name().and_then(std::ffi::OsStr::to_str);
+    match name {
+        // Garbage collection may have taken the version that made it.
+        Some(name) if executable.is_absolute() && !executable.exists() => {
+            providers::command(name, &extension.args)
+        }
+        _ => providers::command(&extension.executable, &extension.args),
+    }
+}
+
+/// Finds out what would happen to what is recorded.
+pub(crate) async fn target(
+    session: &Session,
+    path: MemberPath,
+    keeper: Option<MemberPath>,
+    recorded: RecordedResource,
+    forget: bool,
+) -> Target {
+    let provider = provider(&recorded);
+    let (fate, note) = if forget {
+        let note = "its provider is not asked; see to the thing itself by hand";
+        (Fate::Forget, Some(note.to_owned()))
+    } else {
+        match session.providers.describe(&provider).await {
+            Err(error) => (Fate::Refuse, Some(error.to_string())),
+            Ok(description) => {
+                let kind = description
+                    .as_ref()
+                    .and_then(|description| description.kinds.get(&recorded.r#type));
+                fate(&recorded, kind)
+            }
+        }
+    };
+    Target {
+        path,
+        keeper,
+        recorded,
+        provider,
+        fate,
+        note,
+    }
+}
+
+fn fate(recorded: &RecordedResource, kind: Option<&KindDescription>) -> (Fate, Option<String>) {
+    let input = |name: &str| {
+        let value = recorded.input_properties.get(name);
+        value.filter(|value| !value.is_null())
+    };
+    if input(PROTECT) == Some(&Value::Bool(true)) {
+        let note = "it is protected: set `protect = false`, apply, and then destroy it";
+        return (Fate::Refuse, Some(note.to_owned()));
+    }
+    let Some(kind) = kind.filter(|kind| kind.offers(RequestName::Destroy)) else {
+        let note = "its provider cannot destroy: remove the thing by hand, and then its record \
+                    with --forget";
+        return (Fate::Refuse, Some(note.to_owned()));
+    };
+    let default = kind
+        .inputs
+        .get("properties")
+        .and_then(|properties| properties.get(DELETION_POLICY)?.get("default"));
+    match input(DELETION_POLICY).or(default).and_then(Value::as_str) {
+        Some("retain") => (Fate::Retain, None),
+        _ => (Fate::Delete, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nixops4_protocol::describe::KindDescription;
+    use nixops4_protocol::state::RecordedResource;
+    use serde_json::{Value, json};
+
+    use super::fate;
+    use crate::report::Fate;
+
+    fn recorded(inputs: &Value) -> RecordedResource {
+        serde_json::from_value(json!({ "type": "t", "input_properties": inputs })).unwrap()
+    }
+
+    fn kind(requests: &Value, default: &Value) -> KindDescription {
+        serde_json::from_value(json!({
+            "description": "", "state": "optional", "requests": requests, "outputs": {},
+            "inputs": { "properties": { "deletionPolicy": { "default": default } } },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_was_recorded_decides_and_then_the_kind() {
+        let destroys = json!(["destroyResourceRequest"]);
+        let retains = kind(&destroys, &json!("retain"));
+        let deletes = kind(&destroys, &json!("delete"));
+        let cannot = kind(&json!([]), &json!("delete"));
+        for (inputs, kind, expected) in [
+            (json!({}), Some(&retains), Fate::Retain),
+            (json!({}), Some(&deletes), Fate::Delete),
+            (
+                json!({"deletionPolicy": null}),
+                Some(&retains),
+                Fate::Retain,
+            ),
+            (
+                json!({"deletionPolicy": "delete"}),
+                Some(&retains),
+                Fate::Delete,
+            ),
+            (
+                json!({"deletionPolicy": "retain"}),
+                Some(&deletes),
+                Fate::Retain,
+            ),
+            (json!({"protect": true}), Some(&deletes), Fate::Refuse),
+            (json!({"protect": false}), Some(&deletes), Fate::Delete),
+            (json!({}), Some(&cannot), Fate::Refuse),
+            (json!({}), None, Fate::Refuse),
+        ] {
+            assert_eq!(fate(&recorded(&inputs), kind).0, expected, "{inputs}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Where the state is: as the user says, as it was remembered, or as the
+//! expression says.
+//!
+//! What is remembered is only ever a hint: whoever evaluates compares.
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::eval::{Evaluation, Known, Look};
+use crate::failure::Failure;
+use crate::member::MemberPath;
+use crate::plan::survey;
+use crate::records::{Location, Opening, Records};
+use crate::session::Session;
+
+/// Where the state of one deployment was at its last apply.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Remembered {
+    /// The deployment, as an absolute path.
+    deployment: PathBuf,
+    /// Its state resources.
+    states: Vec<Location>,
+}
+
+/// Opens the state without evaluating if that can be: where the user says, or
+/// where it was at the last apply.
+pub(crate) async fn open_without_evaluating(
+    session: &Session,
+    said: Option<&str>,
+    opening: Opening,
+) -> Result<Records, Failure> {
+    if said.is_some() {
+        return open(session, said, opening).await;
+    }
+    let remembered = recall(&deployment(session));
+    if remembered.is_empty() {
+        return open(session, None, opening).await;
+    }
+    open_all(session, &remembered, opening).await
+}
+
+/// Opens the state where the user says, else where the expression says.
+pub(crate) async fn open(
+    session: &Session,
+    said: Option<&str>,
+    opening: Opening,
+) -> Result<Records, Failure> {
+    if let Some(said) = said {
+        let location = Location::parse(said).map_err(|error| Failure::Usage(error.to_string()))?;
+        return open_all(session, &[location], opening).await;
+    }
+    let mut records = Records::default();
+    let evaluation = session
+        .evaluator
+        .evaluate(Look::States, &Known::default())
+        .await?;
+    survey::open_keepers(session, &evaluation, &mut records, opening).await?;
+    let missing: Vec<MemberPath> = survey::keepers(&evaluation)
+        .into_iter()
+        .filter(|path| !records.is_open(path))
+        .collect();
+    if missing.is_empty() && evaluation.structures.is_empty() {
+        return Ok(records);
+    }
+    let remembered = recall(&deployment(session));
+    let is_remembered = |path: &MemberPath| remembered.iter().any(|state| state.label == *path);
+    if !remembered.is_empty() && missing.iter().all(is_remembered) {
+        records.close().await;
+        return open_all(session, &remembered, opening).await;
+    }
+    Err(Failure::Whereabouts(missing))
+}
+
+async fn open_all(
+    session: &Session,
+    locations: &[Location],
+    opening: Opening,
+) -> Result<Records, Failure> {
+    let mut records = Records::default();
+    for location in locations {
+        records.open(&session.providers, location, opening).await?;
+    }
+    Ok(records)
+}
+
+/// What stands for the deployment: its file or flake, absolute.
+fn deployment(session: &Session) -> PathBuf {
+    match session.evaluator.root() {
+        Ok(root) => root.path().to_owned(),
+        Err(_) => std::path::absolute(session.evaluator.name())
+            .unwrap_or_else(|_| session.evaluator.name().to_owned()),
+    }
+}
+
+/// Where the state was at the last apply.
+pub(crate) fn remembered(session: &Session) -> Vec<Location> {
+    recall(&deployment(session))
+}
+
+/// Remembers where the state is. Nothing depends on it, so that a place that
+/// can't be written is no error.
+pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Records) {
+    let states: Vec<Location> = records
+        .open_paths()
+        .filter_map(|path| evaluation.members.get(path))
+        .map(Location::from)
+        .collect();
+    let deployment = deployment(session);
+    if states.is_empty() || recall(&deployment) == states {
+        return;
+    }
+    let Some(file) = file(&deployment) else {
+        return;
+    };
+    let Ok(json) = serde_json::to_vec(&Remembered { deployment, states }) else {
+        return;
+    };
+    let _ = write(&file, &json);
+}
+
+/// Opens the state where it was at the last apply, if all of it is still there.
+pub(crate) async fn reopen(session: &Session) -> Option<Records> {
+    let locations = remembered(session);
+    if locations.is_empty() {
+        return None;
+    }
+    // Why not is told when it is opened where the expression says.
+    let records = open_all(session, &locations, Opening::Look).await.ok()?;
+    if records.absent().is_empty() {
+        Some(records)
+    } else {
+        records.close().await;
+        None
+    }
+}
+
+/// Whether what is open is what the expression says now.
+pub(crate) fn is_where_it_was(evaluation: &Evaluation, records: &Records) -> bool {
+    let remembered: Vec<&Location> = records.locations().collect();
+    let wanted: BTreeMap<MemberPath, Option<Location>> = survey::keepers(evaluation)
+        .into_iter()
+        .map(|path| {
+            let member = evaluation.members.get(&path);
+            let known = member.filter(|member| member.is_known());
+            (path, known.map(Location::from))
+        })
+        .collect();
+    remembered.len() == wanted.len()
+        && remembered
+            .iter()
+            .all(|state| wanted.get(&state.label) == Some(&Some((*state).clone())))
+}
+
+fn recall(deployment: &Path) -> Vec<Location> {
+    file(deployment)
+        .and_then(|file| std::fs::read(file).ok())
+        .and_then(|json| serde_json::from_slice::<Remembered>(&json).ok())
+        .filter(|remembered| remembered.deployment == deployment)
+        .map(|remembered| remembered.states)
+        .unwrap_or_default()
+}
+
+/// Whole or not at all, and for the user alone.
+fn write(file: &Path, json: &[u8]) -> std::io::Result<()> {
+    let directory = file.parent().unwrap_or(file);
+    std::fs::create_dir_all(directory)?;
+    let mut scratch = tempfile::NamedTempFile::new_in(directory)?;
+    std::io::Write::write_all(&mut scratch, json)?;
+    scratch.persist(file)?;
+    Ok(())
+}
+
+fn file(deployment: &Path) -> Option<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    deployment.hash(&mut hasher);
+    let name = format!("{:016x}.json", hasher.finish());
+    Some(directory()?.join("nixops4-resources/states").join(name))
+}
+
+fn directory() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()) {
+        return Some(path.into());
+    }
+    std::env::home_dir()
+        .filter(|home| !home.as_os_str().is_empty())
+        .map(|home| home.join(".local/state"))
+}

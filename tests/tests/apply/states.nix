@@ -1,0 +1,50 @@
+# Some roles, recorded in a state of the kind that STATE names.
+let
+  nixops4-resources = import ../../../nixops4/lib/root.nix;
+  settings = import ../../../nixops4/examples/demo/settings.nix;
+in
+nixops4-resources.mkRoot { name = "states"; } (
+  { members, providers, ... }:
+  let
+    role = name: memberOf: {
+      type = providers.postgresql.role;
+      inputs = {
+        inherit (settings) connection;
+        inherit name memberOf;
+        login = false;
+      };
+    };
+    kinds = {
+      sqlite = {
+        type = providers.state.sqlite;
+        inputs.path = settings.statePath;
+      };
+      file = {
+        type = providers.state.file;
+        inputs.name = settings.statePath;
+      };
+      postgresql = {
+        type = providers.state.postgresql;
+        inputs.connection = {
+          inherit (settings.connection)
+            host
+            port
+            user
+            password
+            ;
+          database = "postgres";
+        };
+      };
+    };
+  in
+  {
+    state = members.state;
+    members = {
+      state = kinds.${builtins.getEnv "STATE"};
+      hub = role "hub" [ ];
+      web.members.a = role "a" [ members.hub.outputs.name ];
+      web.members.b = role "b" [ members.hub.outputs.name ];
+      mail.members.c = role "c" [ members.hub.outputs.name ];
+    };
+  }
+)
