@@ -31,6 +31,9 @@ pub trait Fixture: Sized + 'static {
     /// Whether a thing carries its owner's mark. A relation between two other
     /// things has no place for one, belongs to nobody and can't be retained.
     const OWNED: bool = true;
+    /// What the failpoints begin with that this kind shares with another, which
+    /// is killed at them instead.
+    const KILLED_ELSEWHERE: Option<&'static str> = None;
     /// The inputs by which a thing is found, as every record has them.
     const LOCATED_BY: &'static [&'static str] = &["owner", "name", "connection", "store"];
 

@@ -31,6 +31,8 @@ pub(crate) trait Kind: 'static {
     const LOSS: Loss = Loss::Refused("/name");
     /// Whether its values are secrets: what follows from others may be none.
     const IS_SECRET: bool = true;
+    /// Whether it is the one that is killed at each step of the store.
+    const KILLS_THE_STORE: bool = false;
 
     /// What it needs beside the store.
     fn new(around: &Sandbox) -> Self;
@@ -164,6 +166,11 @@ impl<K: Kind> Fixture for Secrets<K> {
     const RETAINS: bool = K::RETAINS;
     const KEEPS_HISTORY: bool = true;
     const RENAMES: bool = false;
+    const KILLED_ELSEWHERE: Option<&'static str> = if K::KILLS_THE_STORE {
+        None
+    } else {
+        Some("store:")
+    };
 
     fn new() -> Self {
         let sandbox = Sandbox::new();

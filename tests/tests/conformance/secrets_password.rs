@@ -12,6 +12,7 @@ struct Password;
 
 impl Kind for Password {
     const TYPE: &'static str = "secrets_password";
+    const KILLS_THE_STORE: bool = true;
 
     fn new(_: &Sandbox) -> Self {
         Self
