@@ -243,8 +243,11 @@ fn nothing_outlives_its_owner() {
     for (name, signal) in ways {
         let sandbox = Sandbox::new();
         let report = sandbox.work().join("report");
-        let mut command = Command::new(std::env::current_exe().expect("our own path"));
+        // A job in the background of a shell ignores SIGINT, and so would this.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=INT")
+            .arg(std::env::current_exe().expect("our own path"))
             .args(["--exact", "--ignored", "an_owner"])
             .env(REPORT, &report)
             .process_group(0)

@@ -138,7 +138,7 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
         "42501" => unable
             .at("/connection/user")
             .hint("log in as a superuser, or as a role that has been granted what this needs"),
-        "42704" => unable.hint("declare the role that is missing, and use its `name` output here"),
+        "42704" => unable.hint("declare what is missing, and use its `name` output here"),
         "0LP01" => unable.hint(
             "roles can't be members of each other, not through others either; take one of these \
              memberships out",

@@ -231,7 +231,8 @@ impl ResourceKind for Schema {
     async fn delete(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> {
         let schema = Ident(&facts.name);
         let doing = format!("unable to drop schema {schema}");
-        let statement = format!("DROP SCHEMA {schema} CASCADE");
+        // Somebody else may be dropping it as well.
+        let statement = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
         remove(cx, prior, facts, &doing, &statement).await
     }
 

@@ -8,6 +8,45 @@ use serde_json::json;
 
 use crate::support::{Place, ROLE, config};
 
+/// What somebody does behind our back, and where the plan shows it.
+const DRIFTS: &[(&str, &[&str])] = &[
+    ("alter role app nologin", &["/login"]),
+    ("alter role app connection limit 3", &["/connectionLimit"]),
+    ("alter role app valid until 'infinity'", &["/validUntil"]),
+    ("alter role app valid until '-infinity'", &["/validUntil"]),
+    ("revoke staff from app", &["/memberOf"]),
+    ("grant other to app", &["/memberOf"]),
+    (
+        "alter role app set work_mem = '1GB'",
+        &["/settings/work_mem"],
+    ),
+    (
+        "alter role app set lock_timeout = 5",
+        &["/settings/lock_timeout"],
+    ),
+    (
+        "alter role app reset all",
+        &[
+            "/settings/cursor_tuple_fraction",
+            "/settings/jit",
+            "/settings/search_path",
+            "/settings/work_mem",
+        ],
+    ),
+    (
+        "alter role app in database attic reset all",
+        &["/settingsInDatabase/attic/work_mem"],
+    ),
+    (
+        "alter role app in database postgres set jit = on",
+        &["/settingsInDatabase/postgres/jit"],
+    ),
+    (
+        "comment on role app is 'nixops4-resources: owner=tests'",
+        &["/comment"],
+    ),
+];
+
 #[test]
 fn every_field_is_made_changed_and_mended() {
     Place::both(|place| {
@@ -48,43 +87,7 @@ fn every_field_is_made_changed_and_mended() {
                 .is_ok()
         );
 
-        for (drift, paths) in [
-            ("alter role app nologin", &["/login"][..]),
-            ("alter role app connection limit 3", &["/connectionLimit"]),
-            ("alter role app valid until 'infinity'", &["/validUntil"]),
-            ("alter role app valid until '-infinity'", &["/validUntil"]),
-            ("revoke staff from app", &["/memberOf"]),
-            ("grant other to app", &["/memberOf"]),
-            (
-                "alter role app set work_mem = '1GB'",
-                &["/settings/work_mem"],
-            ),
-            (
-                "alter role app set lock_timeout = 5",
-                &["/settings/lock_timeout"],
-            ),
-            (
-                "alter role app reset all",
-                &[
-                    "/settings/cursor_tuple_fraction",
-                    "/settings/jit",
-                    "/settings/search_path",
-                    "/settings/work_mem",
-                ],
-            ),
-            (
-                "alter role app in database attic reset all",
-                &["/settingsInDatabase/attic/work_mem"],
-            ),
-            (
-                "alter role app in database postgres set jit = on",
-                &["/settingsInDatabase/postgres/jit"],
-            ),
-            (
-                "comment on role app is 'nixops4-resources: owner=tests'",
-                &["/comment"],
-            ),
-        ] {
+        for (drift, paths) in DRIFTS {
             if place.restricted && drift.starts_with("grant other") && place.server.version() >= 16
             {
                 // What a superuser has granted, a superuser takes back.
@@ -92,10 +95,10 @@ fn every_field_is_made_changed_and_mended() {
             }
             let granted_by_admin = place.restricted && place.server.version() >= 16;
             let drift = match drift {
-                "revoke staff from app" if granted_by_admin => {
+                &"revoke staff from app" if granted_by_admin => {
                     "revoke staff from app granted by admin"
                 }
-                drift => drift,
+                drift => *drift,
             };
             place.mends(ROLE, &inputs, &outputs, drift, paths);
         }

@@ -148,7 +148,7 @@ fn a_database_that_can_not_be_made() {
     refuses(
         &[("/ownerRole", json!("absent"))],
         "/ownerRole",
-        &[missing, "declare the role"],
+        &[missing, "declare what is missing"],
     );
     refuses(
         &[("/template", json!("absent"))],

@@ -144,7 +144,7 @@ fn two_hundred_memberships_at_once() {
         ROLE,
         &missing,
         "/memberOf",
-        &["\"absent\" does not exist", "declare the role"],
+        &["\"absent\" does not exist", "declare what is missing"],
     );
     let name = literal("spoke-%");
     let roles = server.psql(&format!(

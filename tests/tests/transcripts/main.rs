@@ -116,6 +116,7 @@ fn as_upstream_sends_it() {
         "port": site.server.port(),
         "oid": oid.parse::<i64>().expect("a number"),
         "systemIdentifier": id,
+        "passwordVerified": null,
     });
     // One line, which ends with a newline, and nothing else.
     let answer = String::from_utf8(created.stdout).expect("UTF-8");
@@ -169,7 +170,7 @@ fn requests_that_are_not_offered() {
     let state = messages::resource("state_sqlite", &inputs, None);
     let list = |kind: &str, inputs: &Object| json!({"nixops4-resources/listResourcesRequest": {"type": kind, "inputProperties": inputs}});
     for (provider, request) in [
-        (POSTGRESQL, list("postgresql_role", &site.role("x"))),
+        (POSTGRESQL, list("postgresql_membership", &site.role("x"))),
         (POSTGRESQL, messages::read_state(&role)),
         (
             POSTGRESQL,
@@ -193,7 +194,7 @@ fn requests_that_are_not_offered() {
     let refusal = oneshot(site.command(), [harmless()]);
     let refusal = messages::refusal(String::from_utf8_lossy(&refusal.stdout).trim_end());
     assert!(
-        refusal.ends_with("hint: it has postgresql_database, postgresql_role"),
+        refusal.contains("hint: it has postgresql_database, postgresql_default_privileges, "),
         "{refusal}"
     );
 }

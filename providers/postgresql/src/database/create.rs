@@ -204,6 +204,9 @@ fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
         .next()
         .unwrap_or_default();
     let about = |word: &str| complaint.contains(word);
+    if about("being accessed") {
+        return error.at("/template");
+    }
     let names = |name: &Option<Name>| {
         name.as_ref()
             .is_some_and(|name| about(&format!("{:?}", name.as_str())))
@@ -239,8 +242,7 @@ fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
     } else if about("template") || names(&inputs.template) {
         (
             "/template",
-            "set template to a database that is there and that nobody is connected to, or leave it \
-             unset",
+            "set template to a database that is there, or leave it unset",
         )
     } else {
         return error;
