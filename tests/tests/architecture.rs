@@ -30,8 +30,9 @@ fn packages() -> Vec<Value> {
 fn may_use(name: &str) -> &'static [&'static str] {
     match name {
         "nixops4-protocol" | "nixops4-secrets-store" => &[],
-        "nixops4-provider-sdk" => &["nixops4-protocol", "nixops4-secrets-store"],
-        "nixops4-resources" => &["nixops4-protocol", "nixops4-secrets-store"],
+        "nixops4-provider-sdk" | "nixops4-resources" => {
+            &["nixops4-protocol", "nixops4-secrets-store"]
+        }
         "nixops4-resources-tests" => &[
             "nixops4-protocol",
             "nixops4-provider-sdk",

@@ -206,7 +206,7 @@ fn an_apply_that_was_cut_short_goes_on() {
     let site = Site::new(&Config::default());
     let demo = in_project("nixops4/examples/demo/nixops4.nix");
     for point in [
-        "password:opened",
+        "store:made",
         "engine:applied-0",
         "database:created",
         "database:renamed",
