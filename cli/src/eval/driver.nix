@@ -62,8 +62,7 @@ let
         if request.root ? file then
           import request.root.file
         else
-          (builtins.getFlake request.root.flake).nixops4
-            or (fail "the flake has no output nixops4; ${hint}");
+          (builtins.getFlake request.root.flake).nixops4 or (fail "the flake has no output nixops4; ${hint}");
       hint = "a deployment is { _type = \"nixops4Component\"; rootFunction = { outputValues, ... }: { members = { ... }; }; }";
     in
     if isFunction value then
