@@ -14,14 +14,16 @@ use crate::place::Place;
 use crate::report::Section;
 use crate::sample::Sample;
 
-/// How many there are of each kind, unless a run is shorter.
-const EACH: usize = 64;
+/// Grants are on this many tables: an access list of thousands is nobody's.
+const TABLES: usize = 50;
 
 const MARK: &str = "nixops4-resources: owner=bench";
 
 /// A kind: the inputs of one, what makes it in SQL, and what removes it.
 struct Kind {
     name: &'static str,
+    /// How many for a thousand members of the deployment.
+    of_a_thousand: usize,
     inputs: fn(usize, &Value) -> Value,
     make: fn(usize) -> String,
     remove: fn(usize) -> String,
@@ -37,8 +39,15 @@ fn database(number: usize) -> String {
     format!("CREATE DATABASE bench_d{number}; COMMENT ON DATABASE bench_d{number} IS '{MARK}';")
 }
 
+/// The table and the role of a grant.
+fn pair(number: usize) -> (String, String) {
+    let (table, role) = (number % TABLES, number / TABLES);
+    (format!("bench_table{table}"), format!("bench_g{role}"))
+}
+
 fn grant(number: usize) -> String {
-    format!("GRANT SELECT, INSERT ON bench_table TO bench_g{number};")
+    let (table, role) = pair(number);
+    format!("GRANT SELECT, INSERT ON {table} TO {role};")
 }
 
 /// Its role's password is set as everybody does, in clear: the server hashes it.
@@ -54,30 +63,37 @@ fn tenant(number: usize) -> String {
 const KINDS: [Kind; 4] = [
     Kind {
         name: "postgresql_role",
+        of_a_thousand: 1000,
         inputs: |number, _| json!({"name": format!("bench_r{number}")}),
         make: role,
         remove: |number| format!("DROP ROLE bench_r{number};"),
     },
     Kind {
         name: "postgresql_grant",
+        of_a_thousand: 2000,
         inputs: |number, _| {
+            let (table, role) = pair(number);
             json!({
                 "database": SUPERUSER, "schema": "public", "objectType": "table",
-                "objects": ["bench_table"], "privileges": ["SELECT", "INSERT"],
-                "role": format!("bench_g{number}"),
+                "objects": [table], "privileges": ["SELECT", "INSERT"], "role": role,
             })
         },
         make: grant,
-        remove: |number| format!("REVOKE ALL ON bench_table FROM bench_g{number};"),
+        remove: |number| {
+            let (table, role) = pair(number);
+            format!("REVOKE ALL ON {table} FROM {role};")
+        },
     },
     Kind {
         name: "postgresql_database",
+        of_a_thousand: 100,
         inputs: |number, _| json!({"name": format!("bench_d{number}")}),
         make: database,
         remove: |number| format!("DROP DATABASE bench_d{number};"),
     },
     Kind {
         name: "postgresql_tenant",
+        of_a_thousand: 100,
         inputs: |number, password| json!({"name": format!("bench_t{number}"), "password": password}),
         make: tenant,
         remove: |number| format!("DROP DATABASE bench_t{number}; DROP ROLE bench_t{number};"),
@@ -85,17 +101,23 @@ const KINDS: [Kind; 4] = [
 ];
 
 pub(crate) fn section(place: &Place, settings: &Settings) -> String {
-    let many = EACH.min(settings.members);
     let password = json!({"file": place.sandbox.write("tenant-password", "a tenant's")});
+    let grants = 2 * settings.members;
     place.server.psql(&format!(
-        "CREATE TABLE bench_table (); {}",
-        all(many, |number| format!("CREATE ROLE bench_g{number};"))
+        "{} {}",
+        all(TABLES, |number| format!(
+            "CREATE TABLE bench_table{number} ();"
+        )),
+        all(grants.div_ceil(TABLES), |number| format!(
+            "CREATE ROLE bench_g{number};"
+        ))
     ));
     let mut section = Section::new(
-        format!("{many} of each kind on one server, by one process"),
+        "many of each kind on one server, by one process".to_owned(),
         &["psql", "provider", "beside psql", "nothing to do"],
     );
     for kind in &KINDS {
+        let many = (kind.of_a_thousand * settings.members).div_ceil(1000);
         let [mut psql, mut first, mut again] = [(); 3].map(|()| Sample::default());
         // The databases take long.
         for _ in 0..settings.applies().min(2) {
@@ -110,7 +132,7 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
         }
         let times = first.median().as_secs_f64() / psql.median().as_secs_f64();
         section.row([
-            kind.name.to_owned(),
+            format!("{many} {}", kind.name),
             psql.show(),
             first.show(),
             format!("{times:.2} times"),
