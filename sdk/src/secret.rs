@@ -283,7 +283,13 @@ pub fn store_error(error: &nixops4_secrets_store::Error, pointer: &str) -> Error
     } else {
         Retry::Never
     };
-    Error::input(pointer, error.to_string()).retry(retry)
+    // A hint of the store's own stays one.
+    let said = error.to_string();
+    let error = match said.split_once("\nhint: ") {
+        Some((summary, hint)) => Error::input(pointer, summary).hint(hint),
+        None => Error::input(pointer, said),
+    };
+    error.retry(retry)
 }
 
 impl fmt::Display for SecretRef {

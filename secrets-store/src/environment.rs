@@ -47,17 +47,22 @@ pub(crate) fn address(name: &str, example: &str) -> Result<String, Error> {
     if let Some(address) = stores.remove(name) {
         return Ok(address);
     }
-    let name: String = name.chars().take(SHOWN).collect();
     let known: Vec<_> = stores.into_keys().collect();
-    let known = if known.is_empty() {
-        "none".to_owned()
+    Err(unknown(name, &known, example))
+}
+
+/// The error for a name that stands for nothing. It ends with a line of its own
+/// that says what to do.
+fn unknown(name: &str, known: &[String], example: &str) -> Error {
+    let name: String = name.chars().take(SHOWN).collect();
+    let entry = format!("{name}={example}");
+    let hint = if known.is_empty() {
+        format!("{STORES_VARIABLE} names none; set {STORES_VARIABLE}={entry:?}")
     } else {
-        known.join(", ")
+        let known = known.join(", ");
+        format!("{STORES_VARIABLE} names {known}; name one of them, or add {entry:?} to it")
     };
-    Err(Error::Environment(format!(
-        "no secrets store is called {name:?}; {STORES_VARIABLE} names {known}; set \
-         {STORES_VARIABLE}=\"{name}={example}\""
-    )))
+    Error::Environment(format!("no secrets store is called {name:?}\nhint: {hint}"))
 }
 
 /// The error for an address that is none.
@@ -97,6 +102,30 @@ mod tests {
         let stores = parse(" main=sqlite:/a=b\n team=sqlite:/c ").unwrap();
         assert_eq!(stores["main"], "sqlite:/a=b");
         assert_eq!(stores["team"], "sqlite:/c");
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_ends_with_a_hint() {
+        for (name, known, hint) in [
+            (
+                "x",
+                vec!["main".to_owned(), "team".to_owned()],
+                "NIXOPS4_SECRETS_STORES names main, team; name one of them, or add \
+                 \"x=sqlite:/s\" to it",
+            ),
+            (
+                "two\nlines",
+                Vec::new(),
+                "NIXOPS4_SECRETS_STORES names none; set \
+                 NIXOPS4_SECRETS_STORES=\"two\\nlines=sqlite:/s\"",
+            ),
+        ] {
+            let error = unknown(name, &known, "sqlite:/s").to_string();
+            assert_eq!(
+                error,
+                format!("no secrets store is called {name:?}\nhint: {hint}")
+            );
+        }
     }
 
     #[test]

@@ -257,7 +257,11 @@ impl<K: Kind> Fixture for Secrets<K> {
             bad(
                 "/store",
                 json!("elsewhere"),
-                &["\"elsewhere\"", "set NIXOPS4_SECRETS_STORES"],
+                &[
+                    "no secrets store is called \"elsewhere\"\nhint: NIXOPS4_SECRETS_STORES names \
+                     broken, ",
+                    "main; name one of them, or add \"elsewhere=sqlite:",
+                ],
             ),
             bad(
                 "/store",

@@ -41,7 +41,11 @@ impl Kind for Obtained {
 
     fn bad(&self) -> Vec<Bad> {
         vec![
-            bad("/source", json!("nowhere"), &["\"nowhere\""]),
+            bad(
+                "/source",
+                json!("nowhere"),
+                &["\"nowhere\"\nhint: NIXOPS4_SECRETS_STORES names broken, folder, main; "],
+            ),
             bad("/source", json!("main"), &["\"main\""]),
             patched(
                 &[("/source", Value::Null)],

@@ -51,6 +51,17 @@ fn the_guide_shows_the_example() {
     assert!(guide.contains(&format!("```nix\n{example}```\n")));
 }
 
+/// The example as people meet it: planned, applied, and planned again.
+pub(crate) fn example_from_its_plan_on() -> (Site, Vec<Output>) {
+    let mut site = Site::new();
+    site.sandbox
+        .write("existing/mail/relay", Canary::new().value());
+    let folder = site.sandbox.work().join("existing");
+    site.sources = format!(" existing=file:{}", folder.display());
+    let outputs = ["plan", "apply", "plan"].map(|command| site.run_example(&[command]));
+    (site, outputs.into())
+}
+
 #[test]
 fn the_example_is_applied_and_nothing_leaks() {
     let mut site = Site::new();

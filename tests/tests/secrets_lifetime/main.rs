@@ -1,6 +1,6 @@
 //! What becomes of secrets in the course of time: rotated, renewed, expired, and
 //! what follows from them. And that other people's programs take what comes out
-//! of the store.
+//! of the store, and that nothing of it shows anywhere else.
 
 #[path = "../support"]
 mod support {
@@ -8,6 +8,7 @@ mod support {
 }
 
 mod applied;
+mod canary;
 mod following;
 mod obtained;
 mod renewal;
