@@ -18,6 +18,7 @@ mod support {
     pub(crate) mod secrets;
 }
 
+mod model;
 mod states;
 mod year;
 
