@@ -81,17 +81,14 @@ impl HttpClient {
     /// A client of `server`, which the input at `pointer` names. It trusts the
     /// authorities in a file of PEM, given with the pointer of its input, or else
     /// those that the system trusts.
-    pub fn new(
-        server: Url,
-        pointer: &'static str,
-        ca_file: Option<(&Path, &str)>,
-    ) -> Result<Self> {
-        let client = http::client(ca_file.map(|(path, _)| path)).map_err(|error| match ca_file {
-            Some((_, at)) => Error::input(at, "unable to read the authorities to trust")
-                .because(error)
-                .hint("give a file of certificates in PEM that this process can read"),
-            None => Error::input(pointer, "unable to set up TLS").because(error),
-        })?;
+    pub fn new(server: Url, pointer: &'static str, ca_file: Option<(&Path, &str)>) -> Result<Self> {
+        let client =
+            http::client(ca_file.map(|(path, _)| path)).map_err(|error| match ca_file {
+                Some((_, at)) => Error::input(at, "unable to read the authorities to trust")
+                    .because(error)
+                    .hint("give a file of certificates in PEM that this process can read"),
+                None => Error::input(pointer, "unable to set up TLS").because(error),
+            })?;
         Ok(Self {
             client,
             server,
@@ -127,10 +124,7 @@ impl HttpClient {
         {
             if body.len() + chunk.len() > MAX_BYTES {
                 let mib = MAX_BYTES >> 20;
-                return Err(self.error(format!(
-                    "{} answers with more than {mib} MiB",
-                    self.server
-                )));
+                return Err(self.error(format!("{} answers with more than {mib} MiB", self.server)));
             }
             body.extend_from_slice(&chunk);
         }
