@@ -122,7 +122,8 @@ admin_token_file = "{cluster}/admin-token"
             match admin.try_get("GetNodeInfo", &[("node", "self")]) {
                 Ok(info) => {
                     let nodes = info["success"].as_object().expect("an object");
-                    self.id = nodes.keys().next().expect("a node").clone();
+                    let id = nodes.keys().next().expect("a node");
+                    self.id.clone_from(id);
                     return;
                 }
                 Err(refusal) => assert!(
