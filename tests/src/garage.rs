@@ -14,6 +14,7 @@ pub mod s3;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -59,7 +60,7 @@ impl Default for Config {
 /// A cluster. Its nodes are killed when it is dropped, and its folder removed.
 #[derive(Debug)]
 pub struct Cluster {
-    nodes: Vec<Node>,
+    nodes: Vec<Arc<Node>>,
     admin_token: String,
     /// Last: the folder goes after what uses it.
     folder: TempDir,
@@ -73,21 +74,18 @@ impl Cluster {
         lifeline::set_mode(folder.path(), 0o700);
         let admin_token = format!("admin-{:032x}", rand::random::<u128>());
         let rpc_secret = format!("{:064x}", rand::random::<u128>());
-        let mut cluster = Self {
-            nodes: Vec::new(),
+        let node = |number| Arc::new(Node::new(folder.path(), number, config));
+        let cluster = Self {
+            nodes: (1..=config.nodes).map(node).collect(),
             admin_token,
             folder,
         };
         node::write_private(&cluster.admin_token_file(), &cluster.admin_token);
         node::write_private(&cluster.folder.path().join("rpc-secret"), &rpc_secret);
-        let mut nodes: Vec<_> = (1..=config.nodes)
-            .map(|number| Node::new(cluster.folder.path(), number, config))
-            .collect();
-        for node in &mut nodes {
+        for node in &cluster.nodes {
             node.spawn();
         }
-        cluster.nodes = nodes;
-        for node in &mut cluster.nodes {
+        for node in &cluster.nodes {
             node.wait_until_it_answers(&cluster.admin_token);
         }
         cluster.lay_out();
@@ -98,7 +96,7 @@ impl Cluster {
     /// Makes the nodes know each other and gives each its part.
     fn lay_out(&self) {
         let admin = self.admin();
-        let peers: Vec<_> = self.nodes.iter().map(Node::peer).collect();
+        let peers: Vec<_> = self.nodes.iter().map(|node| node.peer()).collect();
         for node in &self.nodes {
             node.write_config(&peers);
         }
@@ -134,20 +132,15 @@ impl Cluster {
         }
     }
 
-    /// Its nodes.
+    /// Its nodes. A test may keep one beyond the borrow, to kill it meanwhile.
     #[must_use]
-    pub fn nodes(&self) -> &[Node] {
+    pub fn nodes(&self) -> &[Arc<Node>] {
         &self.nodes
-    }
-
-    /// A node, to be killed and started.
-    pub fn node_mut(&mut self, index: usize) -> &mut Node {
-        &mut self.nodes[index]
     }
 
     /// The first node.
     #[must_use]
-    pub fn node(&self) -> &Node {
+    pub fn node(&self) -> &Arc<Node> {
         &self.nodes[0]
     }
 
@@ -179,6 +172,6 @@ impl Cluster {
     /// All that its nodes have logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        self.nodes.iter().map(Node::log).collect()
+        self.nodes.iter().map(|node| node.log()).collect()
     }
 }

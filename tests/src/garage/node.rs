@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::admin::Admin;
@@ -25,10 +26,10 @@ pub struct Node {
     web: Port,
     admin: Port,
     config: Config,
-    /// Empty until it has answered.
-    id: String,
+    /// Known once it has answered.
+    id: OnceLock<String>,
     /// `None` while it is stopped.
-    process: Option<Process>,
+    process: Mutex<Option<Process>>,
 }
 
 impl Node {
@@ -41,8 +42,8 @@ impl Node {
             web: Port::reserve(),
             admin: Port::reserve(),
             config: config.clone(),
-            id: String::new(),
-            process: None,
+            id: OnceLock::new(),
+            process: Mutex::default(),
         };
         fs::create_dir(&node.folder).expect("cannot create a folder");
         node.write_config(&[]);
@@ -91,8 +92,9 @@ admin_token_file = "{cluster}/admin-token"
     }
 
     /// Starts it, and doesn't wait for it.
-    pub(super) fn spawn(&mut self) {
-        assert!(self.process.is_none(), "the node is running");
+    pub(super) fn spawn(&self) {
+        let mut running = self.process();
+        assert!(running.is_none(), "the node is running");
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -102,28 +104,31 @@ admin_token_file = "{cluster}/admin-token"
         let mut command = self.command();
         command
             .arg("server")
-            .env("RUST_LOG", "garage=debug,garage_net=info,garage_table=info")
+            // One line for each request. More would show the token of each as well.
+            .env("RUST_LOG", "garage=info,netapp=info")
             .stdout(log.try_clone().expect("cannot duplicate a descriptor"))
             .stderr(log);
         let process = Process::spawn(&mut command, Ending::Kill)
             .unwrap_or_else(|error| panic!("cannot run garage: {error}"));
-        self.process = Some(process);
+        *running = Some(process);
     }
 
     /// Waits until its admin API answers, and asks for its name.
-    pub(super) fn wait_until_it_answers(&mut self, admin_token: &str) {
+    pub(super) fn wait_until_it_answers(&self, admin_token: &str) {
         let admin = Admin::new(&self.admin_url(), admin_token);
         let start = Instant::now();
         loop {
-            let process = self.process.as_mut().expect("the node is stopped");
+            let mut running = self.process();
+            let process = running.as_mut().expect("the node is stopped");
             if let Some(status) = process.wait(Duration::from_millis(10)) {
                 panic!("the node ended with {status}: {}", self.log());
             }
+            drop(running);
             match admin.try_get("GetNodeInfo", &[("node", "self")]) {
                 Ok(info) => {
                     let nodes = info["success"].as_object().expect("an object");
                     let id = nodes.keys().next().expect("a node");
-                    self.id.clone_from(id);
+                    assert_eq!(self.id.get_or_init(|| id.clone()), id);
                     return;
                 }
                 Err(refusal) => assert!(
@@ -170,21 +175,21 @@ admin_token_file = "{cluster}/admin-token"
 
     /// Tells it to end, and waits for it. Its ports stay reserved: a connection is
     /// refused.
-    pub fn stop(&mut self) {
-        if let Some(mut process) = self.process.take() {
+    pub fn stop(&self) {
+        if let Some(mut process) = self.process().take() {
             process.end(Signal::TERM);
         }
     }
 
     /// Ends it with SIGKILL.
-    pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
+    pub fn kill(&self) {
+        if let Some(mut process) = self.process().take() {
             process.kill();
         }
     }
 
     /// Starts it again with the same ports and data, and waits until it answers.
-    pub fn start_again(&mut self) {
+    pub fn start_again(&self) {
         self.spawn();
         let cluster = self.folder.parent().expect("a cluster's folder");
         let token = fs::read_to_string(cluster.join("admin-token")).expect("the token");
@@ -193,16 +198,16 @@ admin_token_file = "{cluster}/admin-token"
 
     /// Lets it neither answer nor end, until [`Self::resume`].
     pub fn pause(&self) {
-        self.process().signal(Signal::STOP);
+        self.signal(Signal::STOP);
     }
 
     /// Lets it go on.
     pub fn resume(&self) {
-        self.process().signal(Signal::CONT);
+        self.signal(Signal::CONT);
     }
 
     /// Does what it does every night: lets objects expire. It is stopped for it.
-    pub fn expire(&mut self) {
+    pub fn expire(&self) {
         self.stop();
         // It remembers the day of its last pass.
         let remembered = self.folder.join("meta/lifecycle_worker_state");
@@ -217,12 +222,12 @@ admin_token_file = "{cluster}/admin-token"
     /// What it is called, in full: 64 digits.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        self.id.get().expect("it has answered")
     }
 
     /// What other nodes call it.
     pub(super) fn peer(&self) -> String {
-        format!("{}@{HOST}:{}", self.id, self.rpc.number())
+        format!("{}@{HOST}:{}", self.id(), self.rpc.number())
     }
 
     /// The URL of its admin API, without a slash at the end.
@@ -270,11 +275,20 @@ admin_token_file = "{cluster}/admin-token"
     /// The process id of the running node.
     #[must_use]
     pub fn process_id(&self) -> u32 {
-        self.process().id()
+        let running = self.process();
+        running.as_ref().expect("the node is stopped").id()
     }
 
-    fn process(&self) -> &Process {
-        self.process.as_ref().expect("the node is stopped")
+    fn signal(&self, signal: Signal) {
+        let running = self.process();
+        running
+            .as_ref()
+            .expect("the node is stopped")
+            .signal(signal);
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All of its log so far.

@@ -155,7 +155,7 @@ fn objects_expire() {
     if !is_there() {
         return;
     }
-    let mut cluster = Cluster::start(&Config::default());
+    let cluster = Cluster::start(&Config::default());
     let admin = cluster.admin();
     let bucket = admin.make_bucket("logs");
     let key = admin.make_key("logger");
@@ -176,7 +176,7 @@ fn objects_expire() {
     assert!(shown.contains("2020-01-01"), "{shown}");
     assert_eq!(admin.bucket(&bucket).expect("it")["unfinishedUploads"], 1);
 
-    cluster.node_mut(0).expire();
+    cluster.node().expire();
     super::until("it doesn't expire", || {
         logger.list().is_ok_and(|names| names == ["new/1"])
     });
@@ -187,16 +187,16 @@ fn a_restart_keeps_ports_and_data() {
     if !is_there() {
         return;
     }
-    let mut cluster = Cluster::start(&Config::default());
+    let cluster = Cluster::start(&Config::default());
     let admin = cluster.admin();
     let bucket = admin.make_bucket("kept");
     let (id, first) = (cluster.node().id().to_owned(), cluster.node().process_id());
     for stop in [Node::stop, Node::kill] {
-        stop(cluster.node_mut(0));
+        stop(cluster.node());
         let refused =
             TcpStream::connect(cluster.node().admin_address()).expect_err("it is stopped");
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
-        cluster.node_mut(0).start_again();
+        cluster.node().start_again();
         assert_eq!(cluster.node().id(), id);
         assert!(admin.bucket(&bucket).is_some());
     }
@@ -214,7 +214,7 @@ fn three_nodes_bear_the_loss_of_one() {
     if !is_there() {
         return;
     }
-    let mut cluster = Cluster::start(&Config {
+    let cluster = Cluster::start(&Config {
         nodes: 3,
         rpc_timeout: Duration::from_secs(3),
     });
@@ -222,11 +222,11 @@ fn three_nodes_bear_the_loss_of_one() {
     for index in 0..3 {
         assert!(cluster.admin_of(index).bucket(&bucket).is_some(), "{index}");
     }
-    cluster.node_mut(1).kill();
+    cluster.nodes()[1].kill();
     assert!(cluster.admin().bucket(&bucket).is_some());
     let second = cluster.admin().make_bucket("second");
 
-    cluster.node_mut(2).kill();
+    cluster.nodes()[2].kill();
     let create = |alias| {
         let body = json!({"globalAlias": alias});
         cluster.admin().try_post("CreateBucket", &[], &body)
@@ -244,7 +244,7 @@ fn three_nodes_bear_the_loss_of_one() {
     assert_eq!(refused.status, 503, "{refused}");
 
     for index in [1, 2] {
-        cluster.node_mut(index).start_again();
+        cluster.nodes()[index].start_again();
     }
     cluster.wait_until_healthy();
     for index in 0..3 {
