@@ -138,6 +138,8 @@
 pub mod context;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod kind;
 pub mod mark;
 pub mod provider;

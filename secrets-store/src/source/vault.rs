@@ -12,9 +12,10 @@ use serde::de::{Deserializer, IgnoredAny, Visitor};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{Obtained, http};
+use super::Obtained;
 use crate::error::Invalid;
 use crate::file::{self, FileProblem, Privacy};
+use crate::http;
 use crate::name::SecretName;
 
 /// An answer is read up to this size, in bytes.
@@ -418,7 +419,7 @@ impl Vault {
     ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Problem> {
         let failed = |error: reqwest::Error| {
             let passing = error.is_timeout();
-            let reason = causes(&error.without_url());
+            let reason = http::causes(&error.without_url());
             self.unreachable(
                 reason,
                 "check the address, that the server runs, and its certificate (`?ca=`)",
@@ -528,18 +529,4 @@ fn variable(names: &[&str]) -> Option<String> {
         .iter()
         .filter_map(|name| std::env::var(name).ok())
         .find(|value| !value.is_empty())
-}
-
-/// An error with what caused it: the reason is the last one.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -1,0 +1,192 @@
+//! A bucket as the cluster has it.
+
+use std::collections::BTreeSet;
+
+use nixops4_provider_sdk::{Context, Error, Found, Object, Observed, Result};
+
+use super::inputs::{Identity, Inputs, Outputs};
+use crate::api::{self, Absent, BucketId};
+use crate::bytes::Bytes;
+use crate::cluster::Cluster;
+use crate::connection::Connection;
+use crate::name::BucketName;
+use crate::ownership::{self, Claim};
+use crate::standin;
+
+/// A bucket.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) bucket: api::Bucket,
+    /// Everybody's marks on it.
+    pub(super) claims: Vec<Claim>,
+    /// The names under which its owner, who asks, declared it.
+    pub(super) names: Vec<String>,
+    region: String,
+    s3_endpoint: Option<String>,
+    cluster_node: String,
+}
+
+impl Facts {
+    pub(crate) fn id(&self) -> &BucketId {
+        &self.bucket.id
+    }
+
+    /// How errors call it.
+    pub(crate) fn described(&self) -> String {
+        let aliases = &self.bucket.global_aliases;
+        match self.names.first().or(aliases.first()) {
+            Some(name) => format!("bucket {name:?}"),
+            None => format!("bucket {}", self.id()),
+        }
+    }
+
+    pub(super) fn outputs(&self, inputs: &Inputs) -> Outputs {
+        let global_aliases: BTreeSet<_> = self.bucket.global_aliases.iter().cloned().collect();
+        let name = inputs.name.as_str();
+        let bucket = match global_aliases.contains(name) {
+            true => Some(name),
+            false => global_aliases.first().map(String::as_str),
+        };
+        let website_host = bucket
+            .filter(|_| self.bucket.website_access)
+            .and_then(|bucket| {
+                match &inputs.connection.web_root_domain {
+                    Some(domain) => Some(format!("{bucket}.{domain}")),
+                    // Garage serves a bucket under its own name, too, if that is a domain.
+                    None => bucket.contains('.').then(|| bucket.to_owned()),
+                }
+            });
+        Outputs {
+            id: self.id().clone(),
+            bucket: bucket.map(str::to_owned),
+            website_host,
+            s3_endpoint: self.s3_endpoint.clone(),
+            region: self.region.clone(),
+            objects: self.bucket.objects,
+            bytes: self.bucket.bytes,
+            cluster_node: self.cluster_node.clone(),
+            global_aliases,
+        }
+    }
+}
+
+/// What was found, with whose it is for who asks. `node` is the one that was recorded.
+pub(super) fn observed(
+    cx: &Context,
+    cluster: &Cluster,
+    node: Option<&str>,
+    bucket: api::Bucket,
+) -> Observed<Facts> {
+    let claims = ownership::claims(&bucket);
+    let ours = cx.mark();
+    let names = claims
+        .iter()
+        .filter(|claim| claim.mark.is_of_same(&ours))
+        .flat_map(|claim| claim.names.iter().cloned())
+        .collect();
+    Observed {
+        ownership: ownership::ownership(&claims, &ours),
+        facts: Facts {
+            bucket,
+            claims,
+            names,
+            region: cluster.region(),
+            s3_endpoint: cluster.s3_endpoint(),
+            cluster_node: cluster.known_by(node),
+        },
+    }
+}
+
+const LOOKING: &str = "unable to look for the bucket";
+
+pub(super) async fn by_id(
+    cx: &Context,
+    cluster: &Cluster,
+    id: Option<&BucketId>,
+) -> Result<Option<api::Bucket>> {
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    let answer = cluster.call(cx, api::bucket_by_id(id)).await;
+    cluster.found(answer, Absent::Bucket, LOOKING)
+}
+
+/// The bucket that has the wanted name: for everybody, or for the owner's stand-in,
+/// if nobody's is called so for everybody.
+pub(super) async fn by_name(
+    cx: &Context,
+    cluster: &Cluster,
+    inputs: &Inputs,
+) -> Result<Option<api::Bucket>> {
+    if inputs.wanted_aliases().contains(&inputs.name) {
+        let answer = cluster.call(cx, api::bucket_by_alias(&inputs.name)).await;
+        let found = cluster.found(answer, Absent::Bucket, LOOKING)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    by_mark(cx, cluster, &inputs.name).await
+}
+
+/// The bucket that the owner, who asks, declared under this name.
+pub(super) async fn by_mark(
+    cx: &Context,
+    cluster: &Cluster,
+    name: &BucketName,
+) -> Result<Option<api::Bucket>> {
+    let id = standin::bucket(cx, cluster, &cx.mark(), name).await?;
+    by_id(cx, cluster, id.as_ref()).await
+}
+
+/// Every bucket of the owner who asks.
+pub(super) async fn marked(cx: &Context, cluster: &Cluster, at: &Connection) -> Result<Vec<Found>> {
+    let mut all = Vec::new();
+    for key in standin::all(cx, cluster, &cx.mark()).await? {
+        for listed in &key.buckets {
+            let Some(bucket) = by_id(cx, cluster, Some(&listed.id)).await? else {
+                continue;
+            };
+            let claims = ownership::claims(&bucket);
+            let ours = claims.iter().find(|claim| claim.key == key.access_key_id);
+            let Some((claim, name)) =
+                ours.and_then(|claim| Some((claim, claim.names.first()?.clone())))
+            else {
+                continue;
+            };
+            let identity = Identity {
+                server: at.to_string(),
+                bucket: BucketName::try_from(name).map_err(Error::new)?,
+            };
+            let mut facts = Object::new();
+            facts.insert("id".to_owned(), bucket.id.as_str().into());
+            facts.insert("objects".to_owned(), bucket.objects.into());
+            facts.insert("bytes".to_owned(), bucket.bytes.into());
+            all.push(Found {
+                identity: serde_json::to_value(identity).unwrap_or_default(),
+                mark: claim.mark.clone(),
+                facts,
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// Why it isn't deleted.
+pub(super) fn not_empty(facts: &Facts) -> Error {
+    let held = match (facts.bucket.objects, facts.bucket.unfinished_uploads) {
+        (0, 0) => "something".to_owned(),
+        (0, uploads) => format!("{uploads} unfinished uploads"),
+        (objects, _) => format!("{objects} objects ({})", Bytes(facts.bucket.bytes)),
+    };
+    Error::input(
+        "/deletionPolicy",
+        format!(
+            "{} is not deleted, because it has {held} in it",
+            facts.described()
+        ),
+    )
+    .hint(
+        "copy what is to be kept and empty it; or retain it, which only takes it out of service \
+         (deletionPolicy = \"retain\")",
+    )
+}

@@ -1,0 +1,194 @@
+//! The kind `garage_bucket`.
+
+mod change;
+mod facts;
+mod inputs;
+mod rules;
+
+use nixops4_provider_sdk::{
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
+    Step,
+};
+
+use crate::api::{self, Absent, Alias, Permissions};
+use crate::cluster::{Cluster, Failure};
+use crate::{ownership, standin};
+
+pub(crate) use change::Change;
+pub(crate) use facts::Facts;
+pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs};
+
+/// See [`Inputs`].
+pub(crate) struct Bucket;
+
+impl ResourceKind for Bucket {
+    const TYPE: &'static str = "garage_bucket";
+    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
+    const LOCATED_BY: &'static [&'static str] = &["connection", "name", "globalAliases"];
+    const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "clusterNode"];
+    const LISTS: bool = true;
+
+    type Inputs = Inputs;
+    type Outputs = Outputs;
+    type Prior = Prior<PriorInputs, PriorOutputs>;
+    type Identity = Identity;
+    type Facts = Facts;
+    type Change = Change;
+
+    fn validate(inputs: &Inputs) -> Result<()> {
+        inputs.validate()
+    }
+
+    fn identity(inputs: &Inputs) -> Identity {
+        Identity {
+            server: inputs.connection.to_string(),
+            bucket: inputs.name.clone(),
+        }
+    }
+
+    fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
+        Ok(Identity {
+            server: prior.inputs.connection.to_string(),
+            bucket: prior.inputs.name.clone(),
+        })
+    }
+
+    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+        match have {
+            None => vec![Step::create(Change::Create)],
+            Some(have) => change::difference(want, have),
+        }
+    }
+
+    fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
+        facts.outputs(inputs)
+    }
+
+    fn predict(inputs: &Inputs) -> Object {
+        let mut outputs = Object::new();
+        if inputs.wanted_aliases().contains(&inputs.name) {
+            outputs.insert("bucket".to_owned(), inputs.name.as_str().into());
+        }
+        if let Some(endpoint) = &inputs.connection.s3_endpoint {
+            outputs.insert("s3Endpoint".to_owned(), endpoint.to_string().into());
+        }
+        outputs
+    }
+
+    async fn observe(
+        cx: &Context,
+        inputs: &Inputs,
+        prior: Option<&Self::Prior>,
+    ) -> Result<Option<Observed<Facts>>> {
+        let node = prior.and_then(|prior| prior.outputs.cluster_node.as_deref());
+        let cluster = Cluster::of(cx, &inputs.connection, node).await?;
+        let id = prior.and_then(|prior| prior.outputs.id.as_ref());
+        let found = match facts::by_id(cx, &cluster, id).await? {
+            None => facts::by_name(cx, &cluster, inputs).await?,
+            found => found,
+        };
+        Ok(found.map(|bucket| facts::observed(cx, &cluster, node, bucket)))
+    }
+
+    async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
+        change::apply(cx, inputs, change).await
+    }
+
+    /// Others' claims go last: until then the bucket is theirs.
+    async fn write_mark(cx: &Context, inputs: &Inputs, facts: &Facts, mark: &Mark) -> Result<()> {
+        let cluster = Cluster::of(cx, &inputs.connection, None).await?;
+        let doing = format!("unable to mark {}", facts.described());
+        let (ours, others): (Vec<_>, Vec<_>) = facts
+            .claims
+            .iter()
+            .partition(|claim| claim.mark.is_of_same(mark));
+        if ours.iter().all(|claim| claim.names.is_empty()) {
+            let alias = Alias::Local {
+                local_alias: inputs.name.clone(),
+                access_key_id: standin::any(cx, &cluster, mark).await?,
+            };
+            let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
+            change::alias_added(&cluster, answer, &alias, "/name", &doing)?;
+            cx.failpoint("bucket:claimed");
+        }
+        for claim in ours {
+            change::remove_local(cx, &cluster, facts.id(), &claim.key, claim.retained.iter())
+                .await?;
+        }
+        for claim in others {
+            let aliases = claim.names.iter().chain(&claim.retained);
+            change::remove_local(cx, &cluster, facts.id(), &claim.key, aliases).await?;
+        }
+        Ok(())
+    }
+
+    async fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> Result<Option<Observed<Facts>>> {
+        let node = prior.outputs.cluster_node.as_deref();
+        let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
+        let found = match facts::by_id(cx, &cluster, prior.outputs.id.as_ref()).await? {
+            None => facts::by_mark(cx, &cluster, &prior.inputs.name).await?,
+            found => found,
+        };
+        Ok(found.map(|bucket| facts::observed(cx, &cluster, node, bucket)))
+    }
+
+    async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
+        let cluster = Cluster::of(cx, &prior.inputs.connection, None).await?;
+        let doing = format!("unable to delete {}", facts.described());
+        match cluster.call(cx, api::delete_bucket(facts.id())).await {
+            Err(Failure::Refused(refusal)) if refusal.is("BucketNotEmpty") => {
+                Err(facts::not_empty(facts))
+            }
+            answer => cluster.found(answer, Absent::Bucket, &doing).map(|_| ()),
+        }
+    }
+
+    async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
+        let cluster = Cluster::of(cx, &prior.inputs.connection, None).await?;
+        let doing = format!("unable to take {} out of service", facts.described());
+        for key in &facts.bucket.keys {
+            if key.permissions != Permissions::NONE {
+                let taken = api::deny(facts.id(), &key.access_key_id, key.permissions);
+                let answer = cluster.call(cx, taken).await;
+                cluster.done(answer, &doing)?;
+            }
+        }
+        cx.failpoint("bucket:locked");
+        if facts.bucket.website_access {
+            let answer = cluster
+                .call(cx, api::update_bucket(facts.id(), &change::website_off()))
+                .await;
+            cluster.done(answer, &doing)?;
+        }
+        cx.failpoint("bucket:unpublished");
+        let since = mark
+            .retained_since
+            .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        let claim = facts
+            .claims
+            .iter()
+            .find(|claim| claim.mark.is_of_same(mark));
+        let (Some(local_alias), Some(claim)) =
+            (ownership::retained_alias(&facts.bucket, since), claim)
+        else {
+            return Err(Error::new(doing).because("its mark can't be written"));
+        };
+        let alias = Alias::Local {
+            local_alias,
+            access_key_id: claim.key.clone(),
+        };
+        let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
+        cluster.done(answer, &doing).map(|_| ())
+    }
+
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        let cluster = Cluster::of(cx, &inputs.connection, None).await?;
+        facts::marked(cx, &cluster, &inputs.connection).await
+    }
+}
+
+#[cfg(test)]
+mod tests;
