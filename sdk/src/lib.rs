@@ -174,4 +174,5 @@ pub use nixops4_protocol::message::Effect;
 pub use provider::Provider;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::SecretRef;
+pub use slot::Alone;
 pub use state_kind::StateKind;

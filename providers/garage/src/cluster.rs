@@ -63,7 +63,7 @@ impl Cluster {
         // Secrets may take their time: nobody queues behind them.
         let token = cx.secret(&at.token, "/connection/token").await?;
         let token = bearer(&token, "/connection/token")?;
-        cx.slot(&format!("garage {at}")).await?;
+        cx.slot(&cluster_name(at)).await?;
         let ca_file = at.ca_file.as_deref();
         let http = HttpClient::new(
             at.endpoint.url().clone(),
@@ -115,6 +115,11 @@ impl Cluster {
     /// seen to be part of it, or the one that answers.
     pub(crate) fn known_by(&self, recorded: Option<&str>) -> String {
         recorded.unwrap_or(&self.node.node_id).to_owned()
+    }
+
+    /// What names it to other processes of this machine.
+    pub(crate) fn named(&self) -> String {
+        cluster_name(&self.connection)
     }
 
     /// The name of the region that clients of S3 have to give.
@@ -288,6 +293,10 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
+}
+
+fn cluster_name(at: &Connection) -> String {
+    format!("garage {at}")
 }
 
 /// The beginning of a node's id, as `garage status` shows it.

@@ -38,12 +38,13 @@ pub(crate) async fn all(cx: &Context, cluster: &Cluster, mark: &Mark) -> Result<
     const DOING: &str = "unable to look for the keys that stand for the owner";
     let title = title(mark);
     match cluster.call(cx, api::key_by_name(&title)).await {
-        // More than one.
+        // More than one, or one whose owner differs in the case of letters.
         Err(Failure::Refused(refusal)) if refusal.status == StatusCode::BAD_REQUEST => {}
-        answer => {
-            let key = cluster.found(answer, Absent::Key, DOING)?;
-            return Ok(key.into_iter().collect());
-        }
+        answer => match cluster.found(answer, Absent::Key, DOING)? {
+            Some(key) if key.name == title => return Ok(vec![key]),
+            Some(_) => {}
+            None => return Ok(Vec::new()),
+        },
     }
     let mut keys = Vec::new();
     for listed in cluster.keys(cx).await? {
@@ -150,17 +151,19 @@ async fn make(
     const DOING: &str = "unable to make the key that stands for the owner";
     let title = title(mark);
     let id = id(&title, number)?;
+    // Garage lets two at once make the same one, and keeps a bit of both for ever.
+    let _alone = cx.alone(&format!("{} {id}", cluster.named())).await?;
+    let answer = cluster.call(cx, api::key_by_id(&id)).await;
+    if let Some(key) = cluster.found(answer, Absent::Key, DOING)? {
+        return Ok(Some(key.access_key_id));
+    }
     // Nobody uses it: whoever knew it could do nothing with it.
     let secret = SecretString::from(hex::encode(rand::random::<[u8; 32]>()));
     match cluster
         .call(cx, api::import_key(&id, &secret, &title))
         .await
     {
-        Err(Failure::Refused(refusal)) if refusal.is("KeyAlreadyExists") => {
-            let answer = cluster.call(cx, api::key_by_id(&id)).await;
-            let key = cluster.found(answer, Absent::Key, DOING)?;
-            Ok(key.map(|key| key.access_key_id))
-        }
+        Err(Failure::Refused(refusal)) if refusal.is("KeyAlreadyExists") => Ok(None),
         answer => cluster
             .done(answer, DOING)
             .map(|key| Some(key.access_key_id)),
