@@ -97,6 +97,13 @@ pub trait Fixture: Sized + 'static {
     /// every thing has an owner.
     fn make_unmarked(&self, name: &str) -> bool;
 
+    /// Lets the thing be nobody's. Where things are known by their name alone, one of
+    /// the same name that somebody made by hand is that.
+    fn unmark(&self, name: &str) {
+        self.vanish(name);
+        assert!(self.make_unmarked(name));
+    }
+
     /// Pointers to the inputs that hold a reference to a secret.
     fn references(&self) -> Vec<&'static str>;
 
