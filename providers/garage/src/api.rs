@@ -8,6 +8,7 @@ mod bucket;
 mod cluster;
 mod failure;
 mod key;
+mod token;
 
 use std::marker::PhantomData;
 
@@ -24,8 +25,12 @@ pub(crate) use bucket::{
 pub(crate) use cluster::{Node, NodeInfo, cluster_status, node_info};
 pub(crate) use failure::{Absent, Refusal};
 pub(crate) use key::{
-    AccessKeyId, BucketOfKey, Key, KeyChange, ListedKey, delete_key, import_key, key_by_id,
-    key_by_name, list_keys, update_key,
+    AccessKeyId, BucketOfKey, Key, KeyChange, KeyPermissions, ListedKey, delete_key, import_key,
+    key_by_id, key_by_name, list_keys, secret_of_key, update_key,
+};
+pub(crate) use token::{
+    AdminToken, TokenChange, TokenId, create_token, delete_token, list_tokens, token_by_id,
+    update_token,
 };
 
 /// One request, and the type of its answer. Its body may hold a secret: it has no
