@@ -28,6 +28,8 @@ tests/nix/run.sh
 required=
 if [ -x "$cache/tools/postgresql-18/bin/postgres" ]; then required+=" postgresql-18"; fi
 if PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then required+=" pgbouncer"; fi
+if [ -x "$cache/tools/bin/garage" ]; then required+=" garage"; fi
+if command -v rclone >/dev/null; then required+=" rclone"; fi
 export NIXOPS4_TESTS_REQUIRED=$required
 
 step "tests (required:${required:- nothing beside the PostgreSQL of this machine})"
