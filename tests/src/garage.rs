@@ -103,7 +103,7 @@ impl Cluster {
         let connected = admin.post("ConnectClusterNodes", &[], &json!(peers[1..]));
         let all = connected.as_array().expect("an answer for each node");
         assert!(all.iter().all(|one| one["success"] == true), "{connected}");
-        let role = |node: &Node| json!({"id": node.id(), "zone": "here", "capacity": 1_000_000_000, "tags": []});
+        let role = |node: &Arc<Node>| json!({"id": node.id(), "zone": "here", "capacity": 1_000_000_000, "tags": []});
         let roles: Vec<_> = self.nodes.iter().map(role).collect();
         admin.post("UpdateClusterLayout", &[], &json!({"roles": roles}));
         admin.post("ApplyClusterLayout", &[], &json!({"version": 1}));

@@ -6,6 +6,7 @@
 
 mod bucket;
 mod cluster;
+mod emptying;
 mod failure;
 mod key;
 
@@ -22,6 +23,7 @@ pub(crate) use bucket::{
     list_buckets, remove_alias, update_bucket,
 };
 pub(crate) use cluster::{Node, NodeInfo, cluster_status, node_info};
+pub(crate) use emptying::{create_key, give_up_uploads};
 pub(crate) use failure::{Absent, Refusal};
 pub(crate) use key::{
     AccessKeyId, BucketOfKey, Key, KeyChange, ListedKey, delete_key, import_key, key_by_id,

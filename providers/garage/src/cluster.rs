@@ -1,6 +1,7 @@
 //! A cluster that is talked to: requests go out, answers and refusals come back.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -141,6 +142,11 @@ impl Cluster {
             Some(endpoint) => Some(endpoint.to_string()),
             None => own(),
         }
+    }
+
+    /// The authorities to trust with `https`, if not those of the system.
+    pub(crate) fn ca_file(&self) -> Option<&Path> {
+        self.connection.ca_file.as_deref()
     }
 
     /// Sends a request.

@@ -7,6 +7,7 @@ mod cluster;
 mod connection;
 mod name;
 mod ownership;
+mod s3;
 mod standin;
 
 use std::process::ExitCode;

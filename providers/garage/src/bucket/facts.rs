@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nixops4_provider_sdk::{Context, Error, Found, Object, Observed, Result};
+use nixops4_provider_sdk::{Context, Error, Found, Mark, Object, Observed, Result};
 
 use super::inputs::{Identity, Inputs, Outputs};
 use crate::api::{self, Absent, BucketId};
@@ -21,9 +21,15 @@ pub(crate) struct Facts {
     pub(super) claims: Vec<Claim>,
     /// The names under which its owner, who asks, declared it.
     pub(super) names: Vec<String>,
-    region: String,
-    s3_endpoint: Option<String>,
-    cluster_node: String,
+    place: Place,
+}
+
+/// Where it is.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) region: String,
+    pub(super) s3_endpoint: Option<String>,
+    pub(super) cluster_node: String,
 }
 
 impl Facts {
@@ -60,11 +66,11 @@ impl Facts {
             id: self.id().clone(),
             bucket: bucket.map(str::to_owned),
             website_host,
-            s3_endpoint: self.s3_endpoint.clone(),
-            region: self.region.clone(),
+            s3_endpoint: self.place.s3_endpoint.clone(),
+            region: self.place.region.clone(),
             objects: self.bucket.objects,
             bytes: self.bucket.bytes,
-            cluster_node: self.cluster_node.clone(),
+            cluster_node: self.place.cluster_node.clone(),
             global_aliases,
         }
     }
@@ -77,22 +83,29 @@ pub(super) fn observed(
     node: Option<&str>,
     bucket: api::Bucket,
 ) -> Observed<Facts> {
+    let place = Place {
+        region: cluster.region(),
+        s3_endpoint: cluster.s3_endpoint(),
+        cluster_node: cluster.known_by(node),
+    };
+    judged(&cx.mark(), place, bucket)
+}
+
+/// The same for who has this mark.
+pub(super) fn judged(ours: &Mark, place: Place, bucket: api::Bucket) -> Observed<Facts> {
     let claims = ownership::claims(&bucket);
-    let ours = cx.mark();
     let names = claims
         .iter()
-        .filter(|claim| claim.mark.is_of_same(&ours))
+        .filter(|claim| claim.mark.is_of_same(ours))
         .flat_map(|claim| claim.names.iter().cloned())
         .collect();
     Observed {
-        ownership: ownership::ownership(&claims, &ours),
+        ownership: ownership::ownership(&claims, ours),
         facts: Facts {
             bucket,
             claims,
             names,
-            region: cluster.region(),
-            s3_endpoint: cluster.s3_endpoint(),
-            cluster_node: cluster.known_by(node),
+            place,
         },
     }
 }
@@ -186,7 +199,19 @@ pub(super) fn not_empty(facts: &Facts) -> Error {
         ),
     )
     .hint(
-        "copy what is to be kept and empty it; or retain it, which only takes it out of service \
-         (deletionPolicy = \"retain\")",
+        "copy what is to be kept and empty it, or apply emptyOnDelete = true first, which does; or \
+         retain it, which only takes it out of service (deletionPolicy = \"retain\")",
+    )
+}
+
+/// Why it isn't deleted after it was emptied.
+pub(super) fn still_not_empty(facts: &Facts) -> Error {
+    Error::new(format!(
+        "{} is not deleted, because there is still something in it after it was emptied",
+        facts.described()
+    ))
+    .hint(
+        "destroy it again if somebody was writing into it; items of K2V have to be deleted with a \
+         client of K2V",
     )
 }
