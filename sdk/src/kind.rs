@@ -38,6 +38,9 @@ pub trait ResourceKind: 'static {
     /// Names of the outputs that no change in place touches, such as the
     /// server's own identifiers: a plan to change the thing passes them on.
     const LASTING: &'static [&'static str] = &[];
+    /// Names of the outputs that change by themselves, such as how full something
+    /// is: that they differ from the record is no reason to write it anew.
+    const FLUCTUATING: &'static [&'static str] = &[];
     /// Whether [`list`](Self::list) does something.
     const LISTS: bool = false;
 

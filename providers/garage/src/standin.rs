@@ -145,8 +145,7 @@ async fn refuse_quicker(
     }
 }
 
-/// Makes a stand-in, unless it is there; `None` if it was there once. The caller has
-/// seen that it is not, so that this is rare.
+/// Makes a stand-in, unless it is there; `None` if it was there once.
 async fn make(
     cx: &Context,
     cluster: &Cluster,

@@ -6,6 +6,8 @@ mod support {
     pub(crate) mod secrets;
 }
 
+mod garage;
+mod garage_bucket;
 #[macro_use]
 mod postgresql;
 mod postgresql_database;

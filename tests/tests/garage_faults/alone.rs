@@ -1,13 +1,13 @@
 //! One node, whose answers are spoiled or which is killed in the middle.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use nixops4_resources_tests::garage::{Config, is_there};
 use nixops4_resources_tests::messages;
 use nixops4_resources_tests::proxy::Fault;
 use serde_json::json;
 
-use super::site::{BUCKET, Site, faults};
+use super::site::{Site, faults};
 
 /// More often than anybody asks.
 const ALWAYS: usize = 1000;
@@ -47,7 +47,10 @@ fn what_is_not_known_is_not_absent() {
 }
 
 fn assert_says_where(error: &str, what: &str) {
-    assert!(error.starts_with("/connection/endpoint: "), "{what}: {error}");
+    assert!(
+        error.starts_with("/connection/endpoint: "),
+        "{what}: {error}"
+    );
     assert!(error.contains("127.0.0.1"), "{what}: {error}");
 }
 
@@ -114,7 +117,7 @@ fn a_permission_is_not_lost() {
 }
 
 #[test]
-fn the_node_is_killed_in_the_middle_of_each_request() {
+fn the_node_is_restarted_in_the_middle_of_each_request() {
     if !is_there() {
         return;
     }
@@ -123,19 +126,19 @@ fn the_node_is_killed_in_the_middle_of_each_request() {
     site.made(&inputs);
     let changes = site.changes();
     site.clear();
-    let Site {
-        cluster,
-        proxy,
-        ..
-    } = &site;
-    let _ = (cluster, proxy);
-    let site = Arc::new(Mutex::new(site));
     for change in changes {
-        kill_during(&site, &change, "media");
+        let node = Arc::clone(site.cluster.node());
+        let restart = move || {
+            node.kill();
+            node.start_again();
+        };
+        site.proxy
+            .fail(&change, 1, Fault::Meanwhile(Box::new(restart)));
+        if let Err(error) = site.create(&inputs) {
+            assert_says_where(&error, &change);
+            site.made(&inputs);
+        }
+        site.assert_whole("media");
+        site.clear();
     }
-}
-
-/// Lets the node be killed and started while it does this for a bucket.
-fn kill_during(site: &Arc<Mutex<Site>>, change: &str, name: &str) {
-    let _ = (site, change, name, Fault::Hang, BUCKET);
 }

@@ -100,7 +100,11 @@ impl Site {
             let path = line.split('?').next().unwrap_or_default().to_owned();
             path.starts_with("POST ").then_some(path)
         };
-        self.proxy.requests().into_iter().filter_map(endpoint).collect()
+        self.proxy
+            .requests()
+            .into_iter()
+            .filter_map(endpoint)
+            .collect()
     }
 
     /// Panics unless there is one bucket of this name, as its inputs want it, and no
@@ -149,7 +153,10 @@ pub(crate) fn faults() -> Vec<(&'static str, Fault)> {
         ("503", garage(503, "ServiceUnavailable")),
         ("502 of a proxy", answer(502, "<h1>Bad Gateway</h1>")),
         ("404 of a proxy", answer(404, "<h1>Not Found</h1>")),
-        ("404 of something else", answer(404, r#"{"error": "no such route"}"#)),
+        (
+            "404 of something else",
+            answer(404, r#"{"error": "no such route"}"#),
+        ),
         ("200 of something else", answer(200, "<h1>Welcome</h1>")),
         ("cut before", Fault::CutBefore),
         ("cut after", Fault::CutAfter),

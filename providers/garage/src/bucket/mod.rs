@@ -27,6 +27,7 @@ impl ResourceKind for Bucket {
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const LOCATED_BY: &'static [&'static str] = &["connection", "name", "globalAliases"];
     const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "clusterNode"];
+    const FLUCTUATING: &'static [&'static str] = &["objects", "bytes"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;
