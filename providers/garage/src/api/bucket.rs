@@ -233,6 +233,31 @@ pub(crate) struct BucketChange {
     pub(crate) lifecycle_rules: Option<Vec<LifecycleRule>>,
 }
 
+impl BucketChange {
+    /// This, and what the other one changes.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self {
+            website_access: other.website_access.or(self.website_access),
+            quotas: other.quotas.or(self.quotas),
+            cors_rules: other.cors_rules.or(self.cors_rules),
+            lifecycle_rules: other.lifecycle_rules.or(self.lifecycle_rules),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self {
+            website_access,
+            quotas,
+            cors_rules,
+            lifecycle_rules,
+        } = self;
+        website_access.is_none()
+            && quotas.is_none()
+            && cors_rules.is_none()
+            && lifecycle_rules.is_none()
+    }
+}
+
 /// Switches a website on or off; off takes no documents.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
