@@ -142,6 +142,7 @@ pub mod error;
 pub mod http;
 pub mod kind;
 pub mod mark;
+pub mod pair;
 pub mod provider;
 pub mod schema;
 pub mod secret;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use nixops4_provider_sdk::{Context, Error, Found, Mark, Object, Observed, Result};
+use nixops4_provider_sdk::{Context, Error, Mark, Object, Observed, Result};
 
-use super::inputs::{Identity, Inputs, Outputs};
+use super::inputs::{Inputs, Outputs};
 use crate::api::{self, Absent, BucketId};
 use crate::bytes::Bytes;
 use crate::cluster::Cluster;
-use crate::connection::Connection;
 use crate::name::BucketName;
 use crate::ownership::{self, Claim};
 use crate::standin;
@@ -151,8 +150,26 @@ pub(super) async fn by_mark(
     by_id(cx, cluster, id.as_ref()).await
 }
 
+/// A bucket of the owner who asks.
+pub(crate) struct Marked {
+    pub(crate) bucket: api::Bucket,
+    pub(crate) mark: Mark,
+    pub(crate) name: BucketName,
+}
+
+impl Marked {
+    /// What is told of it in a list.
+    pub(crate) fn facts(&self) -> Object {
+        let mut facts = Object::new();
+        facts.insert("id".to_owned(), self.bucket.id.as_str().into());
+        facts.insert("objects".to_owned(), self.bucket.objects.into());
+        facts.insert("bytes".to_owned(), self.bucket.bytes.into());
+        facts
+    }
+}
+
 /// Every bucket of the owner who asks.
-pub(super) async fn marked(cx: &Context, cluster: &Cluster, at: &Connection) -> Result<Vec<Found>> {
+pub(crate) async fn marked(cx: &Context, cluster: &Cluster) -> Result<Vec<Marked>> {
     let mut all = Vec::new();
     for key in standin::all(cx, cluster, &cx.mark()).await? {
         for listed in &key.buckets {
@@ -160,25 +177,16 @@ pub(super) async fn marked(cx: &Context, cluster: &Cluster, at: &Connection) -> 
                 continue;
             };
             let claims = ownership::claims(&bucket);
-            let ours = claims.iter().find(|claim| claim.key == key.access_key_id);
-            let Some((claim, name)) =
-                ours.and_then(|claim| Some((claim, claim.names.first()?.clone())))
+            let ours = claims
+                .into_iter()
+                .find(|claim| claim.key == key.access_key_id);
+            let Some((mark, name)) =
+                ours.and_then(|claim| Some((claim.mark, claim.names.into_iter().next()?)))
             else {
                 continue;
             };
-            let identity = Identity {
-                server: at.to_string(),
-                bucket: BucketName::try_from(name).map_err(Error::new)?,
-            };
-            let mut facts = Object::new();
-            facts.insert("id".to_owned(), bucket.id.as_str().into());
-            facts.insert("objects".to_owned(), bucket.objects.into());
-            facts.insert("bytes".to_owned(), bucket.bytes.into());
-            all.push(Found {
-                identity: serde_json::to_value(identity).unwrap_or_default(),
-                mark: claim.mark.clone(),
-                facts,
-            });
+            let name = BucketName::try_from(name).map_err(Error::new)?;
+            all.push(Marked { bucket, mark, name });
         }
     }
     Ok(all)
