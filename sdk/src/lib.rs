@@ -140,6 +140,7 @@ pub mod engine;
 pub mod error;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod kept;
 pub mod kind;
 pub mod mark;
 pub mod pair;

@@ -9,6 +9,7 @@ mod cluster;
 mod emptying;
 mod failure;
 mod key;
+mod token;
 
 use std::marker::PhantomData;
 
@@ -26,8 +27,12 @@ pub(crate) use cluster::{Node, NodeInfo, cluster_status, node_info};
 pub(crate) use emptying::{create_key, give_up_uploads};
 pub(crate) use failure::{Absent, Refusal};
 pub(crate) use key::{
-    AccessKeyId, BucketOfKey, Key, KeyChange, ListedKey, delete_key, import_key, key_by_id,
-    key_by_name, list_keys, update_key,
+    AccessKeyId, BucketOfKey, Key, KeyChange, KeyPermissions, ListedKey, delete_key, import_key,
+    key_by_id, key_by_name, list_keys, secret_of_key, update_key,
+};
+pub(crate) use token::{
+    AdminToken, TokenChange, TokenId, create_token, delete_token, list_tokens, token_by_id,
+    update_token,
 };
 
 /// One request, and the type of its answer. Its body may hold a secret: it has no

@@ -154,7 +154,10 @@ impl Site {
             let fields = key.as_object_mut().expect("a key");
             fields.remove("accessKeyId");
             fields["name"] = json!(mark::without_details(&text(&fields["name"])));
-            for alias in fields["bucketLocalAliases"].as_array_mut().expect("aliases") {
+            for alias in fields["bucketLocalAliases"]
+                .as_array_mut()
+                .expect("aliases")
+            {
                 if text(alias).starts_with("retained.") {
                     *alias = json!("retained");
                 }
@@ -200,7 +203,8 @@ impl Site {
         });
         let bucket = self.bucket_called(name).expect("a bucket");
         let id = text(&bucket["id"]);
-        self.admin().post("DeleteBucket", &[("id", &id)], &json!({}));
+        self.admin()
+            .post("DeleteBucket", &[("id", &id)], &json!({}));
     }
 }
 
@@ -266,12 +270,20 @@ pub(crate) fn bad_connections() -> Vec<Bad> {
         wrong(endpoint, json!("http://127.0.0.1:1"), &["hint: "]),
         wrong("/connection/nonsense", json!(1), &["unknown field"]),
         wrong("/connection/token", Value::Null, &["missing field"]),
-        wrong("/connection/token", json!({}), &["has either `file`, or `env`"]),
+        wrong(
+            "/connection/token",
+            json!({}),
+            &["has either `file`, or `env`"],
+        ),
         wrong_at(
             "/connection/token",
             json!({"file": "/nonexistent"}),
             "/connection/token/file",
-            &["unable to read the secret", "No such file", "hint: give the path"],
+            &[
+                "unable to read the secret",
+                "No such file",
+                "hint: give the path",
+            ],
         ),
         wrong_at(
             "/connection/token",

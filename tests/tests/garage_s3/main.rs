@@ -1,6 +1,4 @@
-//! What becomes of objects, as S3 itself shows it: emptying a bucket before it is
-//! deleted, and what keys can and can't do with what others have written.
+//! What we make of buckets, as S3 and browsers see it.
 
-mod emptying;
-mod immutable;
+mod bucket;
 mod site;

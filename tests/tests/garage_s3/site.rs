@@ -1,106 +1,111 @@
-//! A cluster, and the provider.
+//! A node, and the provider.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use nixops4_resources_tests::binaries;
-use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::garage::admin::{Admin, Key};
 use nixops4_resources_tests::garage::s3::Client;
-use nixops4_resources_tests::garage::{Cluster, Config};
-use nixops4_resources_tests::messages::{self, Object, object};
+use nixops4_resources_tests::garage::{Cluster, Config, Node, Refusal};
+use nixops4_resources_tests::messages::{self, Object, object, set};
+use nixops4_resources_tests::pool::{Lease, Pool};
 use nixops4_resources_tests::provider::oneshot;
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
+static CLUSTERS: Pool<Cluster> = Pool::new(|| Cluster::start(&Config::default()));
+
 pub(crate) const BUCKET: &str = "garage_bucket";
 
+/// A cluster, and the provider.
 pub(crate) struct Site {
-    pub(crate) cluster: Cluster,
-    pub(crate) sandbox: Sandbox,
-    token: Canary,
+    cluster: Lease<Cluster>,
+    sandbox: Sandbox,
 }
 
 impl Site {
-    /// `None` where there is no Garage.
-    pub(crate) fn start() -> Option<Self> {
-        if !nixops4_resources_tests::garage::is_there() {
-            return None;
-        }
-        let cluster = Cluster::start(&Config::default());
+    pub(crate) fn new() -> Self {
+        let cluster = CLUSTERS.lease();
         let sandbox = Sandbox::new();
-        let token = Canary::with(cluster.admin_token());
-        sandbox.write("token", token.value());
-        Some(Self {
-            cluster,
-            sandbox,
-            token,
-        })
+        sandbox.write("token", cluster.admin_token());
+        Self { cluster, sandbox }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        self.cluster.node()
     }
 
     pub(crate) fn admin(&self) -> Admin {
         self.cluster.admin()
     }
 
-    /// The bucket of this name as a key sees it.
-    pub(crate) fn client(&self, bucket: &str, key: &Key) -> Client {
-        Client::new(&self.cluster.node().s3_url(), bucket, key)
+    pub(crate) fn command(&self) -> Command {
+        let executable = binaries::path("nixops4-resources-garage");
+        self.sandbox.command(executable)
     }
 
-    pub(crate) fn connection(&self) -> Value {
-        json!({
-            "endpoint": self.cluster.node().admin_url(),
-            "token": {"file": self.sandbox.work().join("token")},
-            "s3Endpoint": self.cluster.node().s3_url(),
-        })
-    }
-
-    /// A bucket that is deleted when it is destroyed.
-    pub(crate) fn bucket(&self, name: &str, more: &Value) -> Object {
+    /// Inputs of a thing of this name; the patch holds what else it has.
+    pub(crate) fn inputs(&self, name: &str, patch: &[(&str, Value)]) -> Object {
         let mut inputs = object(json!({
-            "owner": "objects",
-            "connection": self.connection(),
+            "owner": "s3",
             "name": name,
-            "deletionPolicy": "delete",
+            "connection": {
+                "endpoint": self.node().admin_url(),
+                "token": {"file": self.sandbox.work().join("token")},
+                "s3Endpoint": self.node().s3_url(),
+                "webRootDomain": nixops4_resources_tests::garage::WEB_DOMAIN,
+            },
         }));
-        inputs.extend(object(more.clone()));
+        for (pointer, value) in patch {
+            set(&mut inputs, pointer, value.clone());
+        }
         inputs
     }
 
-    pub(crate) fn command(&self) -> Command {
-        let mut command = self
-            .sandbox
-            .command(binaries::path("nixops4-resources-garage"));
-        command.env("NIXOPS4_RESOURCES_LOG", "trace");
-        command
-    }
-
-    /// Searches what came out of a process.
-    pub(crate) fn heard(&self, output: Output) -> Output {
-        self.token.assert_absent("stdout", &output.stdout);
-        self.token.assert_absent("stderr", &output.stderr);
-        output
-    }
-
-    /// Sends a request to a process of its own; gives its answer and what it logged.
-    pub(crate) fn ask(&self, request: &Value) -> (Result<Value, String>, String) {
-        let output = self.heard(oneshot(self.command(), [request.to_string()]));
+    /// Sends a request to a process of its own.
+    pub(crate) fn send(&self, request: &Value) -> Result<Value, String> {
+        let output = oneshot(self.command(), [request.to_string()]);
         assert!(output.status.success(), "{}", output.status);
         let stdout = String::from_utf8_lossy(&output.stdout);
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        (messages::answer(request, stdout.trim_end()), stderr)
+        messages::answer(request, stdout.trim_end())
     }
 
-    /// Makes a bucket, and gives what is recorded of it.
-    pub(crate) fn made(&self, inputs: &Object) -> Value {
-        let (answer, log) = self.ask(&messages::create(BUCKET, inputs, true));
-        let answer = answer.unwrap_or_else(|error| panic!("{error}\n{log}"));
+    /// Creates something, and gives what is recorded of it.
+    pub(crate) fn create(&self, kind: &str, inputs: &Object) -> Result<Value, String> {
+        let answer = self.send(&messages::create(kind, inputs, true))?;
         let outputs = object(answer["outputProperties"].clone());
-        messages::resource(BUCKET, inputs, Some(&outputs))
+        Ok(messages::resource(kind, inputs, Some(&outputs)))
     }
 
-    /// Destroys what was recorded.
-    pub(crate) fn destroy(&self, recorded: &Value) -> Result<String, String> {
-        let (answer, log) = self.ask(&messages::destroy(recorded));
-        answer.map(|_| log)
+    pub(crate) fn made(&self, kind: &str, inputs: &Object) -> Value {
+        self.create(kind, inputs)
+            .unwrap_or_else(|error| panic!("{error}"))
     }
+
+    /// Updates what is recorded to these inputs.
+    pub(crate) fn update(&self, recorded: &Value, inputs: &Object) -> Result<Value, String> {
+        self.send(&messages::update(recorded, inputs))
+    }
+
+    /// A bucket as a key sees it.
+    pub(crate) fn client(&self, bucket: &str, key: &Key) -> Client {
+        Client::new(&self.node().s3_url(), bucket, key)
+    }
+}
+
+/// The output of a record.
+pub(crate) fn output(recorded: &Value, name: &str) -> String {
+    let value = &recorded["outputProperties"][name];
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name} in {recorded}"))
+        .to_owned()
+}
+
+/// Panics unless S3 refuses with 403.
+pub(crate) fn assert_forbidden<T>(answer: Result<T, Refusal>) -> Refusal {
+    let Err(refusal) = answer else {
+        panic!("it was permitted")
+    };
+    assert_eq!(refusal.status, 403, "{refusal}");
+    refusal
 }

@@ -2,7 +2,7 @@
 //! uploads that nobody finished.
 
 use nixops4_provider_sdk::SecretString;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::bucket::BucketId;
@@ -14,12 +14,8 @@ use super::{Nothing, Request, post};
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NewKey {
     pub(crate) access_key_id: AccessKeyId,
-    #[serde(deserialize_with = "secret")]
+    #[serde(deserialize_with = "super::token::secret")]
     pub(crate) secret_access_key: SecretString,
-}
-
-fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D::Error> {
-    String::deserialize(deserializer).map(SecretString::from)
 }
 
 /// Makes a key that is good for nothing from `expiration` on.

@@ -15,11 +15,9 @@ use crate::api::{self, Absent, Alias, Permissions};
 use crate::cluster::{Cluster, Failure};
 use crate::{ownership, standin};
 
-pub(crate) use change::{Change, set_permissions};
+pub(crate) use change::Change;
 pub(crate) use facts::{Facts, marked};
-pub(crate) use inputs::{
-    Identity, Inputs, Outputs, PriorInputs, PriorOutputs, Quotas, Website,
-};
+pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs, Quotas, Website};
 pub(crate) use rules::{CorsRule, LifecycleRule};
 
 /// See [`Inputs`].
@@ -202,17 +200,20 @@ impl ResourceKind for Bucket {
 
     async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
         let cluster = Cluster::of(cx, &inputs.connection, None).await?;
-        let found = facts::marked(cx, &cluster).await?.into_iter().map(|marked| {
-            let identity = Identity {
-                server: inputs.connection.to_string(),
-                bucket: marked.name.clone(),
-            };
-            Found {
-                identity: serde_json::to_value(identity).unwrap_or_default(),
-                facts: marked.facts(),
-                mark: marked.mark,
-            }
-        });
+        let found = marked(cx, &cluster)
+            .await?
+            .into_iter()
+            .map(|marked| {
+                let identity = Identity {
+                    server: inputs.connection.to_string(),
+                    bucket: marked.name.clone(),
+                };
+                Found {
+                    identity: serde_json::to_value(identity).unwrap_or_default(),
+                    facts: marked.facts(),
+                    mark: marked.mark,
+                }
+            });
         Ok(found.collect())
     }
 }

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use nixops4_provider_sdk::{Context, Found, Mark, Object, ResourceKind as _, Result};
 
 use super::inputs::{Identity, Inputs};
-use super::parts::Parts;
+use super::parts::{Key, Parts};
 use crate::bucket;
 use crate::cluster::Cluster;
-use crate::key::Key;
 use crate::title::Title;
 
 /// Marked buckets with the marked keys that may use them, and marked keys that may

@@ -15,26 +15,26 @@ use nixops4_provider_sdk::{
 };
 
 use crate::api::{AccessKeyId, Permissions};
-use crate::bucket::{self, Bucket, set_permissions};
+use crate::bucket::{self, Bucket};
 use crate::cluster::Cluster;
-use crate::key::{self, Key};
+use crate::credential;
+use crate::granting::{held, set_permissions};
+use crate::key;
 
 use inputs::{Identity, Inputs, Outputs, Permitted, PriorInputs, PriorOutputs};
-use parts::Parts;
+use parts::{Key, Parts};
 
 /// A tenant as the cluster and the store have it; one of the two may be missing.
 pub(crate) struct Facts {
     bucket: Option<Part<bucket::Facts>>,
-    key: Option<Part<key::Facts>>,
+    key: Option<Part<credential::Facts<key::Key>>>,
 }
 
 impl Facts {
     /// What a key may do with the bucket.
     fn permissions(&self, key: &AccessKeyId) -> Permissions {
         let bucket = self.bucket.as_ref().map(|bucket| &bucket.facts.bucket);
-        let mut keys = bucket.into_iter().flat_map(|bucket| &bucket.keys);
-        keys.find(|on_bucket| on_bucket.access_key_id == *key)
-            .map_or(Permissions::NONE, |on_bucket| on_bucket.permissions)
+        bucket.map_or(Permissions::NONE, |bucket| held(bucket, key))
     }
 
     /// Every key of the tenant that is in use, the newest first.
@@ -49,7 +49,7 @@ impl Facts {
 pub(crate) enum Change {
     Create,
     Bucket(bucket::Change),
-    Key(key::Change),
+    Key(credential::Change),
     /// Gives every key of the tenant what it is to have.
     Permit,
 }
@@ -117,7 +117,10 @@ impl ResourceKind for Tenant {
             ),
             (None, Some(key)) => {
                 let (endpoint, region) = (key.s3_endpoint.clone(), key.region.clone());
-                (Outputs::at(endpoint, region, key.cluster_node.clone()), None)
+                (
+                    Outputs::at(endpoint, region, key.cluster_node.clone()),
+                    None,
+                )
             }
             (None, None) => (Outputs::at(None, String::new(), String::new()), None),
         };
@@ -127,7 +130,7 @@ impl ResourceKind for Tenant {
             outputs.website_host = website_host;
         }
         if let Some(key) = key {
-            outputs.access_key_id = Some(key.access_key_id);
+            outputs.access_key_id = key.access_key_id;
             outputs.secret_key_ref = key.secret;
         }
         outputs
@@ -351,7 +354,7 @@ fn of_bucket(error: Error, inputs: &Inputs) -> Error {
 fn put_together(
     cx: &Context,
     bucket: Option<Observed<bucket::Facts>>,
-    key: Option<Observed<key::Facts>>,
+    key: Option<Observed<credential::Facts<key::Key>>>,
     moment: Moment,
 ) -> Option<Observed<Facts>> {
     let ownership = match (&bucket, &key) {
@@ -373,7 +376,7 @@ async fn apply_to_key(
     cx: &Context,
     inputs: &Inputs,
     parts: &Parts,
-    change: key::Change,
+    change: credential::Change,
 ) -> Result<()> {
     Key::apply(cx, &parts.key, change)
         .await

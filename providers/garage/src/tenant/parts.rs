@@ -6,9 +6,12 @@ use nixops4_provider_sdk::{Error, Prior, ResourceKind, Result};
 use super::inputs::{Identity, Inputs, PriorInputs, PriorOutputs};
 use crate::bucket::{self, Bucket};
 use crate::credential;
-use crate::key::{self, Key};
+use crate::key;
 use crate::name::BucketName;
 use crate::title::Name;
+
+/// The kind of keys.
+pub(super) type Key = credential::Managed<key::Key>;
 
 type Recorded = Prior<PriorInputs, PriorOutputs>;
 
@@ -41,7 +44,7 @@ impl Parts {
             generation: inputs.generation,
             keep_generations: inputs.keep_generations,
             expiration: inputs.expiration,
-            create_bucket: false,
+            create_buckets: false,
             import: None,
         };
         Ok(Self { bucket, key })
