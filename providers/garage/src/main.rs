@@ -30,8 +30,6 @@ fn main() -> ExitCode {
     )
     .kind::<bucket::Bucket>()
     .kind::<credential::Managed<key::Key>>()
-    .kind::<permission::Permission>()
-    .kind::<credential::Managed<admin_token::AdminToken>>()
     .kind::<tenant::Tenant>()
     .run()
 }

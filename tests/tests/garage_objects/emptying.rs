@@ -80,8 +80,7 @@ impl Full {
     fn assert_gone(&self) {
         assert!(!self.is_there());
         self.assert_no_key_left();
-        // The owner's stand-in and the application's stay.
-        assert_eq!(self.site.admin().keys().len(), 2);
+        assert_eq!(self.site.admin().keys_called("app").len(), 1);
     }
 }
 

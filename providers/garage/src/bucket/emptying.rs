@@ -111,7 +111,18 @@ async fn delete_all(cx: &Context, objects: &Objects, facts: &Facts) -> Result<()
     }
 }
 
-/// Deletes what an earlier one, which was killed, has left behind.
+/// Deletes the key that an earlier one, which was killed, has left on the bucket.
+pub(super) async fn tidy(cx: &Context, cluster: &Cluster, facts: &Facts) -> Result<()> {
+    let title = title(facts.id());
+    for key in &facts.bucket.keys {
+        if key.name == title {
+            remove_key(cx, cluster, &key.access_key_id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what one that was killed before it could use it has left behind.
 async fn remove_keys(cx: &Context, cluster: &Cluster, title: &str) -> Result<()> {
     for key in standin::called(cx, cluster, title).await? {
         remove_key(cx, cluster, &key.access_key_id).await?;

@@ -144,6 +144,7 @@ impl ResourceKind for Bucket {
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
         let cluster = Cluster::of(cx, &prior.inputs.connection, None).await?;
+        emptying::tidy(cx, &cluster, facts).await?;
         // Garage passes over uploads that nobody finished, and keeps their parts for ever.
         let half = facts.bucket.unfinished_uploads > 0;
         if !half && deleted(cx, &cluster, facts).await? {
