@@ -19,9 +19,9 @@ use serde_json::Value;
 
 pub(crate) use bucket::{
     AbortUploads, Alias, Bucket, BucketChange, BucketId, CorsRule, Expiration, Filter, KeyOnBucket,
-    LifecycleRule, ListedBucket, Permissions, Quotas, Rule, WebsiteChange, WebsiteConfig,
-    add_alias, allow, bucket_by_alias, bucket_by_id, create_bucket, delete_bucket, deny,
-    list_buckets, remove_alias, update_bucket,
+    LifecycleRule, Permissions, Quotas, Rule, WebsiteChange, WebsiteConfig, add_alias, allow,
+    bucket_by_alias, bucket_by_id, create_bucket, delete_bucket, deny, list_buckets, remove_alias,
+    update_bucket,
 };
 pub(crate) use cluster::{Node, NodeInfo, cluster_status, node_info};
 pub(crate) use emptying::{create_key, give_up_uploads};

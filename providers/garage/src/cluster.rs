@@ -3,16 +3,17 @@
 use std::cell::RefCell;
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nixops4_provider_sdk::http::{
-    HeaderValue, HttpClient, HttpRequest, StatusCode, bearer, below, header,
+    HeaderValue, HttpClient, HttpRequest, Method, StatusCode, bearer, below, header,
 };
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use serde::de::DeserializeOwned;
 
-use crate::api::{self, Absent, ListedKey, Node, NodeInfo, Refusal, Request};
+use crate::api::{self, Absent, Bucket, ListedKey, Node, NodeInfo, Refusal, Request};
 use crate::connection::Connection;
+use crate::survey::{self, Said, Survey};
 
 /// Before a node says that it can't get hold of the others, it waits for them.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -27,6 +28,7 @@ pub(crate) struct Cluster {
     connection: Connection,
     /// The node that answers.
     node: NodeInfo,
+    buckets: Survey<Bucket>,
 }
 
 /// Why a request came to nothing.
@@ -76,6 +78,7 @@ impl Cluster {
             token,
             connection: at.clone(),
             node: NodeInfo::default(),
+            buckets: Survey::default(),
         };
         let answer = cluster.call(cx, api::node_info()).await;
         let nodes = cluster.done(answer, "unable to identify the node")?;
@@ -164,10 +167,14 @@ impl Cluster {
         sent.headers
             .insert(header::AUTHORIZATION, self.token.clone());
         sent.limit = Some(ANSWER);
-        if let Some(body) = request.body {
+        if let Some(body) = &request.body {
             sent.body = body.to_string().into_bytes();
             let json = HeaderValue::from_static("application/json");
             sent.headers.insert(header::CONTENT_TYPE, json);
+        }
+        if sent.method == Method::POST {
+            let query = request.query.iter().map(|(_, value)| value.as_str());
+            self.buckets.changed(query, request.body.as_ref());
         }
         let answer = self.http.send(cx, sent).await?;
         tracing::debug!(endpoint, status = answer.status.as_u16());
@@ -180,6 +187,38 @@ impl Cluster {
         }
         let refusal = Refusal::read(answer.status, &answer.body);
         Err(self.judge(cx, endpoint, refusal).await)
+    }
+
+    /// A bucket, if this process is asked for so many that all of them were looked at
+    /// together. `None`: ask for it alone; `Some(None)`: there is none.
+    pub(crate) async fn surveyed(
+        &self,
+        cx: &Context,
+        name: &str,
+        find: impl Fn(&[Bucket]) -> Option<&Bucket>,
+    ) -> Option<Option<Bucket>> {
+        let ask = || self.buckets.ask(name, &find, |bucket| bucket.id.as_str());
+        let said = match ask() {
+            Said::List => {
+                let begun = Instant::now();
+                let answer = self.call(cx, api::list_buckets(survey::MOST)).await;
+                let listed = match self.done(answer, "unable to list the buckets") {
+                    Ok(listed) => Some(listed),
+                    Err(error) => {
+                        // An older Garage, or a token that may not: one by one, then.
+                        tracing::debug!("{}", error.summary());
+                        None
+                    }
+                };
+                self.buckets.listed(begun, listed);
+                ask()
+            }
+            said => said,
+        };
+        match said {
+            Said::This(found) => Some(found),
+            Said::Nothing | Said::List => None,
+        }
     }
 
     /// Every key.

@@ -282,25 +282,6 @@ pub(crate) enum Alias {
     },
 }
 
-/// A bucket in a list.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ListedBucket {
-    pub(crate) id: BucketId,
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) created: time::OffsetDateTime,
-    pub(crate) global_aliases: Vec<String>,
-    pub(crate) local_aliases: Vec<ListedAlias>,
-}
-
-/// A local alias in a list.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ListedAlias {
-    pub(crate) access_key_id: AccessKeyId,
-    pub(crate) alias: String,
-}
-
 pub(crate) fn bucket_by_id(id: &BucketId) -> Request<Bucket> {
     get("GetBucketInfo", vec![("id", id.to_string())])
 }
@@ -309,13 +290,9 @@ pub(crate) fn bucket_by_alias(alias: &BucketName) -> Request<Bucket> {
     get("GetBucketInfo", vec![("globalAlias", alias.to_string())])
 }
 
-/// All of them: Garage gives up to `limit` from `offset` on, that one included.
-pub(crate) fn list_buckets(offset: Option<&BucketId>, limit: usize) -> Request<Vec<ListedBucket>> {
-    let mut query = vec![("limit", limit.to_string())];
-    if let Some(offset) = offset {
-        query.push(("offset", offset.to_string()));
-    }
-    get("ListBuckets", query)
+/// Up to `limit` of them, with all that there is to know.
+pub(crate) fn list_buckets(limit: usize) -> Request<Vec<Bucket>> {
+    get("ListBucketsInfo", vec![("limit", limit.to_string())])
 }
 
 /// Makes a bucket that has this alias of this key from the beginning.

@@ -119,6 +119,12 @@ pub(super) async fn by_id(
     let Some(id) = id else {
         return Ok(None);
     };
+    let surveyed = cluster.surveyed(cx, id.as_str(), |all| {
+        all.iter().find(|bucket| bucket.id == *id)
+    });
+    if let Some(found) = surveyed.await {
+        return Ok(found);
+    }
     let answer = cluster.call(cx, api::bucket_by_id(id)).await;
     cluster.found(answer, Absent::Bucket, LOOKING)
 }
@@ -130,14 +136,19 @@ pub(super) async fn by_name(
     cluster: &Cluster,
     inputs: &Inputs,
 ) -> Result<Option<api::Bucket>> {
-    if inputs.wanted_aliases().contains(&inputs.name) {
-        let answer = cluster.call(cx, api::bucket_by_alias(&inputs.name)).await;
+    let name = &inputs.name;
+    let is_global = inputs.wanted_aliases().contains(name);
+    if let Some(found) = surveyed(cx, cluster, name, is_global).await {
+        return Ok(found);
+    }
+    if is_global {
+        let answer = cluster.call(cx, api::bucket_by_alias(name)).await;
         let found = cluster.found(answer, Absent::Bucket, LOOKING)?;
         if found.is_some() {
             return Ok(found);
         }
     }
-    by_mark(cx, cluster, &inputs.name).await
+    by_stand_in(cx, cluster, name).await
 }
 
 /// The bucket that the owner, who asks, declared under this name.
@@ -146,8 +157,48 @@ pub(super) async fn by_mark(
     cluster: &Cluster,
     name: &BucketName,
 ) -> Result<Option<api::Bucket>> {
+    match surveyed(cx, cluster, name, false).await {
+        Some(found) => Ok(found),
+        None => by_stand_in(cx, cluster, name).await,
+    }
+}
+
+async fn by_stand_in(
+    cx: &Context,
+    cluster: &Cluster,
+    name: &BucketName,
+) -> Result<Option<api::Bucket>> {
     let id = standin::bucket(cx, cluster, &cx.mark(), name).await?;
-    by_id(cx, cluster, id.as_ref()).await
+    let Some(id) = id else {
+        return Ok(None);
+    };
+    let answer = cluster.call(cx, api::bucket_by_id(&id)).await;
+    cluster.found(answer, Absent::Bucket, LOOKING)
+}
+
+/// The same among those that were looked at together, if they were.
+async fn surveyed(
+    cx: &Context,
+    cluster: &Cluster,
+    name: &BucketName,
+    is_global: bool,
+) -> Option<Option<api::Bucket>> {
+    let ours = cx.mark();
+    let is_it = |alias: &String| alias == name.as_str();
+    let is_called = |bucket: &&api::Bucket| bucket.global_aliases.iter().any(is_it);
+    let is_declared = |bucket: &&api::Bucket| {
+        let mut keys = bucket.keys.iter();
+        keys.any(|key| key.bucket_local_aliases.iter().any(is_it))
+            && ownership::claims(bucket)
+                .iter()
+                .any(|claim| claim.mark.is_of_same(&ours) && claim.names.iter().any(is_it))
+    };
+    cluster
+        .surveyed(cx, name.as_str(), |all| {
+            let called = all.iter().filter(|_| is_global).find(is_called);
+            called.or_else(|| all.iter().find(is_declared))
+        })
+        .await
 }
 
 /// A bucket of the owner who asks.

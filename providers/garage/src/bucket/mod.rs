@@ -201,20 +201,17 @@ impl ResourceKind for Bucket {
 
     async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
         let cluster = Cluster::of(cx, &inputs.connection, None).await?;
-        let found = marked(cx, &cluster)
-            .await?
-            .into_iter()
-            .map(|marked| {
-                let identity = Identity {
-                    server: inputs.connection.to_string(),
-                    bucket: marked.name.clone(),
-                };
-                Found {
-                    identity: serde_json::to_value(identity).unwrap_or_default(),
-                    facts: marked.facts(),
-                    mark: marked.mark,
-                }
-            });
+        let found = marked(cx, &cluster).await?.into_iter().map(|marked| {
+            let identity = Identity {
+                server: inputs.connection.to_string(),
+                bucket: marked.name.clone(),
+            };
+            Found {
+                identity: serde_json::to_value(identity).unwrap_or_default(),
+                facts: marked.facts(),
+                mark: marked.mark,
+            }
+        });
         Ok(found.collect())
     }
 }
