@@ -28,10 +28,10 @@ pub(crate) struct Inputs {
     /// Whether it may write and delete objects.
     #[serde(default)]
     pub(crate) write: bool,
-    /// Whether it may change the bucket's website, CORS and lifecycle, and delete
+    /// Whether it owns the bucket, too: it may change its's website, CORS and lifecycle, and delete
     /// the bucket, over S3.
     #[serde(default)]
-    pub(crate) owner: bool,
+    pub(crate) bucket_owner: bool,
 }
 
 impl Inputs {
@@ -39,7 +39,7 @@ impl Inputs {
         Permissions {
             read: self.read,
             write: self.write,
-            owner: self.owner,
+            owner: self.bucket_owner,
         }
     }
 }

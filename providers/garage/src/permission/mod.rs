@@ -73,7 +73,7 @@ impl ResourceKind for Permission {
         if inputs.permissions().is_none() {
             return Err(
                 Error::input("/read", "a permission that permits nothing is none")
-                    .hint("set read, write or owner, or leave the resource out"),
+                    .hint("set read, write or bucketOwner, or leave the resource out"),
             );
         }
         Ok(())
@@ -294,7 +294,7 @@ const FLAGS: [(&str, Permissions); 3] = [
         },
     ),
     (
-        "/owner",
+        "/bucketOwner",
         Permissions {
             owner: true,
             ..Permissions::NONE
