@@ -11,7 +11,9 @@ use nixops4_provider_sdk::http::{
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use serde::de::DeserializeOwned;
 
-use crate::api::{self, Absent, Bucket, ListedKey, Node, NodeInfo, Refusal, Request};
+use crate::api::{
+    self, Absent, AccessKeyId, Bucket, Key, ListedKey, Node, NodeInfo, Refusal, Request,
+};
 use crate::connection::Connection;
 use crate::survey::{self, Said, Survey};
 
@@ -29,6 +31,7 @@ pub(crate) struct Cluster {
     /// The node that answers.
     node: NodeInfo,
     buckets: Survey<Bucket>,
+    keys: Survey<Key>,
 }
 
 /// Why a request came to nothing.
@@ -79,6 +82,7 @@ impl Cluster {
             connection: at.clone(),
             node: NodeInfo::default(),
             buckets: Survey::default(),
+            keys: Survey::default(),
         };
         let answer = cluster.call(cx, api::node_info()).await;
         let nodes = cluster.done(answer, "unable to identify the node")?;
@@ -173,8 +177,9 @@ impl Cluster {
             sent.headers.insert(header::CONTENT_TYPE, json);
         }
         if sent.method == Method::POST {
-            let query = request.query.iter().map(|(_, value)| value.as_str());
-            self.buckets.changed(query, request.body.as_ref());
+            let query = || request.query.iter().map(|(_, value)| value.as_str());
+            self.buckets.changed(query(), request.body.as_ref());
+            self.keys.changed(query(), request.body.as_ref());
         }
         let answer = self.http.send(cx, sent).await?;
         tracing::debug!(endpoint, status = answer.status.as_u16());
@@ -191,18 +196,41 @@ impl Cluster {
 
     /// A bucket, if this process is asked for so many that all of them were looked at
     /// together. `None`: ask for it alone; `Some(None)`: there is none.
-    pub(crate) async fn surveyed(
+    pub(crate) async fn surveyed_bucket(
         &self,
         cx: &Context,
         name: &str,
         find: impl Fn(&[Bucket]) -> Option<&Bucket>,
     ) -> Option<Option<Bucket>> {
         let ask = || self.buckets.ask(name, &find, |bucket| bucket.id.as_str());
+        let list = api::survey_buckets;
+        self.surveyed(cx, &self.buckets, ask, list).await
+    }
+
+    /// The same of a key.
+    pub(crate) async fn surveyed_key(&self, cx: &Context, id: &AccessKeyId) -> Option<Option<Key>> {
+        let ask = || {
+            self.keys.ask(
+                id.as_str(),
+                |keys| keys.iter().find(|key| key.access_key_id == *id),
+                |key| key.access_key_id.as_str(),
+            )
+        };
+        self.surveyed(cx, &self.keys, ask, api::survey_keys).await
+    }
+
+    async fn surveyed<T: Clone + DeserializeOwned>(
+        &self,
+        cx: &Context,
+        survey: &Survey<T>,
+        ask: impl Fn() -> Said<T>,
+        list: impl FnOnce(usize) -> Request<Vec<T>>,
+    ) -> Option<Option<T>> {
         let said = match ask() {
             Said::List => {
                 let begun = Instant::now();
-                let answer = self.call(cx, api::list_buckets(survey::MOST)).await;
-                let listed = match self.done(answer, "unable to list the buckets") {
+                let answer = self.call(cx, list(survey::MOST)).await;
+                let listed = match self.done(answer, "unable to look at all together") {
                     Ok(listed) => Some(listed),
                     Err(error) => {
                         // An older Garage, or a token that may not: one by one, then.
@@ -210,7 +238,7 @@ impl Cluster {
                         None
                     }
                 };
-                self.buckets.listed(begun, listed);
+                survey.listed(begun, listed);
                 ask()
             }
             said => said,

@@ -15,6 +15,7 @@ mod ownership;
 mod permission;
 mod s3;
 mod standin;
+mod survey;
 mod tenant;
 mod title;
 
@@ -30,6 +31,8 @@ fn main() -> ExitCode {
     )
     .kind::<bucket::Bucket>()
     .kind::<credential::Managed<key::Key>>()
+    .kind::<permission::Permission>()
+    .kind::<credential::Managed<admin_token::AdminToken>>()
     .kind::<tenant::Tenant>()
     .run()
 }

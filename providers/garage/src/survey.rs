@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// How long a list is believed.
-const BELIEVED: Duration = Duration::from_secs(2);
+const BELIEVED: Duration = Duration::from_secs(5);
 /// From how many questions within that time on a list is worth its price.
 const MANY: usize = 3;
 /// How many things there may be: more are asked for one by one.

@@ -291,7 +291,7 @@ pub(crate) fn bucket_by_alias(alias: &BucketName) -> Request<Bucket> {
 }
 
 /// Up to `limit` of them, with all that there is to know.
-pub(crate) fn list_buckets(limit: usize) -> Request<Vec<Bucket>> {
+pub(crate) fn survey_buckets(limit: usize) -> Request<Vec<Bucket>> {
     get("ListBucketsInfo", vec![("limit", limit.to_string())])
 }
 

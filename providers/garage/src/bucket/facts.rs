@@ -119,7 +119,7 @@ pub(super) async fn by_id(
     let Some(id) = id else {
         return Ok(None);
     };
-    let surveyed = cluster.surveyed(cx, id.as_str(), |all| {
+    let surveyed = cluster.surveyed_bucket(cx, id.as_str(), |all| {
         all.iter().find(|bucket| bucket.id == *id)
     });
     if let Some(found) = surveyed.await {
@@ -194,7 +194,7 @@ async fn surveyed(
                 .any(|claim| claim.mark.is_of_same(&ours) && claim.names.iter().any(is_it))
     };
     cluster
-        .surveyed(cx, name.as_str(), |all| {
+        .surveyed_bucket(cx, name.as_str(), |all| {
             let called = all.iter().filter(|_| is_global).find(is_called);
             called.or_else(|| all.iter().find(is_declared))
         })
