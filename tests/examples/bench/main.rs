@@ -7,6 +7,7 @@
 
 mod apply;
 mod create;
+mod garage;
 mod machine;
 mod place;
 mod report;
@@ -51,6 +52,7 @@ fn main() {
     say(&server::section(&place, &settings));
     say(&state::section(&place, &settings));
     say(&secrets::section(&place, &settings));
+    say(&garage::section(&place, &settings));
     say(&format!("load at the end: {}\n", machine::load()));
 }
 

@@ -117,6 +117,11 @@ pub(crate) fn secret_of_key(id: &AccessKeyId) -> Request<SecretOfKey> {
     get("GetKeyInfo", query)
 }
 
+/// Up to `limit` of them, with all that there is to know but their secrets.
+pub(crate) fn survey_keys(limit: usize) -> Request<Vec<Key>> {
+    get("ListKeysInfo", vec![("limit", limit.to_string())])
+}
+
 /// The one key of this name, in any case of letters. Fails if there are several.
 pub(crate) fn key_by_name(name: &str) -> Request<Key> {
     get("GetKeyInfo", vec![("search", name.to_owned())])

@@ -465,10 +465,13 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
     cx.failpoint("bucket:created");
     let id = bucket.id.clone();
     let made = facts::observed(cx, cluster, None, bucket).facts;
-    for (number, step) in difference(inputs, &made).into_iter().enumerate() {
+    let changes = difference(inputs, &made)
+        .into_iter()
+        .map(|step| step.change);
+    for (number, change) in in_one(&id, changes).into_iter().enumerate() {
         cx.checkpoint()?;
-        let naming = matches!(step.change, Change::Aliases { .. });
-        if let Err(error) = Box::pin(apply(cx, inputs, step.change)).await {
+        let naming = matches!(change, Change::Aliases { .. });
+        if let Err(error) = Box::pin(apply(cx, inputs, change)).await {
             if naming
                 && error
                     .pointer()
@@ -485,6 +488,29 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// The same changes, with all that Garage can change at once in one request: each
+/// costs it the check of a token, which is slow on purpose.
+fn in_one(id: &BucketId, changes: impl Iterator<Item = Change>) -> Vec<Change> {
+    let mut at_once = BucketChange::default();
+    let mut others = Vec::new();
+    for change in changes {
+        match change {
+            // Of a bucket with nothing in it, which no limit is too low for.
+            Change::Quotas { quotas, .. } => at_once.quotas = Some(quotas),
+            Change::Update { change, .. } => at_once = at_once.with(*change),
+            other => others.push(other),
+        }
+    }
+    if !at_once.is_empty() {
+        others.push(Change::Update {
+            id: id.clone(),
+            doing: "set quotas, website and rules",
+            change: Box::new(at_once),
+        });
+    }
+    others
 }
 
 /// What Garage itself would take, and then refuse every upload.

@@ -49,6 +49,10 @@ pub(crate) struct Inputs {
     /// What expires, and when. Unset: nothing.
     #[serde(default)]
     pub(crate) lifecycle_rules: Vec<LifecycleRule>,
+    /// Whether destroying it with `deletionPolicy = "delete"` deletes all objects in
+    /// it first, over S3. Default: false, and a bucket with something in it stays.
+    #[serde(default)]
+    pub(crate) empty_on_delete: bool,
 }
 
 /// A name of a bucket for one key.
@@ -147,9 +151,12 @@ pub(crate) struct Outputs {
 
 /// What is still of use of a record.
 #[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct PriorInputs {
     pub(crate) connection: Connection,
     pub(crate) name: BucketName,
+    #[serde(default)]
+    pub(crate) empty_on_delete: bool,
 }
 
 /// What is still of use of a record.

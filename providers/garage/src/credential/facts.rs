@@ -127,7 +127,7 @@ pub(super) async fn wanted<C: Credential>(
         Some(prior) => Place::recorded::<C>(&prior.inputs, &prior.outputs)?,
         None => Place::of::<C>(inputs)?,
     };
-    let entry = entry::<C>(&place).await?;
+    let entry = entry(cx, &place).await?;
     if let Some(recorded) = prior.and_then(|prior| prior.outputs.secret.as_ref()) {
         kept::refuse_lost(recorded, entry.as_ref(), SECRET)?;
     }
@@ -154,7 +154,7 @@ pub(super) async fn recorded<C: Credential>(
 ) -> Result<Option<Facts<C>>> {
     let node = prior.outputs.cluster_node.as_deref();
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
-    let entry = entry::<C>(&place).await?;
+    let entry = entry(cx, &place).await?;
     let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
     let mut facts = look::<C>(cx, &cluster, place, entry, node).await?;
     if facts.kept.is_some() {
@@ -169,8 +169,8 @@ pub(super) async fn recorded<C: Credential>(
 }
 
 /// What the store has at a place.
-pub(super) async fn entry<C: Credential>(place: &Place) -> Result<Option<Entry>> {
-    kept::entry(&place.store, &place.name, C::TYPE, SECRET).await
+pub(super) async fn entry(cx: &Context, place: &Place) -> Result<Option<Entry>> {
+    kept::entry(&place.store, &place.name, cx.resource_type(), SECRET).await
 }
 
 /// What the server has of what the store has.

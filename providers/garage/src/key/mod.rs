@@ -231,6 +231,9 @@ impl Credential for Key {
 
 /// A key, if the cluster has it.
 async fn find(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
+    if let Some(found) = cluster.surveyed_key(cx, id).await {
+        return Ok(found);
+    }
     let answer = cluster.call(cx, api::key_by_id(id)).await;
     cluster.found(answer, Absent::Key, "unable to look for the key")
 }
