@@ -28,6 +28,9 @@ tests/nix/run.sh
 required=
 if [ -x "$cache/tools/postgresql-18/bin/postgres" ]; then required+=" postgresql-18"; fi
 if PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then required+=" pgbouncer"; fi
+for program in bao sops; do
+  if command -v "$program" >/dev/null; then required+=" $program"; fi
+done
 export NIXOPS4_TESTS_REQUIRED=$required
 
 step "tests (required:${required:- nothing beside the PostgreSQL of this machine})"

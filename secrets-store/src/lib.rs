@@ -64,6 +64,7 @@ mod schema;
 mod seal;
 #[cfg(feature = "sources")]
 pub mod source;
+mod span;
 mod store;
 mod url;
 
@@ -75,5 +76,6 @@ pub use memory::forbid_core_dumps;
 pub use name::{Generation, SecretId, SecretName};
 pub use recipient::Recipient;
 pub use secrecy::{ExposeSecret, SecretString};
+pub use span::Span;
 pub use store::{ListedRecipient, OpenOptions, Store};
 pub use url::StoreUrl;

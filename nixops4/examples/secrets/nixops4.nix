@@ -57,10 +57,9 @@
       inputs.name = "backup/age";
     };
 
-    # Without state: looked at by every apply, so that they are renewed in time.
+    # Not recorded: looked at by every apply, so that they are renewed in time.
     members.ca = {
       type = secrets.tls_ca;
-      state = null;
       inputs = {
         name = "ca";
         commonName = "Example CA";
@@ -70,7 +69,6 @@
 
     members.web = {
       type = secrets.tls_certificate;
-      state = null;
       inputs = {
         name = "web1/tls";
         dnsNames = [ "web1.example.org" ];
