@@ -351,14 +351,11 @@ async fn secrets_in_a_namespace() {
         "-policy=default",
     ]);
     let own = world.token_file(own.trim());
-    let error = refused(
-        &world.source_of("secret", &own),
-        "app/db",
-        None,
-        None,
-    )
-    .await;
+    let error = refused(&world.source_of("secret", &own), "app/db", None, None).await;
     let text = error.to_string();
-    assert!(text.contains("namespace") || text.contains("policy"), "{text}");
+    assert!(
+        text.contains("namespace") || text.contains("policy"),
+        "{text}"
+    );
     assert!(!error.is_missing(), "{text}");
 }

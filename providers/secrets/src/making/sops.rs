@@ -362,7 +362,11 @@ mod tests {
             (&[""], "/secrets/: ", "is empty"),
             (&["a", "a/b"], "/secrets/a~1b: ", "another secret"),
             (&["a/b", "a/b/c"], "/secrets/a~1b~1c: ", "another secret"),
-            (&["x_unencrypted/y"], "/secrets/x_unencrypted~1y: ", "not encrypted"),
+            (
+                &["x_unencrypted/y"],
+                "/secrets/x_unencrypted~1y: ",
+                "not encrypted",
+            ),
         ] {
             let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
             let error = check(&names).unwrap_err().to_string();
