@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use crate::lifeline::{self, Ending, Process, Signal};
 use installation::{Account, Installation};
+pub use tls::Client;
 pub use versions::{REQUIRED, VERSION, is_required, on_each_other_version, version, versions};
 
 /// The address that every server listens on, beside its socket.
@@ -88,6 +89,7 @@ pub struct Server {
     account: Option<Account>,
     port: Port,
     tls: Tls,
+    authority: Option<tls::Authority>,
     /// `None` while it is stopped.
     process: Option<Process>,
     superuser_password: String,
@@ -114,6 +116,7 @@ impl Server {
             account,
             port: Port::reserve(),
             tls: config.tls,
+            authority: None,
             process: None,
             superuser_password: template.superuser_password,
             folder,
@@ -124,7 +127,7 @@ impl Server {
         );
         make_folder(&server.socket_dir(), account);
         if config.tls != Tls::Off {
-            tls::write_certificates(server.folder.path(), account);
+            server.authority = Some(tls::write_certificates(server.folder.path(), account));
         }
         server.configure(config);
         server.start_again();
@@ -156,6 +159,7 @@ impl Server {
             for (name, file) in [
                 ("ssl_cert_file", tls::CERTIFICATE),
                 ("ssl_key_file", tls::KEY),
+                ("ssl_ca_file", tls::AUTHORITY),
             ] {
                 settings.push((name, self.folder.path().join(file).display().to_string()));
             }
@@ -249,6 +253,15 @@ impl Server {
             "a server without TLS has no certificate"
         );
         self.folder.path().join(tls::AUTHORITY)
+    }
+
+    /// A certificate of the same authority, with which a role logs in where the
+    /// method `cert` says so. Panics with [`Tls::Off`].
+    #[must_use]
+    pub fn client_certificate(&self, role: &str) -> Client {
+        let authority = self.authority.as_ref();
+        let authority = authority.expect("a server without TLS trusts no certificate");
+        tls::client(authority, role).expect("cannot make a certificate")
     }
 
     /// The process id of the running server.

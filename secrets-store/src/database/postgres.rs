@@ -129,7 +129,7 @@ pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: &sqlx::Error)
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => {
                 unreachable(
                     "check the address, that the server runs, and its certificate (`sslmode` and \
-                     `sslrootcert` in the address)",
+                     `sslrootcert` in the address) or yours (`sslcert` and `sslkey`)",
                 )
             }
             _ => Error::Database {

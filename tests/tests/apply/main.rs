@@ -64,8 +64,11 @@ impl Site {
             .env("PATH", std::env::join_paths(path).expect("a PATH"))
             .env("DEMO_HOST", self.server.host())
             .env("DEMO_PORT", self.server.port().to_string())
-            .env("DEMO_PASSWORD_FILE", self.server.superuser_password_file())
             .env("DEMO_STATE", self.state())
+            .env(
+                "SUPERUSER_PASSWORD_FILE",
+                self.server.superuser_password_file(),
+            )
             .envs(support::secrets::environment(&self.store(), &self.identity));
         command
     }
@@ -89,13 +92,30 @@ impl Site {
         self.run_with(file, arguments, &[("NIXOPS4_RESOURCES_LOG", "trace")])
     }
 
-    /// The password that was made for the demo's application.
-    fn made_password(&self) -> String {
-        let mut show = self.command("nixops4-resources-secrets");
-        show.args(["show", "guestbook/database"]);
+    /// One that can apply the demo: the superuser's password is in the store.
+    fn of_the_demo() -> Self {
+        let site = Self::new(&Config::default());
+        let mut set = site.command("nixops4-resources");
+        set.args(["secret", "set", "postgresql/administrator"])
+            .args(["--owner", "demo", "--from"])
+            .arg(site.server.superuser_password_file());
+        let set = set.output().expect("it runs");
+        assert!(set.status.success(), "{}", text(&set.stderr));
+        site
+    }
+
+    /// The newest value of a secret.
+    fn secret(&self, name: &str) -> String {
+        let mut show = self.command("nixops4-resources");
+        show.args(["secret", "show", name, "--to-pipe-or-file"]);
         let shown = show.output().expect("it runs");
         assert!(shown.status.success(), "{}", text(&shown.stderr));
         text(&shown.stdout).trim_end().to_owned()
+    }
+
+    /// The password that was made for the demo's application.
+    fn made_password(&self) -> String {
+        self.secret("guestbook/database")
     }
 
     fn databases(&self) -> String {
@@ -136,7 +156,7 @@ fn counts(output: &Output) -> BTreeMap<String, u64> {
 
 #[test]
 fn an_application_gets_its_databases() {
-    let site = Site::new(&Config::default());
+    let site = Site::of_the_demo();
     let demo = in_project("nixops4/examples/demo/nixops4.nix");
     let mut outputs = vec![("plan before", site.run(&demo, &["plan"]))];
     assert_eq!(site.databases(), "postgres", "a plan changes nothing");
@@ -204,7 +224,7 @@ fn an_application_gets_its_databases() {
 
 #[test]
 fn an_apply_that_was_cut_short_goes_on() {
-    let site = Site::new(&Config::default());
+    let site = Site::of_the_demo();
     let demo = in_project("nixops4/examples/demo/nixops4.nix");
     for point in [
         "store:made",

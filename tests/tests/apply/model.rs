@@ -224,14 +224,6 @@ impl World {
         listed.as_array().expect("secrets").clone()
     }
 
-    /// The newest value of a secret.
-    fn value(&self, secret: &str) -> String {
-        let mut show = self.site.command("nixops4-resources-secrets");
-        let shown = show.args(["show", secret]).output().expect("it runs");
-        assert!(shown.status.success(), "{}", text(&shown.stderr));
-        text(&shown.stdout).trim_end().to_owned()
-    }
-
     fn psql(&self, query: &str) -> BTreeSet<String> {
         let rows = self.site.server.psql(query);
         rows.lines().map(str::to_owned).collect()
@@ -285,7 +277,7 @@ fn compare(world: &World, model: &mut Model) {
             }
         }
         if let (Kind::Role | Kind::Tenant, Some(used)) = (node.kind, &node.uses) {
-            let password = world.value(&model.members[used].thing);
+            let password = world.site.secret(&model.members[used].thing);
             let server = &world.site.server;
             let refused = server
                 .psql_as(&node.thing, &password, "postgres", "SELECT 1")
