@@ -98,5 +98,19 @@
         recipients = [ members.hostKey.outputs.publicKey ];
       };
     };
+
+    # The same for sops-nix: one file of them all.
+    members.sops = {
+      type = secrets.sealed;
+      inputs = {
+        name = "web1/sops";
+        format = "sops";
+        secrets = {
+          "mastodon/database" = members.database.outputs.secret;
+          "mastodon/relay" = members.relay.outputs.secret;
+        };
+        recipients = [ members.hostKey.outputs.publicKey ];
+      };
+    };
   }
 )
