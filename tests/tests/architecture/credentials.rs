@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 /// What speaks of secrets and can't be one, and why. A kind that ends with `*` is
 /// all that begin like that.
-const NO_CREDENTIAL: [(&str, &str, &str); 6] = [
+const NO_CREDENTIAL: [(&str, &str, &str); 7] = [
+    ("postgresql_role", "/validUntil", "a time"),
     ("secrets_*", "/store", "which store, not what opens it"),
     ("secrets_*", "/name", "which secret of a store"),
     ("secrets_sealed", "/recipients", "public keys"),
