@@ -61,7 +61,7 @@ pub(crate) struct Outputs {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Public {
     files: BTreeMap<String, String>,
-    /// With the names in `names`, which it shows to nobody but a parser.
+    /// In place of `files`, where the format is `sops`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sops: Option<Sops>,
     recipients: Vec<String>,
@@ -69,7 +69,7 @@ pub(crate) struct Public {
     sources: BTreeMap<String, StoredSecret>,
 }
 
-/// A file of sops.
+/// A file of sops, and what is in it by name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Sops {
     names: BTreeSet<String>,
@@ -277,4 +277,55 @@ async fn digests<S>(facts: &Facts<Public, S>) -> Result<Digests> {
         )
         .hint("raise `generation` to have them sealed anew")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use nixops4_secrets_store::Generation;
+
+    use super::*;
+    use crate::making::age_key;
+
+    fn inputs(recipient: &str, format: Option<&str>) -> Inputs {
+        let mut inputs = json!({
+            "name": "web", "secrets": {"db": {"file": "/run/keys/db"}}, "recipients": [recipient],
+        });
+        if let Some(format) = format {
+            inputs["format"] = json!(format);
+        }
+        serde_json::from_value(inputs).unwrap()
+    }
+
+    #[test]
+    fn what_was_sealed_before_there_were_formats_stays() {
+        let recipient = age_key::make().public;
+        let recorded = json!({
+            "files": {"db": "-----BEGIN AGE ENCRYPTED FILE-----"},
+            "recipients": [recipient],
+            "sources": {},
+        });
+        let public: Public = serde_json::from_value(recorded.clone()).unwrap();
+        // Nor does an older version find anything new in it.
+        assert_eq!(json!(public), recorded);
+        let current = Current {
+            generation: Generation::FIRST,
+            id: "8f3c0000-0000-4000-8000-000000000000".parse().unwrap(),
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            public,
+        };
+        for (format, paths) in [
+            (None, &[][..]),
+            (Some("age"), &[]),
+            (Some("sops"), &["/format"]),
+        ] {
+            let misfits = Sealed::misfits(
+                &inputs(&recipient, format),
+                &current,
+                &BTreeSet::new(),
+                OffsetDateTime::now_utc(),
+            );
+            let found: Vec<_> = misfits.iter().map(|misfit| misfit.path.as_str()).collect();
+            assert_eq!(found, paths, "{format:?}");
+        }
+    }
 }

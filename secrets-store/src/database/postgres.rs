@@ -119,10 +119,15 @@ pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: &sqlx::Error)
              PGPASSFILE names (~/.pgpass, mode 600)",
         ),
         "3D000" => unreachable("make the database first (`createdb`), or check the address"),
-        "42501" => unreachable(
-            "let the role create tables in its schema, and read and write them (GRANT), or do \
-                 this as one that may",
-        ),
+        // insufficient_privilege
+        "42501" => Error::Database {
+            store,
+            action,
+            reason: format!(
+                "{reason}; let the role create tables in its schema, and read and write them \
+                 (GRANT), or do this as one that may"
+            ),
+        },
         // undefined_table, undefined_column
         "42P01" | "42703" => Error::Damaged { store, reason },
         "" => match error {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use nixops4_resources_tests::postgres::{Config, Server, Tls};
 use nixops4_secrets_store::{Error, ExposeSecret as _, Identities, OpenOptions, Store, StoreUrl};
 use sqlx::Executor as _;
+use time::OffsetDateTime;
 
 use crate::deployment::{CANARY, Deployment, SERVER, canary, generation, name, password, write};
 
@@ -155,6 +156,39 @@ async fn servers_that_let_nobody_in_are_explained() {
     let url = at(&format!("postgres@{server}/{database}?sslmode=verify-full"));
     let error = refused(&url, &it).await.to_string();
     assert!(error.contains("sslrootcert"), "{error}");
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_add_to_the_record_does_not_prune_it() {
+    let it = Deployment::postgresql();
+    let (db, what) = (name("app/db"), password());
+    let mut store = it.open().await;
+    store
+        .ensure(&db, generation(1), &what, canary)
+        .await
+        .unwrap();
+    SERVER.psql("CREATE ROLE adder LOGIN");
+    it.sql(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO adder; \
+         REVOKE UPDATE, DELETE ON audit FROM adder",
+    )
+    .await;
+    let url = it.url.to_string().replace("postgres@", "adder@");
+    let mut adder = Store::open(&url.parse().unwrap(), &it.identities)
+        .await
+        .unwrap();
+    adder.reveal(&db, generation(1), None).await.unwrap();
+    adder
+        .ensure(&db, generation(2), &what, canary)
+        .await
+        .unwrap();
+    let soon = OffsetDateTime::now_utc() + time::Duration::MINUTE;
+    let text = adder.prune_audit(soon).await.unwrap_err().to_string();
+    assert!(text.starts_with("unable to prune the record"), "{text}");
+    assert!(text.contains("permission denied for table audit"), "{text}");
+    assert!(text.contains("or do this as one that may"), "{text}");
+    assert_eq!(store.audit(None, 9).await.unwrap().len(), 4);
+    assert_eq!(store.prune_audit(soon).await.unwrap(), 4);
 }
 
 #[tokio::test]
