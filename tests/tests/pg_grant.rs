@@ -41,7 +41,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let server = start();
-        server.psql("create database app");
+        server.sql("create database app");
         Self {
             server,
             sandbox: Sandbox::new(),
@@ -53,9 +53,9 @@ impl Place {
     /// roles and owns nothing in the database.
     fn restricted() -> Self {
         let server = start();
-        server.psql("create role admin login createrole createdb password 'secret'");
-        server.psql("set role admin; create role maker; create role app_owner; create role reader");
-        server.psql("create database app owner app_owner");
+        server.sql("create role admin login createrole createdb password 'secret'");
+        server.sql("set role admin; create role maker; create role app_owner; create role reader");
+        server.sql("create database app owner app_owner");
         Self {
             server,
             sandbox: Sandbox::new(),
@@ -64,7 +64,7 @@ impl Place {
     }
 
     fn sql(&self, statements: &str) -> String {
-        self.server.psql_in("app", statements)
+        self.server.sql_in("app", statements)
     }
 
     fn connection(&self) -> Value {
@@ -344,7 +344,7 @@ fn a_change_of_role_or_objects_takes_back_what_was_declared() {
 
     // A role and a database that only have another name now keep everything.
     place.sql("alter role writer rename to author");
-    place.server.psql("alter database app rename to app2");
+    place.server.sql("alter database app rename to app2");
     let renamed = with(&writer, json!({"role": "author", "database": "app2"}));
     let resource = messages::resource(GRANT, &writer, Some(&outputs));
     let plan = place
@@ -352,7 +352,7 @@ fn a_change_of_role_or_objects_takes_back_what_was_declared() {
         .expect("a plan");
     assert_eq!(paths(&plan), ("none".to_owned(), vec![]));
     // Another database is another thing.
-    place.server.psql("create database app");
+    place.server.sql("create database app");
     place.sql("create table u ()");
     let moved = with(&renamed, json!({"database": "app"}));
     let resource = messages::resource(GRANT, &renamed, Some(&outputs));
@@ -657,7 +657,7 @@ fn hostile_names() {
             "create role {quoted}; create schema {quoted}; create table {quoted}.{quoted} ({quoted} int);
              create function {quoted}.{quoted}(int) returns int language sql as 'select 1'"
         ));
-        place.server.psql(&format!("create database {quoted}"));
+        place.server.sql(&format!("create database {quoted}"));
         let signature = if name.starts_with('"') {
             ident(name)
         } else {
@@ -719,7 +719,7 @@ fn hostile_names() {
     assert_eq!(
         place
             .server
-            .psql("select count(*) from pg_roles where rolname = 'postgres'"),
+            .sql("select count(*) from pg_roles where rolname = 'postgres'"),
         "1"
     );
 }
@@ -865,12 +865,12 @@ fn what_is_gone_needs_no_destroying() {
     place
         .destroy(GRANT, &inputs, &outputs)
         .expect("the role is gone");
-    place.server.psql("drop database app with (force)");
+    place.server.sql("drop database app with (force)");
     place
         .destroy(GRANT, &inputs, &outputs)
         .expect("the database is gone");
     let kept = with(&inputs, json!({"deletionPolicy": "retain"}));
-    place.server.psql("create database app; create role reader");
+    place.server.sql("create database app; create role reader");
     place.sql("create table t ()");
     let outputs = place.ensure(GRANT, &kept);
     let error = place
@@ -949,7 +949,7 @@ fn an_administrator_without_superuser() {
          grant select on s.t to app_owner with grant option; set role app_owner; grant select on s.t to reader",
     );
     let memberships = "select roleid::regrole, member::regrole, to_jsonb(m) - 'oid' from pg_auth_members m order by 1, 2, 3::text";
-    let before = place.server.psql(memberships);
+    let before = place.server.sql(memberships);
     let inputs = with(&place.inputs(table(&["INSERT"])), json!({"schema": "s"}));
     let outputs = place.ensure(GRANT, &inputs);
     assert_eq!(place.on_table("s.t", "reader"), "INSERT");
@@ -976,11 +976,11 @@ fn an_administrator_without_superuser() {
         "{app_owner=CTc/app_owner}"
     );
     // With CONNECT gone from everybody, the administrator needs its own.
-    place.server.psql("grant connect on database app to admin");
+    place.server.sql("grant connect on database app to admin");
     place.destroy(GRANT, &all, &all_outputs).expect("destroyed");
     place.destroy(GRANT, &inputs, &outputs).expect("destroyed");
     assert_eq!(place.on_table("s.t", "reader"), "");
-    assert_eq!(place.server.psql(memberships), before);
+    assert_eq!(place.server.sql(memberships), before);
 
     // What belongs to a superuser is out of its reach, and it says so.
     place.sql("create table public.t (a int)");
@@ -1022,7 +1022,7 @@ fn many_at_once(place: &Place) {
     let work: Vec<_> = (0..16)
         .flat_map(|number| {
             let role = format!("r{number}");
-            place.server.psql(&format!("create role {role}"));
+            place.server.sql(&format!("create role {role}"));
             let grant = with(
                 &place.inputs(table(&[words[number % 4]])),
                 json!({"role": role, "schema": "s", "objects": ["t", "u"]}),
@@ -1080,7 +1080,7 @@ fn sixteen_at_once_without_superuser_lose_nothing() {
     many_at_once(&place);
     let left = "select count(*) from pg_auth_members where member = 'admin'::regrole and
         (not to_jsonb(pg_auth_members) ? 'set_option' or grantor = member)";
-    assert_eq!(place.server.psql(left), "0");
+    assert_eq!(place.server.sql(left), "0");
 }
 
 #[test]
