@@ -36,7 +36,7 @@ pub(crate) async fn open_without_evaluating(
     if said.is_some() {
         return open(session, said, opening).await;
     }
-    let remembered = recall(&deployment(session));
+    let remembered = recall(session, &deployment(session));
     if remembered.is_empty() {
         return open(session, None, opening).await;
     }
@@ -66,7 +66,7 @@ pub(crate) async fn open(
     if missing.is_empty() && evaluation.structures.is_empty() {
         return Ok(records);
     }
-    let remembered = recall(&deployment(session));
+    let remembered = recall(session, &deployment(session));
     let is_remembered = |path: &MemberPath| remembered.iter().any(|state| state.label == *path);
     if !remembered.is_empty() && missing.iter().all(is_remembered) {
         records.close().await;
@@ -98,7 +98,7 @@ fn deployment(session: &Session) -> PathBuf {
 
 /// Where the state was at the last apply.
 pub(crate) fn remembered(session: &Session) -> Vec<Location> {
-    recall(&deployment(session))
+    recall(session, &deployment(session))
 }
 
 /// Remembers where the state is. Nothing depends on it, so that a place that
@@ -110,10 +110,10 @@ pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Rec
         .map(Location::from)
         .collect();
     let deployment = deployment(session);
-    if states.is_empty() || recall(&deployment) == states {
+    if states.is_empty() || recall(session, &deployment) == states {
         return;
     }
-    let Some(file) = file(&deployment) else {
+    let Some(file) = file(session, &deployment) else {
         return;
     };
     let Ok(json) = serde_json::to_vec(&Remembered { deployment, states }) else {
@@ -155,8 +155,8 @@ pub(crate) fn is_where_it_was(evaluation: &Evaluation, records: &Records) -> boo
             .all(|state| wanted.get(&state.label) == Some(&Some((*state).clone())))
 }
 
-fn recall(deployment: &Path) -> Vec<Location> {
-    file(deployment)
+fn recall(session: &Session, deployment: &Path) -> Vec<Location> {
+    file(session, deployment)
         .and_then(|file| std::fs::read(file).ok())
         .and_then(|json| serde_json::from_slice::<Remembered>(&json).ok())
         .filter(|remembered| remembered.deployment == deployment)
@@ -174,18 +174,21 @@ fn write(file: &Path, json: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn file(deployment: &Path) -> Option<PathBuf> {
+fn file(session: &Session, deployment: &Path) -> Option<PathBuf> {
     let mut hasher = DefaultHasher::new();
     deployment.hash(&mut hasher);
     let name = format!("{:016x}.json", hasher.finish());
-    Some(directory()?.join("nixops4-resources/states").join(name))
+    Some(session.memory.as_ref()?.join(name))
 }
 
-fn directory() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()) {
-        return Some(path.into());
-    }
-    std::env::home_dir()
-        .filter(|home| !home.as_os_str().is_empty())
-        .map(|home| home.join(".local/state"))
+/// Where the user's programs remember such things.
+pub(crate) fn memory() -> Option<PathBuf> {
+    let named = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty());
+    let home = || {
+        std::env::home_dir()
+            .filter(|home| !home.as_os_str().is_empty())
+            .map(|home| home.join(".local/state"))
+    };
+    let directory = named.map(PathBuf::from).or_else(home)?;
+    Some(directory.join("nixops4-resources/states"))
 }

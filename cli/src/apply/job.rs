@@ -141,11 +141,10 @@ impl Job<'_> {
             operation: *operation,
         });
         let command = providers::command(&self.member.executable, &self.member.args);
-        let label = self.member.path.to_string();
         let answer = self
             .session
             .providers
-            .ask(&command, &label, &request)
+            .ask(&command, &self.member.path, &request)
             .await
             .map_err(|error| error.to_string())?;
         let outputs = match (answer, work) {

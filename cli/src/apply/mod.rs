@@ -304,6 +304,7 @@ impl Run<'_> {
 
     fn stop(&mut self) {
         self.schedule.stop();
+        self.session.providers.retries().stop();
     }
 
     fn note(&self, message: &str) {

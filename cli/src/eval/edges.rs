@@ -82,8 +82,9 @@ impl Evaluator {
             look: "edges",
             places: &[],
             edge: EDGE,
+            writes: false,
         };
-        let (found, _): (Vec<Origins>, _) = self.nix.run(&request).await?;
+        let (found, _): (Vec<Origins>, _) = self.run(&request).await?;
         let edges = found.into_iter().map(|origins| {
             let from = origins
                 .context

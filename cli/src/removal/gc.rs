@@ -274,10 +274,9 @@ async fn identity(session: &Session, target: &Target) -> Result<Value, String> {
         input_properties: target.recorded.input_properties.clone(),
         resource: Some(ExtantResource::from(target.recorded.clone())),
     });
-    let label = target.path.to_string();
     match session
         .providers
-        .ask(&target.provider, &label, &request)
+        .ask(&target.provider, &target.path, &request)
         .await
     {
         Ok(Response::Read(answer)) => Ok(answer.identity),

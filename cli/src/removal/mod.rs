@@ -115,6 +115,13 @@ fn question(report: &RemovalReport) -> String {
 /// Nothing goes if one of them must not, or something that stays uses it.
 fn refuse(targets: &[Target], recorded: &Recorded) -> Result<(), Failure> {
     let going: BTreeSet<&MemberPath> = targets.iter().map(|target| &target.path).collect();
+    let mut users_that_stay = BTreeMap::<MemberPath, Vec<String>>::new();
+    for (path, (_, other)) in recorded.iter().filter(|(path, _)| !going.contains(path)) {
+        for used in uses(other).into_iter().flatten() {
+            let users = users_that_stay.entry(used).or_default();
+            users.push(format!("'{path}'"));
+        }
+    }
     let mut problems: Vec<Problem> = targets
         .iter()
         .filter(|target| target.fate == Fate::Refuse)
@@ -124,13 +131,7 @@ fn refuse(targets: &[Target], recorded: &Recorded) -> Result<(), Failure> {
         })
         .collect();
     for target in targets.iter().filter(|target| target.keeper.is_some()) {
-        let users: Vec<String> = recorded
-            .iter()
-            .filter(|(path, _)| !going.contains(path))
-            .filter(|(_, (_, other))| uses(other).is_some_and(|uses| uses.contains(&target.path)))
-            .map(|(path, _)| format!("'{path}'"))
-            .collect();
-        if !users.is_empty() {
+        if let Some(users) = users_that_stay.get(&target.path) {
             problems.push(Problem {
                 path: target.path.clone(),
                 message: format!(
@@ -185,7 +186,8 @@ fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> 
                 seems_to_use.remove(&target.path);
             }
             let node = Node {
-                uses,
+                is_incomplete: uses.is_none(),
+                uses: uses.unwrap_or_default(),
                 seems_to_use,
                 is_secret: target.recorded.r#type.starts_with("secrets_"),
             };

@@ -136,6 +136,11 @@ fn shared(inputs: &Object) -> Value {
     Value::Object(shared.collect())
 }
 
+/// Who asks for what no member is known to be.
+fn nobody(kind: &str) -> MemberPath {
+    MemberPath(vec![kind.to_owned()])
+}
+
 async fn list(session: &Session, example: &Example) -> Result<Vec<ListedResource>, String> {
     let request = Request::List(ListResourcesRequest {
         r#type: example.kind.clone(),
@@ -143,7 +148,7 @@ async fn list(session: &Session, example: &Example) -> Result<Vec<ListedResource
     });
     match session
         .providers
-        .ask(&example.provider, &example.kind, &request)
+        .ask(&example.provider, &nobody(&example.kind), &request)
         .await
     {
         Ok(Response::List(answer)) => Ok(answer.resources),
@@ -164,7 +169,7 @@ async fn read_identity(
     });
     match session
         .providers
-        .ask(&example.provider, &example.kind, &request)
+        .ask(&example.provider, &nobody(&example.kind), &request)
         .await
     {
         Ok(Response::Read(answer)) => Ok(answer.identity),
