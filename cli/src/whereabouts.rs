@@ -3,7 +3,6 @@
 //!
 //! What is remembered is only ever a hint: whoever evaluates compares.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -59,14 +58,18 @@ pub(crate) async fn open(
         .evaluate(Look::States, &Known::default())
         .await?;
     survey::open_keepers(session, &evaluation, &mut records, opening).await?;
-    let missing: Vec<MemberPath> = survey::keepers(&evaluation)
-        .into_iter()
+    let keepers = survey::keepers(&evaluation);
+    let missing: Vec<MemberPath> = keepers
+        .iter()
         .filter(|path| !records.is_open(path))
+        .cloned()
         .collect();
-    if missing.is_empty() && evaluation.structures.is_empty() {
+    let remembered = recall(session, &deployment(session));
+    // Where nobody is left who names a state, it may still have something in it.
+    let is_last_one_gone = keepers.is_empty() && !remembered.is_empty();
+    if missing.is_empty() && evaluation.structures.is_empty() && !is_last_one_gone {
         return Ok(records);
     }
-    let remembered = recall(session, &deployment(session));
     let is_remembered = |path: &MemberPath| remembered.iter().any(|state| state.label == *path);
     if !remembered.is_empty() && missing.iter().all(is_remembered) {
         records.close().await;
@@ -141,18 +144,14 @@ pub(crate) async fn reopen(session: &Session) -> Option<Records> {
 /// Whether what is open is what the expression says now.
 pub(crate) fn is_where_it_was(evaluation: &Evaluation, records: &Records) -> bool {
     let remembered: Vec<&Location> = records.locations().collect();
-    let wanted: BTreeMap<MemberPath, Option<Location>> = survey::keepers(evaluation)
-        .into_iter()
-        .map(|path| {
-            let member = evaluation.members.get(&path);
-            let known = member.filter(|member| member.is_known());
-            (path, known.map(Location::from))
-        })
-        .collect();
-    remembered.len() == wanted.len()
-        && remembered
-            .iter()
-            .all(|state| wanted.get(&state.label) == Some(&Some((*state).clone())))
+    let wanted = survey::keepers(evaluation);
+    let is_named = |state: &&Location| wanted.contains(&state.label);
+    let is_there = |state: &&Location| {
+        let member = evaluation.members.get(&state.label);
+        member.is_some_and(|member| member.is_known() && Location::from(member) == **state)
+    };
+    remembered.iter().filter(|state| is_named(state)).count() == wanted.len()
+        && remembered.iter().all(is_there)
 }
 
 fn recall(session: &Session, deployment: &Path) -> Vec<Location> {

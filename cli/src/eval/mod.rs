@@ -28,7 +28,6 @@ pub(crate) use failure::EvalError;
 pub(crate) use nix::{Answer, Request};
 pub(crate) use nix::Driver;
 use nix::Nix;
-#[cfg(test)]
 pub(crate) use output::Mark;
 pub(crate) use root::Root;
 
@@ -277,7 +276,7 @@ impl Evaluator {
     async fn run<Item: DeserializeOwned>(
         &self,
         request: &nix::Request<'_>,
-    ) -> Result<(Vec<Item>, Vec<output::Mark>), EvalError> {
+    ) -> Result<(Vec<Item>, Vec<Mark>), EvalError> {
         let answer = self.driver.run(request).await?;
         let items = serde_json::from_slice(&answer.items).map_err(EvalError::Answer)?;
         Ok((items, answer.marks))

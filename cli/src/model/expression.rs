@@ -46,6 +46,11 @@ impl Model {
         self.nodes().map(|node| node.thing.clone()).collect()
     }
 
+    /// Whether a thing of this name is to be kept for ever.
+    pub(super) fn retains(&self, thing: &str) -> bool {
+        self.nodes().any(|node| node.thing == thing && node.retain)
+    }
+
     pub(super) fn paths(&self) -> BTreeSet<MemberPath> {
         self.members.keys().map(|name| self.path(name)).collect()
     }

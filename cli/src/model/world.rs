@@ -400,7 +400,7 @@ impl Inner {
                 return Err(format!("{other} still uses it"));
             }
         }
-        if inputs["deletionPolicy"] == "retain" {
+        if inputs.get("deletionPolicy") == Some(&json!("retain")) {
             let retained = Thing {
                 retained: true,
                 ..thing

@@ -76,7 +76,15 @@ pub(crate) async fn remove(
     session.ui.event(&Event::Removal {
         plan: report.clone(),
     });
-    refuse(&targets, &recorded)?;
+    // Of what is recorded under two names, the old one says what it was made from
+    // when it was still called that.
+    let outdated: BTreeSet<&MemberPath> = report
+        .renamed
+        .iter()
+        .filter(|renamed| recorded.contains_key(&renamed.to))
+        .map(|renamed| &renamed.from)
+        .collect();
+    refuse(&targets, &recorded, &outdated)?;
     if targets.is_empty() {
         session.ui.event(&Event::Summary(Summary {
             success: true,
@@ -113,8 +121,13 @@ fn question(report: &RemovalReport) -> String {
 }
 
 /// Nothing goes if one of them must not, or something that stays uses it.
-fn refuse(targets: &[Target], recorded: &Recorded) -> Result<(), Failure> {
-    let going: BTreeSet<&MemberPath> = targets.iter().map(|target| &target.path).collect();
+fn refuse(
+    targets: &[Target],
+    recorded: &Recorded,
+    outdated: &BTreeSet<&MemberPath>,
+) -> Result<(), Failure> {
+    let mut going = outdated.clone();
+    going.extend(targets.iter().map(|target| &target.path));
     let mut users_that_stay = BTreeMap::<MemberPath, Vec<String>>::new();
     for (path, (_, other)) in recorded.iter().filter(|(path, _)| !going.contains(path)) {
         for used in uses(other).into_iter().flatten() {
