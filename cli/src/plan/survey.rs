@@ -355,7 +355,7 @@ async fn open_unnamed(
 
 /// What the records say of members, before anybody was asked. What stands in an
 /// unknown place is taken from wherever it is recorded.
-fn recorded_outputs(evaluation: &Evaluation, records: &Records) -> BTreeMap<MemberPath, Object> {
+pub(crate) fn recorded_outputs(evaluation: &Evaluation, records: &Records) -> BTreeMap<MemberPath, Object> {
     let mut outputs = BTreeMap::new();
     for (keeper, path, recorded) in records.all() {
         let is_its_state = match evaluation.members.get(path) {
@@ -372,7 +372,7 @@ fn recorded_outputs(evaluation: &Evaluation, records: &Records) -> BTreeMap<Memb
     outputs
 }
 
-fn known(settled: &BTreeMap<MemberPath, Object>, records: &Records) -> Known {
+pub(crate) fn known(settled: &BTreeMap<MemberPath, Object>, records: &Records) -> Known {
     let mut known = Known::default();
     for (path, outputs) in settled.iter().chain(records.outputs()) {
         // A record may be older than an output that its provider has by now.

@@ -5,7 +5,9 @@ pub(crate) mod gc;
 mod order;
 mod orphans;
 mod run;
+mod servers;
 mod target;
+mod unrecorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -176,7 +178,11 @@ fn uses(recorded: &RecordedResource) -> Option<BTreeSet<MemberPath>> {
 
 fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> {
     let mut known_texts = BTreeMap::<&str, BTreeSet<&MemberPath>>::new();
-    for (path, (_, resource)) in recorded {
+    let unrecorded = targets.iter().filter(|target| target.keeper.is_none());
+    let recorded = recorded
+        .iter()
+        .map(|(path, (_, resource))| (path, &**resource));
+    for (path, resource) in recorded.chain(unrecorded.map(|it| (&it.path, &it.recorded))) {
         for value in resource.output_properties.values() {
             texts(value, &mut |text| {
                 known_texts.entry(text).or_default().insert(path);

@@ -40,8 +40,9 @@ pub(crate) struct Order {
     free: BTreeSet<MemberPath>,
     /// Of what waits, what nobody is known to use, and somebody seems to.
     doubtful: BTreeSet<MemberPath>,
-    running: BTreeSet<MemberPath>,
-    /// What failed, and how many were gone then.
+    /// What runs, and how many were gone when it began.
+    running: BTreeMap<MemberPath, usize>,
+    /// What failed, and how many were gone when it began.
     failed: BTreeMap<MemberPath, (String, usize)>,
     gone: usize,
     /// How many of what waits or runs are no secrets.
@@ -73,7 +74,7 @@ impl Order {
             waiting: BTreeSet::new(),
             free: BTreeSet::new(),
             doubtful: BTreeSet::new(),
-            running: BTreeSet::new(),
+            running: BTreeMap::new(),
             failed: BTreeMap::new(),
             gone: 0,
             others: 0,
@@ -127,7 +128,7 @@ impl Order {
             self.waiting.remove(path);
             self.free.remove(path);
             self.doubtful.remove(path);
-            self.running.insert(path.clone());
+            self.running.insert(path.clone(), self.gone);
         }
         ready
     }
@@ -156,14 +157,16 @@ impl Order {
 
     /// It is not.
     pub(crate) fn failed(&mut self, path: &MemberPath, error: String) {
-        self.ended(path);
-        self.failed.insert(path.clone(), (error, self.gone));
+        let gone_then = self.ended(path).unwrap_or(self.gone);
+        self.failed.insert(path.clone(), (error, gone_then));
     }
 
-    fn ended(&mut self, path: &MemberPath) {
-        if self.running.remove(path) && !self.is_secret(path) {
+    fn ended(&mut self, path: &MemberPath) -> Option<usize> {
+        let begun = self.running.remove(path);
+        if begun.is_some() && !self.is_secret(path) {
             self.others -= 1;
         }
+        begun
     }
 
     /// Nothing new is begun any more.
@@ -176,7 +179,7 @@ impl Order {
     }
 
     pub(crate) fn running(&self) -> impl Iterator<Item = &MemberPath> {
-        self.running.iter()
+        self.running.keys()
     }
 
     /// Whether a failure may be undone by removing something else first.
