@@ -124,7 +124,7 @@ impl Stage {
                 session::retries(&ui),
                 Duration::from_mins(1),
             )),
-            kinds: Mutex::default(),
+            kinds: Mutex::new(world::compiled()),
             memory: Some(self.directory.path().join("memory")),
             parallel,
             targets: Vec::new(),

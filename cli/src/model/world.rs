@@ -6,9 +6,10 @@
 //! still be done.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
@@ -24,7 +25,8 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use crate::apply::Signals;
-use crate::providers::{Link, Source};
+use crate::providers::{self, Link, Source};
+use crate::schema::Kind;
 
 pub(super) const KIND: &str = "model_thing";
 pub(super) const STATE_KIND: &str = "model_state";
@@ -54,8 +56,9 @@ impl Thing {
 struct Inner {
     things: BTreeMap<String, Thing>,
     made: u64,
-    /// The events, if the place was made.
+    /// The events, if the place was made, and what they come to.
     state: Option<Vec<Patch>>,
+    document: Value,
     random: StdRng,
     /// Of a hundred requests, how many lose their provider or are refused.
     trouble: u32,
@@ -78,6 +81,7 @@ impl World {
             things: BTreeMap::new(),
             made: 0,
             state: None,
+            document: state::empty(),
             random: StdRng::seed_from_u64(!seed),
             trouble: 0,
         })))
@@ -184,7 +188,7 @@ impl Source for Servers {
         _: &'a ProviderCommand,
         _: Duration,
     ) -> LocalBoxFuture<'a, Result<Option<Description>, ClientError>> {
-        async { Ok(Some(description())) }.boxed_local()
+        async { Ok(Some(DESCRIPTION.with(Description::clone))) }.boxed_local()
     }
 
     fn start(
@@ -288,11 +292,7 @@ impl Link for Process {
 
 impl Inner {
     fn document(&self) -> Value {
-        let mut document = state::empty();
-        for patch in self.state.iter().flatten() {
-            json_patch::patch(&mut document, patch).expect("it was found to fit");
-        }
-        document
+        self.document.clone()
     }
 
     fn answer(&mut self, request: &Request, seen: &mut usize) -> Result<Response, String> {
@@ -352,7 +352,6 @@ impl Inner {
     /// Appends an event of somebody who has seen so many; refuses it where they
     /// have missed something.
     fn append(&mut self, patch: &Patch, seen: &mut usize) -> Result<(), String> {
-        let mut document = self.document();
         let events = self.state.as_mut().ok_or("there is no state")?;
         let places = |patch: &Patch| -> Vec<String> {
             let paths = patch.0.iter().map(|operation| operation.path());
@@ -368,7 +367,7 @@ impl Inner {
                 return Err(format!("{theirs} was changed by somebody else"));
             }
         }
-        json_patch::patch(&mut document, patch).map_err(|error| error.to_string())?;
+        json_patch::patch(&mut self.document, patch).map_err(|error| error.to_string())?;
         events.push(patch.clone());
         *seen = events.len();
         Ok(())
@@ -466,6 +465,27 @@ fn object(value: Value) -> Object {
         Value::Object(object) => object,
         other => panic!("no object: {other}"),
     }
+}
+
+thread_local! {
+    static DESCRIPTION: Description = description();
+    static KINDS: Kinds = DESCRIPTION.with(kinds);
+}
+
+/// The kinds with their compiled schemas, which takes longer than a whole run.
+type Kinds = HashMap<(ProviderCommand, String), Arc<Kind>>;
+
+pub(super) fn compiled() -> Kinds {
+    KINDS.with(Kinds::clone)
+}
+
+fn kinds(description: &Description) -> Kinds {
+    let command = providers::command(&description.executable, &[]);
+    let compiled = description.kinds.iter().map(|(name, kind)| {
+        let kind = Arc::new(Kind::new(kind.clone()));
+        ((command.clone(), name.clone()), kind)
+    });
+    compiled.collect()
 }
 
 fn description() -> Description {
