@@ -25,9 +25,9 @@ use crate::member::{MemberPath, OutputRef};
 
 pub(crate) use failure::EvalError;
 #[cfg(test)]
-pub(crate) use nix::{Answer, Request};
-pub(crate) use nix::Driver;
+pub(crate) use nix::Answer;
 use nix::Nix;
+pub(crate) use nix::{Driver, Request};
 pub(crate) use output::Mark;
 pub(crate) use root::Root;
 
@@ -216,7 +216,7 @@ impl Evaluator {
             Look::States => "states",
             Look::All => "all",
         };
-        let request = nix::Request {
+        let request = Request {
             root: self.root()?,
             mark: nix::MARK,
             known,
@@ -259,7 +259,7 @@ impl Evaluator {
 
     /// Evaluates a place without catching anything.
     async fn explain(&self, known: &Known, place: &Place) -> Result<(), EvalError> {
-        let request = nix::Request {
+        let request = Request {
             root: self.root()?,
             mark: nix::MARK,
             known,
@@ -275,7 +275,7 @@ impl Evaluator {
 
     async fn run<Item: DeserializeOwned>(
         &self,
-        request: &nix::Request<'_>,
+        request: &Request<'_>,
     ) -> Result<(Vec<Item>, Vec<Mark>), EvalError> {
         let answer = self.driver.run(request).await?;
         let items = serde_json::from_slice(&answer.items).map_err(EvalError::Answer)?;

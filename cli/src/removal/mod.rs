@@ -12,7 +12,7 @@ mod unrecorded;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use nixops4_protocol::state::RecordedResource;
+use nixops4_protocol::state::{Extension, RecordedResource};
 use serde_json::Value;
 
 use crate::apply::Signals;
@@ -194,7 +194,9 @@ fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> 
         .map(|target| {
             let uses = uses(&target.recorded);
             let mut seems_to_use = BTreeSet::new();
-            if uses.is_none() {
+            let extension = target.recorded.extension.as_ref();
+            let is_incomplete = !extension.is_some_and(Extension::knows_all);
+            if is_incomplete {
                 for value in target.recorded.input_properties.values() {
                     texts(value, &mut |text| {
                         // Its own name in its own outputs says nothing.
@@ -205,7 +207,7 @@ fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> 
                 seems_to_use.remove(&target.path);
             }
             let node = Node {
-                is_incomplete: uses.is_none(),
+                is_incomplete,
                 uses: uses.unwrap_or_default(),
                 seems_to_use,
                 is_secret: target.recorded.r#type.starts_with("secrets_"),
