@@ -33,6 +33,8 @@ for program in bao sops; do
 done
 export NIXOPS4_TESTS_REQUIRED=$required
 
+# Most tests wait for a server or a provider most of the time.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 step "tests (required:${required:- nothing beside the PostgreSQL of this machine})"
 cargo test --workspace --quiet
 

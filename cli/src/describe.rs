@@ -33,7 +33,7 @@ pub(crate) async fn describe(
     timeout: std::time::Duration,
     ui: &Arc<Ui>,
 ) -> Result<(), Failure> {
-    let providers = Providers::new(session::stderr_sink(ui), timeout);
+    let providers = session::providers(ui, timeout);
     let Some(what) = what else {
         return everything(&providers, ui).await;
     };

@@ -124,7 +124,7 @@ async fn look_at(session: &Session, path: &MemberPath, recorded: &RecordedResour
     });
     match session
         .providers
-        .ask(&provider, &path.to_string(), &request)
+        .ask(&provider, path, &request)
         .await
     {
         Ok(Response::Plan(plan)) => judge(path, recorded, plan),

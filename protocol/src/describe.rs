@@ -36,6 +36,10 @@ pub struct KindDescription {
     pub state: StateNeed,
     /// The requests that this kind answers.
     pub requests: Vec<RequestName>,
+    /// Those of them that may be sent again, as they were, when the process ended
+    /// without an answer: they find what is done already, and make nothing twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeatable: Vec<RequestName>,
     /// JSON Schema of its inputs.
     pub inputs: Object,
     /// JSON Schema of its outputs.

@@ -101,7 +101,7 @@ async fn a_locked_or_read_only_store_says_so() {
 
     let database = it.url.to_string();
     let database = database.rsplit('/').next().unwrap().to_owned();
-    SERVER.psql(&format!(
+    SERVER.sql(&format!(
         "ALTER DATABASE {database} SET default_transaction_read_only = on"
     ));
     let mut store = Store::open(&it.url, &it.identities).await.unwrap();
@@ -126,7 +126,7 @@ async fn servers_that_let_nobody_in_are_explained() {
     let it = Deployment::postgresql();
     let at = |rest: &str| -> StoreUrl { format!("postgresql://{rest}").parse().unwrap() };
     let server = format!("{}:{}", SERVER.host(), SERVER.port());
-    SERVER.psql("CREATE ROLE poor LOGIN");
+    SERVER.sql("CREATE ROLE poor LOGIN");
     let database = it.url.to_string();
     let database = database.rsplit('/').next().unwrap();
     for (url, says) in [
@@ -296,7 +296,7 @@ async fn log_in() {
 #[tokio::test]
 async fn passwords_come_from_a_file_or_the_environment() {
     let it = Deployment::postgresql();
-    SERVER.psql("CREATE ROLE with_password SUPERUSER LOGIN PASSWORD 'canary-pass'");
+    SERVER.sql("CREATE ROLE with_password SUPERUSER LOGIN PASSWORD 'canary-pass'");
     let url = it.url.to_string().replace("postgres@", "with_password@");
     let pgpass = it.dir.path().join("pgpass");
     write(&pgpass, "*:*:*:with_password:canary-pass\n", 0o600);

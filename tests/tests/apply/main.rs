@@ -120,7 +120,7 @@ impl Site {
 
     fn databases(&self) -> String {
         let all = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1";
-        self.server.psql(all)
+        self.server.sql(all)
     }
 }
 
@@ -168,7 +168,7 @@ fn an_application_gets_its_databases() {
     let password = site.made_password();
     assert_eq!(password.len(), 40);
     let login = "SELECT current_user, pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()";
-    let login = |database| site.server.psql_as("guestbook", &password, database, login);
+    let login = |database| site.server.sql_as("guestbook", &password, database, login);
     assert_eq!(login("guestbook"), Ok("guestbook|guestbook".to_owned()));
     assert_eq!(
         login("guestbook_archive"),
@@ -192,7 +192,7 @@ fn an_application_gets_its_databases() {
 
     // What somebody changes is seen and repaired.
     site.server
-        .psql("ALTER ROLE guestbook PASSWORD 'by hand' CONNECTION LIMIT 1");
+        .sql("ALTER ROLE guestbook PASSWORD 'by hand' CONNECTION LIMIT 1");
     login("guestbook").expect_err("somebody changed the password");
     outputs.push(("plan of drift", site.run(&demo, &["plan"])));
     let shown = text(&outputs[4].1.stdout);
@@ -241,7 +241,7 @@ fn an_apply_that_was_cut_short_goes_on() {
     let password = site.made_password();
     let login = site
         .server
-        .psql_as("guestbook", &password, "guestbook", "SELECT 1");
+        .sql_as("guestbook", &password, "guestbook", "SELECT 1");
     login.expect("the password is the one that was made first");
     let after = counts(&site.run(&demo, &["plan"]));
     assert_eq!(after.keys().collect::<Vec<_>>(), ["unchanged"]);
@@ -260,7 +260,7 @@ fn two_hundred_roles_at_once() {
     };
     apply("200");
     let members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'hub'::regrole";
-    assert_eq!(site.server.psql(members), "200");
+    assert_eq!(site.server.sql(members), "200");
     let log = site.server.log();
     assert!(!log.contains("tuple concurrently updated"));
     // A smaller deployment takes nothing away, and there is nothing to do.

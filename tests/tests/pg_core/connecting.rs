@@ -142,7 +142,7 @@ fn a_certificate_instead_of_a_password() {
         hba: vec!["hostssl all certified 127.0.0.1/32 cert".to_owned()],
         ..config()
     });
-    server.psql("create role certified login superuser");
+    server.sql("create role certified login superuser");
     let client = server.client_certificate("certified");
     let place = Place::on(server, false);
     let certificate = place.sandbox.write("client.pem", &client.certificate);
@@ -180,7 +180,7 @@ fn a_socket_and_who_we_are() {
         hba: vec![format!("local all \"{me}\" peer")],
         ..config()
     });
-    server.psql(&format!("create role \"{me}\" login superuser"));
+    server.sql(&format!("create role \"{me}\" login superuser"));
     let place = Place::on(server, false);
     let socket =
         json!({"host": place.server.socket_dir(), "port": place.server.port(), "user": me});

@@ -56,11 +56,11 @@ fn crypt_and_postgresql_take_a_hash() {
         &json!({"name": "scram", "secret": secret, "algorithm": "scramSha256"}),
     );
     let hash = made["hash"].as_str().unwrap();
-    server.psql(&format!("CREATE ROLE app LOGIN PASSWORD '{hash}'"));
-    let one = server.psql_as("app", &value, "postgres", "SELECT 1");
+    server.sql(&format!("CREATE ROLE app LOGIN PASSWORD '{hash}'"));
+    let one = server.sql_as("app", &value, "postgres", "SELECT 1");
     assert_eq!(one.as_deref(), Ok("1"));
     server
-        .psql_as("app", "another", "postgres", "SELECT 1")
+        .sql_as("app", "another", "postgres", "SELECT 1")
         .unwrap_err();
 }
 
