@@ -8,6 +8,8 @@ mod lifecycle;
 mod model;
 mod output;
 mod removal;
+mod retries;
 mod roots;
 mod secret;
 mod support;
+mod unrecorded;
