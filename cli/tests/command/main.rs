@@ -5,6 +5,7 @@ mod call;
 mod failures;
 mod guide;
 mod lifecycle;
+mod manners;
 mod model;
 mod output;
 mod removal;
