@@ -388,12 +388,14 @@ fn run(seed: u64) {
 }
 
 #[test]
+#[expect(clippy::print_stderr, reason = "who looks for a failure needs the seeds")]
 fn whatever_happens_the_last_apply_makes_it_right() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     if let Some(seed) = number("MODEL_SEED") {
         return run(seed);
     }
     let seeds = number("MODEL_SEEDS").unwrap_or(SEEDS);
+    eprintln!("seeds 0 to {}", seeds - 1);
     let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
     let run_each = |first: u64| {
         for seed in (first..seeds).step_by(usize::try_from(threads).unwrap()) {
