@@ -105,7 +105,7 @@ fn shells_are_told_the_commands() {
             .expect(0)
             .says(says)
             .says("destroy")
-            .says("--from-state");
+            .says("from-state");
     }
     deployment.run(&["completion", "csh"]).expect(64);
     // Each command says what it is for, and each option.

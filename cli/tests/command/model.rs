@@ -232,7 +232,10 @@ fn run(seed: u64) {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "who looks for a failure needs the seeds")]
+#[expect(
+    clippy::print_stderr,
+    reason = "who looks for a failure needs the seeds"
+)]
 fn whatever_happens_the_last_apply_makes_it_right() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seeds = match number("MODEL_SEED") {

@@ -136,17 +136,17 @@ fn a_killed_apply_leaves_what_was_waited_for() {
           last = thing "last" { content = o.b.serial; sleep = 60000; }; }"#,
     );
     let mut child = deployment.command(&["apply"]);
-    let mut child = child
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child = child.stdout(std::process::Stdio::null()).spawn().unwrap();
     while deployment.times("create-began last") == 0 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     let of = |name: &str| deployment.recorded(name).unwrap()["nixops4-resources"].clone();
-    assert_eq!(of("b")["dependsOn"], json!([{ "path": ["a"], "output": "serial" }]));
+    assert_eq!(
+        of("b")["dependsOn"],
+        json!([{ "path": ["a"], "output": "serial" }])
+    );
     assert_eq!(of("b")["provisional"], true);
     // The next apply looks at the whole.
     deployment.write(

@@ -58,9 +58,8 @@ fn it_is_asked_three_times_and_no_more() {
 #[test]
 fn what_does_not_say_so_is_not_asked_again() {
     // It knows v0 alone.
-    let deployment = Deployment::new(
-        r#"{ inherit state; a = old "a" { dieWorking = "${directory}/died"; }; }"#,
-    );
+    let deployment =
+        Deployment::new(r#"{ inherit state; a = old "a" { dieWorking = "${directory}/died"; }; }"#);
     let ran = deployment.run(&["apply", "--json"]).expect(1);
     assert_eq!(retried(&ran).len(), 0);
     assert_eq!(std::fs::read(deployment.path("died")).unwrap().len(), 1);

@@ -28,7 +28,10 @@ fn what_has_no_state_is_destroyed_by_its_inputs() {
     assert_eq!(plan["resources"][1]["path"], json!(["free"]), "{plan}");
     assert_eq!(plan["resources"][1]["state"], json!(null));
     let notes = plan["notes"].to_string();
-    assert!(notes.contains("'old' is left as it is: it has no state"), "{notes}");
+    assert!(
+        notes.contains("'old' is left as it is: it has no state"),
+        "{notes}"
+    );
     assert_eq!(ran.summary()["destroyed"], 2);
     assert!(deployment.thing("free").is_none() && deployment.thing("a").is_none());
     assert!(deployment.thing("old").is_some() && deployment.thing("kept").is_some());
@@ -59,7 +62,9 @@ fn what_was_made_and_not_recorded_is_destroyed_too() {
         r#"{ inherit state; a = thing "a" { }; b = thing "b" { deletionPolicy = "retain"; }; }"#,
     );
     deployment.run(&["apply"]).expect(0);
-    deployment.run(&["state", "rm", "--yes", "a", "b"]).expect(0);
+    deployment
+        .run(&["state", "rm", "--yes", "a", "b"])
+        .expect(0);
     deployment
         .run(&["destroy", "--yes"])
         .expect(0)
@@ -79,10 +84,16 @@ fn a_state_that_nobody_names_any_more_is_collected_from() {
     let deployment = Deployment::new(r#"{ inherit state; a = thing "a" { }; }"#);
     deployment.run(&["apply"]).expect(0);
     deployment.write("{ inherit state; }");
-    deployment.run(&["plan"]).expect(0).says("No longer in the expression");
+    deployment
+        .run(&["plan"])
+        .expect(0)
+        .says("No longer in the expression");
     // On a machine that remembers nothing, too.
     std::fs::remove_dir_all(deployment.path("home")).unwrap();
-    deployment.run(&["gc", "--yes"]).expect(0).says("1 destroyed");
+    deployment
+        .run(&["gc", "--yes"])
+        .expect(0)
+        .says("1 destroyed");
     assert!(deployment.thing("a").is_none() && deployment.recorded("a").is_none());
 }
 

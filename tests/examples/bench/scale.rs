@@ -127,8 +127,10 @@ impl Deployment<'_> {
     fn inputs(&self, folder: &str) -> impl Iterator<Item = Object> {
         let folder = self.file(folder);
         (0..self.members).map(move |index| {
-            object(json!({ "folder": folder, "owner": "bench", "name": index.to_string(),
-                "text": format!("note {index}") }))
+            object(
+                json!({ "folder": folder, "owner": "bench", "name": index.to_string(),
+                "text": format!("note {index}") }),
+            )
         })
     }
 }
@@ -202,7 +204,10 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
             memory,
         ]);
     }
-    section.goal("ten times as many take no more than 15 times as long", &growing);
+    section.goal(
+        "ten times as many take no more than 15 times as long",
+        &growing,
+    );
     section.note(format!(
         "{} and {} notes, each measured once; the command's providers work {} at once",
         thousands(sizes[0]),
