@@ -15,6 +15,8 @@
 //! `dieBefore` and `dieAfter` (files: it ends before or after it has written an
 //! event, if they aren't there, and makes them).
 //!
+//! The file that `SCRATCH_STARTS` names gets a line for each process.
+//!
 //! With the argument `v0` it knows the protocol's v0 alone, and answers once.
 
 use std::fs;
@@ -42,6 +44,11 @@ fn main() -> ExitCode {
             say(io::stdout(), &description().to_string());
         }
         return ExitCode::SUCCESS;
+    }
+    if let Some(file) = std::env::var_os("SCRATCH_STARTS") {
+        let mut starts = fs::OpenOptions::new();
+        let starts = starts.create(true).append(true).open(file).unwrap();
+        say(starts, &format!("{arguments:?}"));
     }
     while let Ok(Some(line)) = codec::read_line(&mut io::stdin().lock(), codec::MAX_LINE) {
         let answer = match serde_json::from_str::<Request>(&line) {

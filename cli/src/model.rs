@@ -134,7 +134,11 @@ impl Stage {
     }
 
     /// Runs a command; `None` if it was killed before its end.
-    fn run(&self, command: &Command, client: &Rc<Client>) -> (Option<Result<Ending, Failure>>, String) {
+    fn run(
+        &self,
+        command: &Command,
+        client: &Rc<Client>,
+    ) -> (Option<Result<Ending, Failure>>, String) {
         let printed = Printed::default();
         let session = self.session(client, &printed, client.parallel());
         let ended = self.runtime.block_on(lives(session, command, client));
@@ -311,7 +315,12 @@ fn renamed(printed: &str) -> Vec<MemberPath> {
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let removals = events.filter(|event| event["event"] == "removal");
     removals
-        .flat_map(|event| event["plan"]["renamed"].as_array().cloned().unwrap_or_default())
+        .flat_map(|event| {
+            event["plan"]["renamed"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default()
+        })
         .map(|renamed| serde_json::from_value(renamed["from"].clone()).unwrap())
         .collect()
 }
@@ -388,12 +397,17 @@ fn run(seed: u64) {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "who looks for a failure needs the seeds"
+)]
 fn whatever_happens_the_last_apply_makes_it_right() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     if let Some(seed) = number("MODEL_SEED") {
         return run(seed);
     }
     let seeds = number("MODEL_SEEDS").unwrap_or(SEEDS);
+    eprintln!("seeds 0 to {}", seeds - 1);
     let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
     let run_each = |first: u64| {
         for seed in (first..seeds).step_by(usize::try_from(threads).unwrap()) {

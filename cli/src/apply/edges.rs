@@ -55,10 +55,7 @@ impl Edges<'_> {
     /// Finds out and records what differs from what is recorded, in one event
     /// for each state.
     pub(super) async fn record(&self, session: &Session) -> Result<(), Error> {
-        let found = session
-            .evaluator
-            .edges(self.done, self.evaluation)
-            .await?;
+        let found = session.evaluator.edges(self.done, self.evaluation).await?;
         for path in self.records.open_paths() {
             let Some(keeper) = self.records.keeper(path) else {
                 continue;

@@ -97,7 +97,8 @@ impl Schedule {
         });
         let (ready, blocked): (Vec<&Member>, Vec<&Member>) =
             left.partition(|member| self.is_ready(member));
-        let paths = |members: Vec<&Member>| members.into_iter().map(|one| one.path.clone()).collect();
+        let paths =
+            |members: Vec<&Member>| members.into_iter().map(|one| one.path.clone()).collect();
         (self.ready, self.blocked) = (paths(ready), paths(blocked));
     }
 

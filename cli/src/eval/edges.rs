@@ -149,7 +149,9 @@ impl Derivations {
         while let Some(path) = pending.pop() {
             let (derivations, found) = self.read.entry(path).or_insert_with_key(|path| read(path));
             numbers.extend(found.iter().copied());
-            let new = derivations.iter().filter(|path| seen.insert((*path).clone()));
+            let new = derivations
+                .iter()
+                .filter(|path| seen.insert((*path).clone()));
             pending.extend(new.cloned());
         }
         numbers

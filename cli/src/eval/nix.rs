@@ -46,14 +46,18 @@ pub(crate) struct Answer {
 /// What runs the driver: Nix, or what a test puts in its place.
 pub(crate) trait Driver {
     /// Evaluates once.
-    fn run<'a>(&'a self, request: &'a Request<'a>) -> LocalBoxFuture<'a, Result<Answer, EvalError>>;
+    fn run<'a>(&'a self, request: &'a Request<'a>)
+    -> LocalBoxFuture<'a, Result<Answer, EvalError>>;
 
     /// Builds, or fetches, store paths.
     fn realise<'a>(&'a self, paths: &'a [&String]) -> LocalBoxFuture<'a, Result<(), EvalError>>;
 }
 
 impl Driver for Nix {
-    fn run<'a>(&'a self, request: &'a Request<'a>) -> LocalBoxFuture<'a, Result<Answer, EvalError>> {
+    fn run<'a>(
+        &'a self,
+        request: &'a Request<'a>,
+    ) -> LocalBoxFuture<'a, Result<Answer, EvalError>> {
         self.evaluate(request).boxed_local()
     }
 

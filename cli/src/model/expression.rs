@@ -142,7 +142,10 @@ pub(super) struct Expression {
 }
 
 impl Driver for Expression {
-    fn run<'a>(&'a self, request: &'a Request<'a>) -> LocalBoxFuture<'a, Result<Answer, EvalError>> {
+    fn run<'a>(
+        &'a self,
+        request: &'a Request<'a>,
+    ) -> LocalBoxFuture<'a, Result<Answer, EvalError>> {
         async move {
             self.client.step().await;
             // A place that is looked at alone waits for an output, and for nothing else.
@@ -164,12 +167,20 @@ fn answer(model: &Model, request: &Request<'_>) -> Answer {
     let mut marks = Vec::new();
     let mut items = Vec::new();
     if request.look != "edges" {
-        items.push(resource(&["state"], STATE_KIND, None, Some((json!({}), Vec::new()))));
+        items.push(resource(
+            &["state"],
+            STATE_KIND,
+            None,
+            Some((json!({}), Vec::new())),
+        ));
     }
     for (name, node) in &model.members {
         let path = model.path(name);
         let mut unknown = Vec::new();
-        let used = node.uses.as_ref().map(|(other, output)| (model.path(other), *output));
+        let used = node
+            .uses
+            .as_ref()
+            .map(|(other, output)| (model.path(other), *output));
         let content = match &used {
             None => json!(node.value),
             Some((other, output)) => {
@@ -177,7 +188,8 @@ fn answer(model: &Model, request: &Request<'_>) -> Answer {
                 if value.is_none() && request.look == "all" {
                     let wants = json!({ "wants": { "path": other, "output": output } });
                     let at = json!({ "at": { "path": path, "pointer": "/content" } });
-                    let said = [wants, at].map(|mark| serde_json::from_value::<Mark>(mark).unwrap());
+                    let said =
+                        [wants, at].map(|mark| serde_json::from_value::<Mark>(mark).unwrap());
                     marks.extend(said);
                     unknown.push("/content");
                 }

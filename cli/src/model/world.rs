@@ -71,7 +71,11 @@ pub(super) struct World(Rc<RefCell<Inner>>);
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let things = self.things();
-        write!(f, "there is {things:#?}, and recorded {:#}", self.document())
+        write!(
+            f,
+            "there is {things:#?}, and recorded {:#}",
+            self.document()
+        )
     }
 }
 
@@ -191,12 +195,7 @@ impl Source for Servers {
         async { Ok(Some(DESCRIPTION.with(Description::clone))) }.boxed_local()
     }
 
-    fn start(
-        &self,
-        _: &ProviderCommand,
-        _: &str,
-        _: bool,
-    ) -> Result<Box<dyn Link>, ClientError> {
+    fn start(&self, _: &ProviderCommand, _: &str, _: bool) -> Result<Box<dyn Link>, ClientError> {
         Ok(Box::new(Process {
             client: Rc::clone(&self.0),
             seen: 0,
@@ -225,7 +224,10 @@ struct Deed<'a> {
 impl Deed<'_> {
     fn done(&mut self) -> Result<Response, String> {
         self.is_open = false;
-        self.world.0.borrow_mut().answer(self.request, &mut self.seen)
+        self.world
+            .0
+            .borrow_mut()
+            .answer(self.request, &mut self.seen)
     }
 }
 
@@ -375,15 +377,18 @@ impl Inner {
 
     fn make(&mut self, inputs: &Object) -> Object {
         let made = &mut self.made;
-        let thing = self.things.entry(name(inputs).to_owned()).or_insert_with(|| {
-            *made += 1;
-            Thing {
-                serial: format!("serial-{made}"),
-                number: 1000 + *made,
-                content: Value::Null,
-                retained: false,
-            }
-        });
+        let thing = self
+            .things
+            .entry(name(inputs).to_owned())
+            .or_insert_with(|| {
+                *made += 1;
+                Thing {
+                    serial: format!("serial-{made}"),
+                    number: 1000 + *made,
+                    content: Value::Null,
+                    retained: false,
+                }
+            });
         thing.content = inputs["content"].clone();
         thing.retained = false;
         thing.outputs()

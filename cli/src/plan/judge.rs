@@ -86,7 +86,11 @@ pub(crate) async fn judge(
     });
     let command = providers::command(&member.executable, &member.args);
     Ok(
-        match session.providers.ask(&command, &member.path, &request).await {
+        match session
+            .providers
+            .ask(&command, &member.path, &request)
+            .await
+        {
             Ok(Response::Plan(plan)) => with_defaults(decision::from_plan(member, recorded, plan)),
             Ok(_) => Judgement::Failed(
                 ClientError::Mismatch {

@@ -355,7 +355,10 @@ async fn open_unnamed(
 
 /// What the records say of members, before anybody was asked. What stands in an
 /// unknown place is taken from wherever it is recorded.
-pub(crate) fn recorded_outputs(evaluation: &Evaluation, records: &Records) -> BTreeMap<MemberPath, Object> {
+pub(crate) fn recorded_outputs(
+    evaluation: &Evaluation,
+    records: &Records,
+) -> BTreeMap<MemberPath, Object> {
     let mut outputs = BTreeMap::new();
     for (keeper, path, recorded) in records.all() {
         let is_its_state = match evaluation.members.get(path) {

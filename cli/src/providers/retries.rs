@@ -164,10 +164,20 @@ mod tests {
             (gone(), &create, Some(&silent), false),
             (gone(), &create, None, false),
             (gone(), &read, None, true),
-            (ClientError::Refused("no".to_owned()), &create, Some(&says_so), false),
+            (
+                ClientError::Refused("no".to_owned()),
+                &create,
+                Some(&says_so),
+                false,
+            ),
             (ClientError::Spent, &create, Some(&says_so), false),
             (spawn(io::Error::from_raw_os_error(11)), &create, None, true),
-            (spawn(io::ErrorKind::NotFound.into()), &create, Some(&says_so), false),
+            (
+                spawn(io::ErrorKind::NotFound.into()),
+                &create,
+                Some(&says_so),
+                false,
+            ),
         ] {
             assert_eq!(may_be_repeated(&error, request, kind), expected, "{error}");
         }

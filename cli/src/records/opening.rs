@@ -2,13 +2,13 @@
 
 use std::rc::Rc;
 
+use super::{Keeper, Location, Opening, RecordsError};
+use crate::providers::{self, Providers};
 use nixops4_protocol::Object;
 use nixops4_protocol::client::ClientError;
 use nixops4_protocol::message::{
     CreateResourceRequest, ReadResourceRequest, Request, RequestName, Response,
 };
-use super::{Keeper, Location, Opening, RecordsError};
-use crate::providers::{self, Providers};
 
 pub(super) struct Opened {
     pub(super) keeper: Keeper,

@@ -118,11 +118,7 @@ async fn destroy_from(
 
 /// What the expression says, as far as what is recorded goes. What is recorded can
 /// be destroyed without.
-async fn evaluated(
-    session: &Session,
-    records: &Records,
-    aside: &mut Aside,
-) -> Option<Evaluation> {
+async fn evaluated(session: &Session, records: &Records, aside: &mut Aside) -> Option<Evaluation> {
     let outputs = records
         .all()
         .map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))

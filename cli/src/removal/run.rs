@@ -148,7 +148,9 @@ fn note(
             order.failed(&path, error.clone());
             if order.may_be_tried_again(&path) {
                 session.ui.event(&Event::Note {
-                    message: format!("{path} could not be removed yet, and is tried again later if that may help"),
+                    message: format!(
+                        "{path} could not be removed yet, and is tried again later if that may help"
+                    ),
                 });
             }
             session.ui.event(&Event::Failed {

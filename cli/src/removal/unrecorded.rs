@@ -107,10 +107,6 @@ struct Retained(BTreeMap<orphans::Place, BTreeSet<String>>);
 
 impl Retained {
     async fn has(&mut self, session: &Session, member: &Member, decision: &Decision) -> bool {
-        // What is as wanted is in service.
-        if decision.action != Action::Update {
-            return false;
-        }
         let example = Example::from(member);
         let place = example.place();
         if !self.0.contains_key(&place) {

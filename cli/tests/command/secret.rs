@@ -98,7 +98,7 @@ impl Place {
 }
 
 /// Runs a command on a terminal of its own, typing `answer` once it asked.
-fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
+pub(crate) fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
@@ -127,7 +127,8 @@ fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
     // It ends with an error once nobody has the other side open.
     while let Ok(length @ 1..) = terminal.read(&mut bytes) {
         seen.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
-        if seen.ends_with("[y/N] ") || seen.ends_with("shown): ") {
+        let asks = ["[y/N] ", "shown): ", "Type yes: "];
+        if asks.iter().any(|question| seen.ends_with(question)) {
             // What is typed before echo is off would be seen.
             std::thread::sleep(Duration::from_millis(300));
             terminal.write_all(answer.as_bytes()).unwrap();

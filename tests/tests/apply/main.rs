@@ -19,6 +19,7 @@ mod support {
 }
 
 mod model;
+mod moved;
 mod states;
 mod year;
 
