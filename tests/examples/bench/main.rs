@@ -12,6 +12,7 @@ mod machine;
 mod place;
 mod report;
 mod sample;
+mod scale;
 mod secrets;
 mod server;
 mod start;
@@ -49,6 +50,7 @@ fn main() {
     say(&machine::heading(&place, &settings));
     say(&create::section(&place, &settings));
     say(&apply::section(&place, &settings));
+    say(&scale::section(&place, &settings));
     say(&server::section(&place, &settings));
     say(&state::section(&place, &settings));
     say(&secrets::section(&place, &settings));

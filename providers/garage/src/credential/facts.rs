@@ -55,7 +55,7 @@ pub(crate) struct Facts<C: Credential> {
     pub(super) was_there: bool,
     pub(crate) region: String,
     pub(crate) s3_endpoint: Option<String>,
-    pub(crate) cluster_node: String,
+    pub(crate) system_identifier: String,
 }
 
 impl<C: Credential> Facts<C> {
@@ -122,7 +122,7 @@ pub(super) async fn wanted<C: Credential>(
     inputs: &C::Inputs,
     prior: Option<&Prior<PriorInputs, PriorOutputs>>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.and_then(|prior| prior.outputs.cluster_node.as_deref());
+    let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
     let place = match prior {
         Some(prior) => Place::recorded::<C>(&prior.inputs, &prior.outputs)?,
         None => Place::of::<C>(inputs)?,
@@ -152,7 +152,7 @@ pub(super) async fn recorded<C: Credential>(
     cx: &Context,
     prior: &Prior<PriorInputs, PriorOutputs>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.outputs.cluster_node.as_deref();
+    let node = prior.outputs.system_identifier.as_deref();
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
     let entry = entry(cx, &place).await?;
     let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
@@ -199,7 +199,7 @@ pub(super) async fn look<C: Credential>(
         was_there: false,
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        cluster_node: cluster.known_by(node),
+        system_identifier: cluster.known_by(node),
     })
 }
 
