@@ -89,7 +89,9 @@ fn it_is_full_when_the_quota_says_so() {
     }
     site.update(&recorded, &with(json!({"maxObjects": 3})))
         .expect("it is changed");
-    client.put("3", &[0; 20_000]).expect("there is room again");
+    client
+        .put("3", &vec![0; 20_000])
+        .expect("there is room again");
 }
 
 #[test]
