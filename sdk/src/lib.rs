@@ -140,8 +140,10 @@ pub mod engine;
 pub mod error;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod kept;
 pub mod kind;
 pub mod mark;
+pub mod pair;
 pub mod provider;
 pub mod schema;
 pub mod secret;

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 use crate::lifeline;
 use admin::Admin;
 pub use http::{Refusal, Response};
-pub use installation::is_there;
+pub use installation::{executable, is_there};
 pub use node::Node;
 
 /// The address that every server listens on.

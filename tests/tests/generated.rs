@@ -7,7 +7,7 @@ use std::process::Command;
 use nixops4_protocol::describe::Description;
 use nixops4_resources_tests::{binaries, reference};
 
-const PROVIDERS: [&str; 3] = ["postgresql", "secrets", "state"];
+const PROVIDERS: [&str; 4] = ["garage", "postgresql", "secrets", "state"];
 
 fn description(provider: &str) -> Description {
     let executable = binaries::path(&format!("nixops4-resources-{provider}"));

@@ -7,6 +7,7 @@ mod location;
 mod opening;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,13 @@ pub(crate) enum RecordsError {
         path: MemberPath,
         source: ClientError,
     },
+    /// Its process was lost, and somebody else was quicker.
+    #[error(
+        "cannot write into the state that '{path}' keeps: its process ended without an answer, and \
+         the same was changed by somebody else meanwhile; `nixops4-resources state history` shows \
+         by whom"
+    )]
+    Overtaken { path: MemberPath },
     /// What was read is not a state.
     #[error("cannot use the state that '{path}' keeps: {source}")]
     Document {
@@ -109,7 +117,7 @@ impl Records {
     /// Opens one more state resource and reads it.
     pub(crate) async fn open(
         &mut self,
-        providers: &Providers,
+        providers: &Rc<Providers>,
         location: &Location,
         opening: Opening,
     ) -> Result<(), RecordsError> {

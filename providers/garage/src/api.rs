@@ -6,8 +6,10 @@
 
 mod bucket;
 mod cluster;
+mod emptying;
 mod failure;
 mod key;
+mod token;
 
 use std::marker::PhantomData;
 
@@ -17,15 +19,20 @@ use serde_json::Value;
 
 pub(crate) use bucket::{
     AbortUploads, Alias, Bucket, BucketChange, BucketId, CorsRule, Expiration, Filter, KeyOnBucket,
-    LifecycleRule, ListedBucket, Permissions, Quotas, Rule, WebsiteChange, WebsiteConfig,
-    add_alias, allow, bucket_by_alias, bucket_by_id, create_bucket, delete_bucket, deny,
-    list_buckets, remove_alias, update_bucket,
+    LifecycleRule, Permissions, Quotas, Rule, WebsiteChange, WebsiteConfig, add_alias, allow,
+    bucket_by_alias, bucket_by_id, create_bucket, delete_bucket, deny, remove_alias,
+    survey_buckets, update_bucket,
 };
 pub(crate) use cluster::{Node, NodeInfo, cluster_status, node_info};
+pub(crate) use emptying::{create_key, give_up_uploads};
 pub(crate) use failure::{Absent, Refusal};
 pub(crate) use key::{
-    AccessKeyId, BucketOfKey, Key, KeyChange, ListedKey, delete_key, import_key, key_by_id,
-    key_by_name, list_keys, update_key,
+    AccessKeyId, BucketOfKey, Key, KeyChange, KeyPermissions, ListedKey, delete_key, import_key,
+    key_by_id, key_by_name, list_keys, secret_of_key, survey_keys, update_key,
+};
+pub(crate) use token::{
+    AdminToken, TokenChange, TokenId, create_token, delete_token, list_tokens, token_by_id,
+    update_token,
 };
 
 /// One request, and the type of its answer. Its body may hold a secret: it has no

@@ -38,6 +38,11 @@ impl Bytes {
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        if !is_number(whole) || (number.contains('.') && !is_number(fraction)) {
+            return refuse("it does not begin with a number");
+        }
         let unit = match unit.trim_start() {
             "" => 1,
             unit => match UNITS.iter().find(|(name, _)| *name == unit) {
@@ -45,11 +50,6 @@ impl Bytes {
                 None => return refuse(&format!("there is no unit {unit:?}")),
             },
         };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-        if !is_number(whole) || (number.contains('.') && !is_number(fraction)) {
-            return refuse("it does not begin with a number");
-        }
         let exact = || {
             let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
             let digits = format!("{whole}{fraction}").parse::<u128>().ok()?;

@@ -7,10 +7,12 @@
 
 mod apply;
 mod create;
+mod garage;
 mod machine;
 mod place;
 mod report;
 mod sample;
+mod scale;
 mod secrets;
 mod server;
 mod start;
@@ -48,9 +50,11 @@ fn main() {
     say(&machine::heading(&place, &settings));
     say(&create::section(&place, &settings));
     say(&apply::section(&place, &settings));
+    say(&scale::section(&place, &settings));
     say(&server::section(&place, &settings));
     say(&state::section(&place, &settings));
     say(&secrets::section(&place, &settings));
+    say(&garage::section(&place, &settings));
     say(&format!("load at the end: {}\n", machine::load()));
 }
 

@@ -97,8 +97,8 @@ pub trait Fixture: Sized + 'static {
     /// every thing has an owner.
     fn make_unmarked(&self, name: &str) -> bool;
 
-    /// Lets the thing be nobody's. Where things are known by their name alone, one of
-    /// the same name that somebody made by hand is that.
+    /// Takes the owner's mark off a thing, or puts one without a mark in its place,
+    /// where [`Self::make_unmarked`] can make one.
     fn unmark(&self, name: &str) {
         self.vanish(name);
         assert!(self.make_unmarked(name));

@@ -135,6 +135,7 @@ impl Site {
     }
 
     /// Every bucket, key and token, by its name; without the keys that are marks.
+    /// Of keys that follow one another there is one.
     pub(crate) fn everything(&self) -> BTreeSet<String> {
         let admin = self.admin();
         let (keys, tokens) = (admin.keys(), admin.tokens());
@@ -143,11 +144,26 @@ impl Site {
             .chain(&tokens)
             .map(|named| text(&named["name"]))
             .filter(|name| !name.starts_with(MARK))
+            .map(|name| {
+                let older = name
+                    .split([' ', ']'])
+                    .find(|word| word.starts_with("generation="));
+                assert!(!name.contains(" making="), "it is not finished: {name}");
+                (
+                    plain(&name).to_owned(),
+                    older.unwrap_or_default().to_owned(),
+                )
+            })
             .collect();
-        all.extend(admin.buckets().iter().map(name_of));
+        let buckets = admin.buckets();
+        all.extend(
+            buckets
+                .iter()
+                .map(|bucket| (name_of(bucket), String::new())),
+        );
         let names: BTreeSet<_> = all.iter().cloned().collect();
         assert_eq!(names.len(), all.len(), "two of one name: {all:?}");
-        names
+        names.into_iter().map(|(name, _)| name).collect()
     }
 
     /// A bucket by its global alias, or by one that only its owner has.
@@ -232,6 +248,14 @@ impl Site {
 pub(crate) fn text(value: &Value) -> String {
     let text = value.as_str().unwrap_or_else(|| panic!("no text: {value}"));
     text.to_owned()
+}
+
+/// The name of a key or token without the mark behind it.
+pub(crate) fn plain(name: &str) -> &str {
+    match name.split_once(" [nixops4-resources:") {
+        Some((plain, _)) => plain,
+        None => name,
+    }
 }
 
 /// What a bucket of a list is called: for everybody, or else by its owner.

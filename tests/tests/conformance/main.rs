@@ -7,7 +7,11 @@ mod support {
 }
 
 mod garage;
+mod garage_admin_token;
 mod garage_bucket;
+mod garage_credential;
+mod garage_key;
+mod garage_permission;
 #[macro_use]
 mod postgresql;
 mod postgresql_database;

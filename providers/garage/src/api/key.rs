@@ -104,6 +104,24 @@ pub(crate) fn key_by_id(id: &AccessKeyId) -> Request<Key> {
     get("GetKeyInfo", vec![("id", id.to_string())])
 }
 
+/// The secret of a key: Garage shows it to whoever may ask. It has no `Debug`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SecretOfKey {
+    #[serde(deserialize_with = "super::token::secret")]
+    pub(crate) secret_access_key: SecretString,
+}
+
+pub(crate) fn secret_of_key(id: &AccessKeyId) -> Request<SecretOfKey> {
+    let query = vec![("id", id.to_string()), ("showSecretKey", "true".to_owned())];
+    get("GetKeyInfo", query)
+}
+
+/// Up to `limit` of them, with all that there is to know but their secrets.
+pub(crate) fn survey_keys(limit: usize) -> Request<Vec<Key>> {
+    get("ListKeysInfo", vec![("limit", limit.to_string())])
+}
+
 /// The one key of this name, in any case of letters. Fails if there are several.
 pub(crate) fn key_by_name(name: &str) -> Request<Key> {
     get("GetKeyInfo", vec![("search", name.to_owned())])

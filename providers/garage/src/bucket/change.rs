@@ -12,8 +12,10 @@ use crate::api::{
 };
 use crate::bytes::Bytes;
 use crate::cluster::{Cluster, Failure};
+use crate::granting::{held, on, precedes, set_permissions};
 use crate::name::BucketName;
 use crate::standin;
+use crate::title::Title;
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -204,13 +206,8 @@ fn permissions(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
     let Some(wanted) = &want.keys else {
         return;
     };
-    let has = |key: &AccessKeyId| {
-        let mut keys = have.bucket.keys.iter();
-        keys.find(|has| has.access_key_id == *key)
-            .map_or(Permissions::NONE, |has| has.permissions)
-    };
     for (number, key) in wanted.iter().enumerate() {
-        let (before, after) = (has(&key.access_key_id), key.permissions());
+        let (before, after) = (held(&have.bucket, &key.access_key_id), key.permissions());
         let path = format!("/keys/{number}");
         steps.extend(permission(have, path, &key.access_key_id, before, after));
     }
@@ -218,15 +215,24 @@ fn permissions(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
         let id = &key.access_key_id;
         if !wanted.iter().any(|wanted| wanted.access_key_id == *id) {
             let before = key.permissions;
-            steps.extend(permission(
-                have,
-                "/keys".to_owned(),
-                id,
-                before,
-                Permissions::NONE,
-            ));
+            let newer = newer(wanted, have, key).filter(|_| !before.is_none());
+            let after = newer.map_or(Permissions::NONE, KeyPermissions::permissions);
+            steps.extend(permission(have, "/keys".to_owned(), id, before, after));
         }
     }
+}
+
+/// The key that has taken the place of this one, which is still in use.
+fn newer<'a>(
+    wanted: &'a [KeyPermissions],
+    have: &Facts,
+    key: &api::KeyOnBucket,
+) -> Option<&'a KeyPermissions> {
+    let title = Title::read(&key.name);
+    wanted.iter().find(|wanted| {
+        let newer = on(&have.bucket, &wanted.access_key_id);
+        newer.is_some_and(|newer| precedes(&title, &Title::read(&newer.name)))
+    })
 }
 
 fn permission(
@@ -459,10 +465,13 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
     cx.failpoint("bucket:created");
     let id = bucket.id.clone();
     let made = facts::observed(cx, cluster, None, bucket).facts;
-    for (number, step) in difference(inputs, &made).into_iter().enumerate() {
+    let changes = difference(inputs, &made)
+        .into_iter()
+        .map(|step| step.change);
+    for (number, change) in in_one(&id, changes).into_iter().enumerate() {
         cx.checkpoint()?;
-        let naming = matches!(step.change, Change::Aliases { .. });
-        if let Err(error) = Box::pin(apply(cx, inputs, step.change)).await {
+        let naming = matches!(change, Change::Aliases { .. });
+        if let Err(error) = Box::pin(apply(cx, inputs, change)).await {
             if naming
                 && error
                     .pointer()
@@ -481,27 +490,27 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
     Ok(())
 }
 
-/// Gives a key exactly these permissions. Garage adds or takes, each by itself.
-pub(crate) async fn set_permissions(
-    cx: &Context,
-    cluster: &Cluster,
-    (id, key): (&BucketId, &AccessKeyId),
-    before: Permissions,
-    after: Permissions,
-    doing: &str,
-) -> Result<()> {
-    let (taken, given) = (before.without(after), after.without(before));
-    for (permissions, request) in [
-        (taken, api::deny(id, key, taken)),
-        (given, api::allow(id, key, given)),
-    ] {
-        if !permissions.is_none() {
-            let answer = cluster.call(cx, request).await;
-            cluster.done(answer, doing)?;
-            cx.failpoint("bucket:permitted");
+/// The same changes, with all that Garage can change at once in one request: each
+/// costs it the check of a token, which is slow on purpose.
+fn in_one(id: &BucketId, changes: impl Iterator<Item = Change>) -> Vec<Change> {
+    let mut at_once = BucketChange::default();
+    let mut others = Vec::new();
+    for change in changes {
+        match change {
+            // Of a bucket with nothing in it, which no limit is too low for.
+            Change::Quotas { quotas, .. } => at_once.quotas = Some(quotas),
+            Change::Update { change, .. } => at_once = at_once.with(*change),
+            other => others.push(other),
         }
     }
-    Ok(())
+    if !at_once.is_empty() {
+        others.push(Change::Update {
+            id: id.clone(),
+            doing: "set quotas, website and rules",
+            change: Box::new(at_once),
+        });
+    }
+    others
 }
 
 /// What Garage itself would take, and then refuse every upload.
