@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use nixops4_provider_sdk::{Context, Error, Result, Step, Value};
+use nixops4_provider_sdk::{Context, Effect, Error, Result, Step, Value};
 use serde::Serialize;
 
 use super::facts::{self, Facts};
@@ -108,9 +108,10 @@ fn aliases(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
         .collect();
     let after = Value::known(after);
     let pointer = if listed { "/globalAliases" } else { "/name" };
-    let effect = match remove.is_empty() {
-        true => nixops4_provider_sdk::Effect::InPlace,
-        false => nixops4_provider_sdk::Effect::Disruptive,
+    let effect = if remove.is_empty() {
+        Effect::InPlace
+    } else {
+        Effect::Disruptive
     };
     let change = Change::Aliases {
         id: have.id().clone(),
@@ -209,7 +210,7 @@ fn permissions(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
     for (number, key) in wanted.iter().enumerate() {
         let (before, after) = (held(&have.bucket, &key.access_key_id), key.permissions());
         let path = format!("/keys/{number}");
-        steps.extend(permission(have, path, &key.access_key_id, before, after));
+        steps.extend(permission(have, &path, &key.access_key_id, before, after));
     }
     for key in &have.bucket.keys {
         let id = &key.access_key_id;
@@ -217,7 +218,7 @@ fn permissions(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
             let before = key.permissions;
             let newer = newer(wanted, have, key).filter(|_| !before.is_none());
             let after = newer.map_or(Permissions::NONE, KeyPermissions::permissions);
-            steps.extend(permission(have, "/keys".to_owned(), id, before, after));
+            steps.extend(permission(have, "/keys", id, before, after));
         }
     }
 }
@@ -237,7 +238,7 @@ fn newer<'a>(
 
 fn permission(
     have: &Facts,
-    path: String,
+    path: &str,
     key: &AccessKeyId,
     before: Permissions,
     after: Permissions,
@@ -257,7 +258,7 @@ fn permission(
             before,
             after,
         };
-        Step::set(&path, shown(before), shown(after), change)
+        Step::set(path, shown(before), shown(after), change)
     })
 }
 

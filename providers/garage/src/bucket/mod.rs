@@ -155,9 +155,10 @@ impl ResourceKind for Bucket {
         }
         emptying::empty(cx, &cluster, facts).await?;
         cx.failpoint("bucket:emptied");
-        match deleted(cx, &cluster, facts).await? {
-            true => Ok(()),
-            false => Err(facts::still_not_empty(facts)),
+        if deleted(cx, &cluster, facts).await? {
+            Ok(())
+        } else {
+            Err(facts::still_not_empty(facts))
         }
     }
 
