@@ -2,7 +2,7 @@
 //!
 //! It may do nothing, and nobody is given its secret. An owner gets a further one
 //! where the first can't be used any more: Garage never gives an id of a key again,
-//! nor, in CreateBucket, an alias that a key once had.
+//! nor, in `CreateBucket`, an alias that a key once had.
 
 use nixops4_provider_sdk::http::StatusCode;
 use nixops4_provider_sdk::{Context, Error, Mark, Result, Retry, SecretString};

@@ -77,9 +77,10 @@ impl<T: Clone> Survey<T> {
             let mut asked = self.asked.borrow_mut();
             asked.retain(|then| now.duration_since(*then) < BELIEVED);
             asked.push(now);
-            return match asked.len() > MANY {
-                true => Said::List,
-                false => Said::Nothing,
+            return if asked.len() > MANY {
+                Said::List
+            } else {
+                Said::Nothing
             };
         };
         let found = find(&list.things).cloned();
@@ -88,9 +89,10 @@ impl<T: Clone> Survey<T> {
         let is_new = names.is_disjoint(&list.used_up);
         // From now on, whether it is believed this time or not.
         list.used_up.extend(names);
-        match is_new {
-            true => Said::This(found),
-            false => Said::Nothing,
+        if is_new {
+            Said::This(found)
+        } else {
+            Said::Nothing
         }
     }
 

@@ -53,8 +53,6 @@ pub(crate) struct Key {
     pub(crate) access_key_id: AccessKeyId,
     pub(crate) name: String,
     #[serde(default, with = "time::serde::rfc3339::option")]
-    pub(crate) created: Option<time::OffsetDateTime>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
     pub(crate) expiration: Option<time::OffsetDateTime>,
     #[serde(default)]
     pub(crate) permissions: KeyPermissions,
@@ -159,8 +157,6 @@ pub(crate) fn delete_key(id: &AccessKeyId) -> Request<Nothing> {
 pub(crate) struct ListedKey {
     pub(crate) id: AccessKeyId,
     pub(crate) name: String,
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    pub(crate) created: Option<time::OffsetDateTime>,
 }
 
 /// All of them: Garage gives up to `limit` from `offset` on, that one included.

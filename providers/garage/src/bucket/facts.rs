@@ -48,9 +48,10 @@ impl Facts {
     pub(super) fn outputs(&self, inputs: &Inputs) -> Outputs {
         let global_aliases: BTreeSet<_> = self.bucket.global_aliases.iter().cloned().collect();
         let name = inputs.name.as_str();
-        let bucket = match global_aliases.contains(name) {
-            true => Some(name),
-            false => global_aliases.first().map(String::as_str),
+        let bucket = if global_aliases.contains(name) {
+            Some(name)
+        } else {
+            global_aliases.first().map(String::as_str)
         };
         let website_host = bucket
             .filter(|_| self.bucket.website_access)

@@ -119,7 +119,7 @@ impl<C: Credential> ResourceKind for Managed<C> {
     // It holds no data; but it is gone for good, and so is its id.
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const LOCATED_BY: &'static [&'static str] = C::LOCATED_BY;
-    const LASTING: &'static [&'static str] = &["clusterNode"];
+    const LASTING: &'static [&'static str] = &["region", "s3Endpoint", "clusterNode"];
     const LISTS: bool = true;
 
     type Inputs = C::Inputs;
