@@ -27,7 +27,6 @@ fn name_of(site: &Site, id: &str) -> String {
 
 impl Kind for Tenants {
     const TYPE: &'static str = "garage_tenant";
-    const SECRETS: &'static str = "garage";
     const ADOPTS: bool = true;
     const RETAINS: bool = true;
 
