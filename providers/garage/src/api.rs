@@ -87,7 +87,7 @@ fn act(endpoint: &'static str, query: Vec<(&'static str, String)>) -> Request<No
 /// An answer without anything to read in it.
 #[derive(Debug, serde::Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Nothing(#[expect(dead_code, reason = "whatever it is")] serde::de::IgnoredAny);
+pub(crate) struct Nothing(serde::de::IgnoredAny);
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 /// How a mark begins, wherever it stands.
 const MARK: &str = "nixops4-resources:";
 
+/// What is to be done with a thing that is taken over before its value is in the
+/// store.
+pub(crate) const ADOPTION: &str = "adoption";
+
 /// Longest name, in characters: lists of keys show it in one column.
 const MOST: usize = 100;
 
@@ -95,6 +99,13 @@ impl Title {
             Some(mark) => Ownership::Marked(mark.clone()),
             None => Ownership::Unmarked,
         }
+    }
+
+    /// Whether it is called what its author calls it: what isn't in the store yet
+    /// has no name so far, unless it had one before.
+    pub(crate) fn is_named(&self, name: &Name) -> bool {
+        let making = self.making.as_deref();
+        self.name == name.as_str() && making.is_none_or(|making| making == ADOPTION)
     }
 
     /// Whether it is marked as this one is.

@@ -13,7 +13,6 @@ pub(crate) struct Tokens;
 
 impl Kind for Tokens {
     const TYPE: &'static str = "garage_admin_token";
-    const SECRETS: &'static str = "garage-admin";
     const ADOPTS: bool = false;
 
     fn inputs() -> Value {

@@ -11,7 +11,7 @@ use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Loss, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
 use nixops4_resources_tests::sandbox::Sandbox;
-use nixops4_secrets_store::{Entry, ExposeSecret as _, Identities, Store, StoreUrl};
+use nixops4_secrets_store::{Entry, ExposeSecret as _, Identities, Store, StoreUrl, Version};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -21,10 +21,10 @@ use crate::support::secrets;
 /// What is particular to one kind.
 pub(crate) trait Kind: Sized + 'static {
     const TYPE: &'static str;
-    /// What the names of its secrets begin with.
-    const SECRETS: &'static str;
     /// Whether what somebody made by hand can be taken over.
     const ADOPTS: bool;
+    /// Whether it stays unless it is said to go.
+    const RETAINS: bool = false;
 
     /// Inputs beside the connection and the name.
     fn inputs() -> Value;
@@ -32,6 +32,26 @@ pub(crate) trait Kind: Sized + 'static {
     fn fields() -> Vec<(&'static str, Value, Verdict)>;
     fn drifts() -> Vec<Drift<Credentials<Self>>>;
     fn bad(at: &Credentials<Self>) -> Vec<Bad>;
+
+    fn bad_names() -> Vec<Bad> {
+        vec![
+            wrong("/name", Value::Null, &["missing field"]),
+            wrong("/name", json!(""), &["1 to 100"]),
+            wrong("/name", json!("x".repeat(101)), &["1 to 100"]),
+            wrong("/name", json!("a\nb"), &["one line"]),
+            wrong(
+                "/name",
+                json!("a [nixops4-resources: owner=b]"),
+                &["our own mark"],
+            ),
+            garage::wrong_at(
+                "/name",
+                json!("two words"),
+                "/secretName",
+                &["set secretName"],
+            ),
+        ]
+    }
 
     /// All that the cluster has, with id and name.
     fn all(site: &Site) -> Vec<(String, String)>;
@@ -44,6 +64,12 @@ pub(crate) trait Kind: Sized + 'static {
     fn put_data(site: &Site, id: &str);
     /// Whether the value of a thing is good, and the data there.
     fn has_data(site: &Site, id: &str, value: Option<&str>) -> bool;
+    /// What there is to see of what goes with a name.
+    fn beside(_: &Site, _name: &str) -> Value {
+        Value::Null
+    }
+    /// Removes it.
+    fn vanish_beside(_: &Site, _name: &str) {}
     /// The values that the cluster itself would tell.
     fn told(site: &Site) -> Vec<String>;
 }
@@ -76,10 +102,22 @@ impl<K: Kind> Credentials<K> {
             .block_on(async { self.open().await.list().await.expect("a list") })
     }
 
+    /// The secret of a thing: a thing that was renamed has it where it was first.
     fn entry(&self, name: &str) -> Option<Entry> {
-        let name = format!("{}/{name}", K::SECRETS);
         let mut entries = self.entries().into_iter();
-        entries.find(|entry| entry.name.as_str() == name)
+        entries.find(|entry| self.name_of(entry) == name)
+    }
+
+    /// What the thing is called to which a secret belongs, or was to be called.
+    fn name_of(&self, entry: &Entry) -> String {
+        let ids: Vec<_> = entry.generations.iter().rev().map(public).collect();
+        let all = K::all(&self.site);
+        let named = ids.iter().find_map(|id| {
+            let (_, title) = all.iter().find(|(other, _)| other == id)?;
+            Some(plain(title).to_owned())
+        });
+        let first = entry.name.as_str().split_once('/');
+        named.unwrap_or_else(|| first.expect("a secret of this kind").1.to_owned())
     }
 
     /// The value in use.
@@ -124,6 +162,13 @@ impl<K: Kind> Credentials<K> {
     }
 }
 
+/// The id that stands beside a value.
+fn public(version: &Version) -> String {
+    let public = version.public_part.as_ref().expect("an id");
+    let public: Value = serde_json::from_str(public).expect("JSON");
+    text(&public["id"])
+}
+
 fn generation(title: &str) -> u32 {
     let mut words = title.split([' ', ']']);
     let number = words.find_map(|word| word.strip_prefix("generation="));
@@ -133,7 +178,7 @@ fn generation(title: &str) -> u32 {
 impl<K: Kind> Fixture for Credentials<K> {
     const TYPE: &'static str = K::TYPE;
     const PROVIDER: &'static str = "nixops4-resources-garage";
-    const RETAINS: bool = false;
+    const RETAINS: bool = K::RETAINS;
     const KEEPS_HISTORY: bool = true;
     const RENAMES: bool = true;
     const KILLED_ELSEWHERE: Option<&'static str> = Some("store:");
@@ -206,22 +251,8 @@ impl<K: Kind> Fixture for Credentials<K> {
 
     fn bad(&self) -> Vec<Bad> {
         let mut all = garage::bad_connections();
+        all.extend(K::bad_names());
         all.extend([
-            wrong("/name", Value::Null, &["missing field"]),
-            wrong("/name", json!(""), &["1 to 100"]),
-            wrong("/name", json!("x".repeat(101)), &["1 to 100"]),
-            wrong("/name", json!("a\nb"), &["one line"]),
-            wrong(
-                "/name",
-                json!("a [nixops4-resources: owner=b]"),
-                &["our own mark"],
-            ),
-            garage::wrong_at(
-                "/name",
-                json!("two words"),
-                "/secretName",
-                &["set secretName"],
-            ),
             wrong(
                 "/store",
                 json!("elsewhere"),
@@ -274,19 +305,17 @@ impl<K: Kind> Fixture for Credentials<K> {
             })
             .collect();
         let kept = entry.map(|entry| {
-            let public = entry
-                .newest()
-                .and_then(|newest| newest.public_part.as_ref());
-            let public: Value = serde_json::from_str(public.expect("an id")).expect("JSON");
+            let newest = public(entry.newest().expect("a value"));
             json!({
                 "owner": entry.owner,
                 "kind": entry.kind,
                 "retained": entry.retained.is_some(),
                 "values": entry.generations.len(),
-                "is it": ids.first().is_some_and(|id| public["id"] == *id),
+                "is it": ids.first() == Some(&newest),
             })
         });
-        Some(json!({ "things": things, "kept": kept }))
+        let beside = K::beside(&self.site, name);
+        Some(json!({ "things": things, "kept": kept, "beside": beside }))
     }
 
     fn version(&self, name: &str) -> String {
@@ -295,11 +324,7 @@ impl<K: Kind> Fixture for Credentials<K> {
 
     fn everything(&self) -> BTreeSet<String> {
         let mut all = self.site.everything();
-        for entry in self.entries() {
-            let name = entry.name.as_str();
-            let name = name.strip_prefix(&format!("{}/", K::SECRETS));
-            all.insert(name.expect("a secret of this kind").to_owned());
-        }
+        all.extend(self.entries().iter().map(|entry| self.name_of(entry)));
         all
     }
 
@@ -320,20 +345,11 @@ impl<K: Kind> Fixture for Credentials<K> {
 
     fn vanish(&self, name: &str) {
         self.remember();
+        let entry = self.entry(name);
+        K::vanish_beside(&self.site, name);
         for id in self.ids(name) {
             K::delete(&self.site, &id);
         }
-        // A thing that was renamed has its secret where it was first.
-        let ours = |entry: &Entry| entry.kind == K::TYPE;
-        let entry = self.entry(name).or_else(|| {
-            let mut all = self.entries().into_iter().filter(ours);
-            let ids: BTreeSet<_> = K::all(&self.site).into_iter().map(|(id, _)| id).collect();
-            all.find(|entry| {
-                let public = entry.newest().and_then(|newest| newest.public_part.clone());
-                let public = public.unwrap_or_default();
-                !ids.iter().any(|id| public.contains(id))
-            })
-        });
         if let Some(entry) = entry {
             self.runtime.block_on(async {
                 let deleted = self.open().await.delete(&entry.name).await;

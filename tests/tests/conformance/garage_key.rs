@@ -14,7 +14,6 @@ pub(crate) struct Keys;
 
 impl Kind for Keys {
     const TYPE: &'static str = "garage_key";
-    const SECRETS: &'static str = "garage";
     const ADOPTS: bool = true;
 
     fn inputs() -> Value {

@@ -4,3 +4,4 @@
 mod emptying;
 mod immutable;
 mod site;
+mod stand_in;

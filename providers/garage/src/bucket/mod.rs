@@ -5,6 +5,7 @@ mod emptying;
 mod facts;
 mod inputs;
 mod rules;
+mod steps;
 
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
@@ -98,7 +99,7 @@ impl ResourceKind for Bucket {
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
-        change::apply(cx, inputs, change).await
+        steps::apply(cx, inputs, change).await
     }
 
     /// Others' claims go last: until then the bucket is theirs.
@@ -115,16 +116,16 @@ impl ResourceKind for Bucket {
                 access_key_id: standin::any(cx, &cluster, mark).await?,
             };
             let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
-            change::alias_added(&cluster, answer, &alias, "/name", &doing)?;
+            steps::alias_added(&cluster, answer, &alias, "/name", &doing)?;
             cx.failpoint("bucket:claimed");
         }
         for claim in ours {
-            change::remove_local(cx, &cluster, facts.id(), &claim.key, claim.retained.iter())
+            steps::remove_local(cx, &cluster, facts.id(), &claim.key, claim.retained.iter())
                 .await?;
         }
         for claim in others {
             let aliases = claim.names.iter().chain(&claim.retained);
-            change::remove_local(cx, &cluster, facts.id(), &claim.key, aliases).await?;
+            steps::remove_local(cx, &cluster, facts.id(), &claim.key, aliases).await?;
         }
         Ok(())
     }
@@ -156,10 +157,9 @@ impl ResourceKind for Bucket {
         emptying::empty(cx, &cluster, facts).await?;
         cx.failpoint("bucket:emptied");
         if deleted(cx, &cluster, facts).await? {
-            Ok(())
-        } else {
-            Err(facts::still_not_empty(facts))
+            return Ok(());
         }
+        Err(facts::still_not_empty(facts))
     }
 
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {

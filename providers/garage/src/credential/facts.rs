@@ -221,15 +221,14 @@ async fn loose<C: Credential>(
     }
 }
 
-/// Everything finished that is called so.
+/// Everything that is called so.
 pub(super) async fn named<C: Credential>(
     cx: &Context,
     cluster: &Cluster,
     name: &Name,
 ) -> Result<Vec<C::Id>> {
     let all = C::all(cx, cluster).await?;
-    let is_it = |title: &crate::title::Title| title.name == name.as_str() && title.making.is_none();
-    let named = all.into_iter().filter(|(_, title)| is_it(title));
+    let named = all.into_iter().filter(|(_, title)| title.is_named(name));
     Ok(named.map(|(id, _)| id).collect())
 }
 

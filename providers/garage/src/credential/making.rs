@@ -12,7 +12,7 @@ use super::remote::Expiry;
 use super::{Change, Credential, Facts, Public, What, refuse_foreign};
 use crate::cluster::Cluster;
 use crate::moment::Moment;
-use crate::title::Title;
+use crate::title::{ADOPTION, Title};
 
 /// What making a value can look at.
 pub(crate) struct Making<'a, C: Credential> {
@@ -123,6 +123,7 @@ pub(super) async fn apply<C: Credential>(
     let cluster = Cluster::of(cx, inputs.connection(), None).await?;
     let _alone = alone::<C>(cx, &cluster, &place).await?;
     let facts = look::<C>(cx, &cluster, &place).await?;
+    refuse_quicker(cx, &facts)?;
     let making = Making {
         cx,
         cluster: &cluster,
@@ -145,12 +146,22 @@ pub(super) async fn apply<C: Credential>(
                 let value = C::value(cx, &cluster, inputs, &id).await?;
                 making.keep(inputs.generation(), value, id).await?;
             }
-            Ok(())
+            let facts = look::<C>(cx, &cluster, &place).await?;
+            finish(cx, &cluster, inputs, &facts).await
         }
         What::Set => set(cx, &cluster, inputs, &facts).await,
         What::Prune => prune(cx, &cluster, &facts, inputs.keep_generations()).await,
         What::Refused => Err(Error::new("this can't be changed in place")),
     }
+}
+
+/// Since it was looked at, somebody else may have put a secret of theirs there.
+fn refuse_quicker<C: Credential>(cx: &Context, facts: &Facts<C>) -> Result<()> {
+    let kept = facts.kept.as_ref();
+    if kept.is_none_or(|kept| kept.mark.is_of_same(&cx.mark())) {
+        return Ok(());
+    }
+    Err(Error::input(SECRET, "somebody else has just made this secret").retry(Retry::UntilDeadline))
 }
 
 /// The thing whose value goes into the store: it is marked as ours by now.
@@ -164,7 +175,7 @@ async fn given<C: Credential>(
     }
     let ours = cx.mark();
     let all = C::all(cx, cluster).await?;
-    let is_it = |title: &Title| title.name == inputs.name().as_str() && title.is_of(&ours);
+    let is_it = |title: &Title| title.is_named(inputs.name()) && title.is_of(&ours);
     let mut ids = all.into_iter().filter(|(_, title)| is_it(title));
     Ok(ids.next().map(|(id, _)| id))
 }
@@ -299,6 +310,14 @@ pub(super) async fn take<C: Credential>(
         cx.failpoint("credential:adopted");
         store.restore(name).await.map_err(explain)?;
         cx.failpoint("credential:restored");
+    }
+    if let Some(remote) = &facts.loose {
+        let title = Title {
+            mark: Some(mark.clone()),
+            making: Some(ADOPTION.to_owned()),
+            ..remote.title.clone()
+        };
+        return C::update(cx, cluster, &remote.id, &title, Expiry::Unchanged, None).await;
     }
     mark_all(cx, cluster, facts, mark, Expiry::Unchanged).await
 }

@@ -40,6 +40,8 @@ pub(crate) trait Credential: Sized + 'static {
     const TYPE: &'static str;
     /// As [`ResourceKind::LOCATED_BY`].
     const LOCATED_BY: &'static [&'static str];
+    /// As [`ResourceKind::LASTING`].
+    const LASTING: &'static [&'static str];
     /// What people call such a thing.
     const CALLED: &'static str;
     /// What the names of its secrets begin with, unless the author says otherwise.
@@ -119,7 +121,7 @@ impl<C: Credential> ResourceKind for Managed<C> {
     // It holds no data; but it is gone for good, and so is its id.
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const LOCATED_BY: &'static [&'static str] = C::LOCATED_BY;
-    const LASTING: &'static [&'static str] = &["systemIdentifier"];
+    const LASTING: &'static [&'static str] = C::LASTING;
     const LISTS: bool = true;
 
     type Inputs = C::Inputs;

@@ -91,19 +91,31 @@ pub(crate) fn refused(path: &str, have: &str, want: &str) -> Step<What> {
 /// What is there without a value in the store.
 fn loose<C: Credential>(have: &Facts<C>) -> Option<Step<What>> {
     let remote = have.loose.as_ref()?;
-    let Some(why) = C::UNREADABLE else {
-        return Some(Step::set(
-            super::facts::SECRET,
-            Value::known(()),
-            Value::known(have.place.name.as_str()),
-            What::Keep,
-        ));
-    };
-    let before = format!("{} {}", C::CALLED, remote.id);
-    let refused = refused("/name", &before, "one whose value is kept");
-    Some(refused.note(format!(
-        "{why}; delete it, or choose another name for this one"
-    )))
+    let called = format!("{} {}", C::CALLED, remote.id);
+    if let Some(why) = C::UNREADABLE {
+        let refused = refused("/name", &called, "one whose value is kept");
+        return Some(refused.note(format!(
+            "{why}; delete it, or choose another name for this one"
+        )));
+    }
+    let place = have.place.name.as_str();
+    // What is taken over is called so before this.
+    let is_managed = remote.title.mark.is_some() && remote.title.making.is_none();
+    if is_managed {
+        let refused = refused("/secretName", &called, place);
+        return Some(refused.note(format!(
+            "it is managed already, and its secret is kept elsewhere: say in store and secretName \
+             where; if it is lost, take the mark off the name of {called} and set `adopt = true`, \
+             to keep what the cluster has"
+        )));
+    }
+    let before = Value::known(());
+    Some(Step::set(
+        "/secretName",
+        before,
+        Value::known(place),
+        What::Keep,
+    ))
 }
 
 /// Another value, because the author or a person asks for it, or because the one in

@@ -92,6 +92,7 @@ impl Credential for Key {
         "generation",
         "import",
     ];
+    const LASTING: &'static [&'static str] = &["region", "s3Endpoint", "systemIdentifier"];
     const CALLED: &'static str = "key";
     const SECRETS: &'static str = "garage";
     const STORED_FIRST: bool = true;

@@ -28,7 +28,7 @@ pub(crate) struct Inputs {
     /// Whether it may write and delete objects.
     #[serde(default)]
     pub(crate) write: bool,
-    /// Whether it owns the bucket, too: it may change its's website, CORS and lifecycle, and delete
+    /// Whether it owns the bucket, too: it may change website, CORS and lifecycle, and delete
     /// the bucket, over S3.
     #[serde(default)]
     pub(crate) bucket_owner: bool,
