@@ -52,7 +52,7 @@ pub(crate) struct Facts<C: Credential> {
     /// The thing that is meant, if the store has no value.
     pub(crate) loose: Option<Remote<C>>,
     /// Whether the newest was there when it was recorded.
-    pub(super) was_there: bool,
+    pub(crate) was_there: bool,
     pub(crate) region: String,
     pub(crate) s3_endpoint: Option<String>,
     pub(crate) system_identifier: String,
@@ -92,7 +92,7 @@ impl<C: Credential> Facts<C> {
     }
 
     /// With whose it is: somebody else's if any part of it is.
-    pub(super) fn observed(self, ours: &Mark) -> Observed<Self> {
+    pub(crate) fn observed(self, ours: &Mark) -> Observed<Self> {
         let of_store = self.kept.as_ref().map(|kept| kept.mark.clone());
         let mut marks: Vec<_> = self
             .alive()
