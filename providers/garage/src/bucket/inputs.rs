@@ -39,7 +39,7 @@ pub(crate) struct Inputs {
     pub(crate) keys: Option<Vec<KeyPermissions>>,
     /// Limits of what is in it. Unset: none.
     #[serde(default)]
-    pub(crate) quotas: Quotas,
+    pub(crate) quotas: Option<Quotas>,
     /// Serves the objects to everybody as a website. Unset: it is no website.
     #[serde(default)]
     pub(crate) website: Option<Website>,

@@ -62,7 +62,7 @@ pub(crate) struct Inputs {
     pub(super) global_aliases: Option<BTreeSet<BucketName>>,
     /// Limits of what is in the bucket. Unset: none.
     #[serde(default)]
-    pub(super) quotas: Quotas,
+    pub(super) quotas: Option<Quotas>,
     /// Serves the objects to everybody as a website. Unset: it is no website.
     #[serde(default)]
     pub(super) website: Option<Website>,
