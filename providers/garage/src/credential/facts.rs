@@ -51,6 +51,8 @@ pub(crate) struct Facts<C: Credential> {
     pub(crate) held: Vec<Held<C>>,
     /// The thing that is meant, if the store has no value.
     pub(crate) loose: Option<Remote<C>>,
+    /// Whether that is ours all the same.
+    pub(crate) is_managed: bool,
     /// Whether the newest was there when it was recorded.
     pub(crate) was_there: bool,
     pub(crate) region: String,
@@ -92,7 +94,10 @@ impl<C: Credential> Facts<C> {
     }
 
     /// With whose it is: somebody else's if any part of it is.
-    pub(crate) fn observed(self, ours: &Mark) -> Observed<Self> {
+    pub(crate) fn observed(mut self, ours: &Mark) -> Observed<Self> {
+        let loose = self.loose.as_ref().map(|remote| &remote.title);
+        // What is taken over is marked before its value is in the store.
+        self.is_managed = loose.is_some_and(|title| title.is_of(ours) && title.making.is_none());
         let of_store = self.kept.as_ref().map(|kept| kept.mark.clone());
         let mut marks: Vec<_> = self
             .alive()
@@ -196,6 +201,7 @@ pub(super) async fn look<C: Credential>(
         kept,
         held,
         loose: None,
+        is_managed: false,
         was_there: false,
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),

@@ -68,6 +68,7 @@ fn facts(held: Vec<(u32, Option<Remote<Key>>)>) -> Facts<Key> {
         kept,
         held,
         loose: None,
+        is_managed: false,
         was_there: false,
         region: "garage".to_owned(),
         s3_endpoint: None,
@@ -191,10 +192,21 @@ fn what_the_store_has_no_value_of() {
     });
     let step = |what| vec![("/secretName".to_owned(), what)];
     assert_eq!(steps(serde_json::json!({}), &have), step(What::Keep));
-    have.loose = Some(remote(1));
-    assert_eq!(steps(serde_json::json!({}), &have), step(What::Refused));
-    have.loose.as_mut().unwrap().title.making = Some(crate::title::ADOPTION.to_owned());
-    assert_eq!(steps(serde_json::json!({}), &have), step(What::Keep));
+    let seen = |remote| {
+        let mut have = facts(Vec::new());
+        have.loose = Some(remote);
+        have.observed(&mark()).facts
+    };
+    let nothing = || serde_json::json!({});
+    assert_eq!(steps(nothing(), &seen(remote(1))), step(What::Refused));
+    let mut begun = remote(1);
+    begun.title.making = Some(crate::title::ADOPTION.to_owned());
+    assert_eq!(steps(nothing(), &seen(begun)), step(What::Keep));
+    // That of somebody else, whom the engine asks about.
+    let mut theirs = remote(1);
+    let other = Owner::try_from("other".to_owned()).unwrap();
+    theirs.title.mark = Some(Mark::new(other, Key::TYPE));
+    assert_eq!(steps(nothing(), &seen(theirs)), step(What::Keep));
 }
 
 #[test]
