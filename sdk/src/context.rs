@@ -83,6 +83,13 @@ impl Context {
         &self.owner
     }
 
+    /// The resource type that is managed: that of a kind which is made of others, and
+    /// not theirs.
+    #[must_use]
+    pub fn resource_type(&self) -> &'static str {
+        self.resource_type
+    }
+
     /// The mark that the thing has to carry: a new one, or that of what was
     /// found.
     #[must_use]

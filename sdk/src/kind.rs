@@ -265,6 +265,24 @@ impl<C> Step<C> {
         }
     }
 
+    /// The same step of a kind that is made of this one: `path` says where that one
+    /// has what this one has there.
+    pub fn of_whole<D>(
+        self,
+        path: impl FnOnce(&str) -> String,
+        change: impl FnOnce(C) -> D,
+    ) -> Step<D> {
+        Step {
+            path: path(&self.path),
+            before: self.before,
+            after: self.after,
+            effect: self.effect,
+            unverifiable: self.unverifiable,
+            note: self.note,
+            change: change(self.change),
+        }
+    }
+
     /// Says why nothing can tell afterwards whether it was done.
     #[must_use]
     pub fn unverifiable(self, reason: &'static str) -> Self {

@@ -143,6 +143,7 @@ pub mod http;
 pub mod kept;
 pub mod kind;
 pub mod mark;
+pub mod pair;
 pub mod provider;
 pub mod schema;
 pub mod secret;

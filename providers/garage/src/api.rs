@@ -6,6 +6,7 @@
 
 mod bucket;
 mod cluster;
+mod emptying;
 mod failure;
 mod key;
 mod token;
@@ -18,15 +19,16 @@ use serde_json::Value;
 
 pub(crate) use bucket::{
     AbortUploads, Alias, Bucket, BucketChange, BucketId, CorsRule, Expiration, Filter, KeyOnBucket,
-    LifecycleRule, ListedBucket, Permissions, Quotas, Rule, WebsiteChange, WebsiteConfig,
-    add_alias, allow, bucket_by_alias, bucket_by_id, create_bucket, delete_bucket, deny,
-    list_buckets, remove_alias, update_bucket,
+    LifecycleRule, Permissions, Quotas, Rule, WebsiteChange, WebsiteConfig, add_alias, allow,
+    bucket_by_alias, bucket_by_id, create_bucket, delete_bucket, deny, remove_alias,
+    survey_buckets, update_bucket,
 };
 pub(crate) use cluster::{Node, NodeInfo, cluster_status, node_info};
+pub(crate) use emptying::{create_key, give_up_uploads};
 pub(crate) use failure::{Absent, Refusal};
 pub(crate) use key::{
     AccessKeyId, BucketOfKey, Key, KeyChange, KeyPermissions, ListedKey, delete_key, import_key,
-    key_by_id, key_by_name, list_keys, secret_of_key, update_key,
+    key_by_id, key_by_name, list_keys, secret_of_key, survey_keys, update_key,
 };
 pub(crate) use token::{
     AdminToken, TokenChange, TokenId, create_token, delete_token, list_tokens, token_by_id,
@@ -85,7 +87,7 @@ fn act(endpoint: &'static str, query: Vec<(&'static str, String)>) -> Request<No
 /// An answer without anything to read in it.
 #[derive(Debug, serde::Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Nothing(#[expect(dead_code, reason = "whatever it is")] serde::de::IgnoredAny);
+pub(crate) struct Nothing(serde::de::IgnoredAny);
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +38,11 @@ impl Bytes {
             .find(|c: char| !c.is_ascii_digit() && c != '.')
             .unwrap_or(text.len());
         let (number, unit) = text.split_at(digits);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
+        if !is_number(whole) || (number.contains('.') && !is_number(fraction)) {
+            return refuse("it does not begin with a number");
+        }
         let unit = match unit.trim_start() {
             "" => 1,
             unit => match UNITS.iter().find(|(name, _)| *name == unit) {
@@ -45,11 +50,6 @@ impl Bytes {
                 None => return refuse(&format!("there is no unit {unit:?}")),
             },
         };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-        if !is_number(whole) || (number.contains('.') && !is_number(fraction)) {
-            return refuse("it does not begin with a number");
-        }
         let exact = || {
             let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
             let digits = format!("{whole}{fraction}").parse::<u128>().ok()?;
@@ -72,6 +72,12 @@ impl fmt::Display for Bytes {
             Some((unit, size)) => write!(out, "{}{unit}", self.0 / size),
             None => write!(out, "{}B", self.0),
         }
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

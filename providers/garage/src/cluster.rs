@@ -1,17 +1,21 @@
 //! A cluster that is talked to: requests go out, answers and refusals come back.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nixops4_provider_sdk::http::{
-    HeaderValue, HttpClient, HttpRequest, StatusCode, bearer, below, header,
+    HeaderValue, HttpClient, HttpRequest, Method, StatusCode, bearer, below, header,
 };
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use serde::de::DeserializeOwned;
 
-use crate::api::{self, Absent, ListedKey, Node, NodeInfo, Refusal, Request};
+use crate::api::{
+    self, Absent, AccessKeyId, Bucket, Key, ListedKey, Node, NodeInfo, Refusal, Request,
+};
 use crate::connection::Connection;
+use crate::survey::{self, Said, Survey};
 
 /// Before a node says that it can't get hold of the others, it waits for them.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -26,6 +30,8 @@ pub(crate) struct Cluster {
     connection: Connection,
     /// The node that answers.
     node: NodeInfo,
+    buckets: Survey<Bucket>,
+    keys: Survey<Key>,
 }
 
 /// Why a request came to nothing.
@@ -75,6 +81,8 @@ impl Cluster {
             token,
             connection: at.clone(),
             node: NodeInfo::default(),
+            buckets: Survey::default(),
+            keys: Survey::default(),
         };
         let answer = cluster.call(cx, api::node_info()).await;
         let nodes = cluster.done(answer, "unable to identify the node")?;
@@ -143,6 +151,11 @@ impl Cluster {
         }
     }
 
+    /// The authorities to trust with `https`, if not those of the system.
+    pub(crate) fn ca_file(&self) -> Option<&Path> {
+        self.connection.ca_file.as_deref()
+    }
+
     /// Sends a request.
     pub(crate) async fn call<A: DeserializeOwned>(
         &self,
@@ -158,10 +171,15 @@ impl Cluster {
         sent.headers
             .insert(header::AUTHORIZATION, self.token.clone());
         sent.limit = Some(ANSWER);
-        if let Some(body) = request.body {
+        if let Some(body) = &request.body {
             sent.body = body.to_string().into_bytes();
             let json = HeaderValue::from_static("application/json");
             sent.headers.insert(header::CONTENT_TYPE, json);
+        }
+        if sent.method == Method::POST {
+            let query = || request.query.iter().map(|(_, value)| value.as_str());
+            self.buckets.changed(query(), request.body.as_ref());
+            self.keys.changed(query(), request.body.as_ref());
         }
         let answer = self.http.send(cx, sent).await?;
         tracing::debug!(endpoint, status = answer.status.as_u16());
@@ -174,6 +192,61 @@ impl Cluster {
         }
         let refusal = Refusal::read(answer.status, &answer.body);
         Err(self.judge(cx, endpoint, refusal).await)
+    }
+
+    /// A bucket, if this process is asked for so many that all of them were looked at
+    /// together. `None`: ask for it alone; `Some(None)`: there is none.
+    pub(crate) async fn surveyed_bucket(
+        &self,
+        cx: &Context,
+        name: &str,
+        find: impl Fn(&[Bucket]) -> Option<&Bucket>,
+    ) -> Option<Option<Bucket>> {
+        let ask = || self.buckets.ask(name, &find, |bucket| bucket.id.as_str());
+        let list = api::survey_buckets;
+        self.surveyed(cx, &self.buckets, ask, list).await
+    }
+
+    /// The same of a key.
+    pub(crate) async fn surveyed_key(&self, cx: &Context, id: &AccessKeyId) -> Option<Option<Key>> {
+        let ask = || {
+            self.keys.ask(
+                id.as_str(),
+                |keys| keys.iter().find(|key| key.access_key_id == *id),
+                |key| key.access_key_id.as_str(),
+            )
+        };
+        self.surveyed(cx, &self.keys, ask, api::survey_keys).await
+    }
+
+    async fn surveyed<T: Clone + DeserializeOwned>(
+        &self,
+        cx: &Context,
+        survey: &Survey<T>,
+        ask: impl Fn() -> Said<T>,
+        list: impl FnOnce(usize) -> Request<Vec<T>>,
+    ) -> Option<Option<T>> {
+        let said = match ask() {
+            Said::List => {
+                let begun = Instant::now();
+                let answer = self.call(cx, list(survey::MOST)).await;
+                let listed = match self.done(answer, "unable to look at all together") {
+                    Ok(listed) => Some(listed),
+                    Err(error) => {
+                        // An older Garage, or a token that may not: one by one, then.
+                        tracing::debug!("{}", error.summary());
+                        None
+                    }
+                };
+                survey.listed(begun, listed);
+                ask()
+            }
+            said => said,
+        };
+        match said {
+            Said::This(found) => Some(found),
+            Said::Nothing | Said::List => None,
+        }
     }
 
     /// Every key.

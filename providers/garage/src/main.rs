@@ -13,7 +13,10 @@ mod moment;
 mod name;
 mod ownership;
 mod permission;
+mod s3;
 mod standin;
+mod survey;
+mod tenant;
 mod title;
 
 use std::process::ExitCode;
@@ -30,5 +33,6 @@ fn main() -> ExitCode {
     .kind::<credential::Managed<key::Key>>()
     .kind::<permission::Permission>()
     .kind::<credential::Managed<admin_token::AdminToken>>()
+    .kind::<tenant::Tenant>()
     .run()
 }

@@ -2,7 +2,7 @@
 //!
 //! It may do nothing, and nobody is given its secret. An owner gets a further one
 //! where the first can't be used any more: Garage never gives an id of a key again,
-//! nor, in CreateBucket, an alias that a key once had.
+//! nor, in `CreateBucket`, an alias that a key once had.
 
 use nixops4_provider_sdk::http::StatusCode;
 use nixops4_provider_sdk::{Context, Error, Mark, Result, Retry, SecretString};
@@ -35,10 +35,14 @@ fn id(title: &str, number: u32) -> Result<AccessKeyId> {
 
 /// The stand-ins of an owner that are there, usually one.
 pub(crate) async fn all(cx: &Context, cluster: &Cluster, mark: &Mark) -> Result<Vec<Key>> {
-    const DOING: &str = "unable to look for the keys that stand for the owner";
-    let title = title(mark);
-    match cluster.call(cx, api::key_by_name(&title)).await {
-        // More than one, or one whose owner differs in the case of letters.
+    called(cx, cluster, &title(mark)).await
+}
+
+/// The keys that are called exactly so: names are not unique.
+pub(crate) async fn called(cx: &Context, cluster: &Cluster, title: &str) -> Result<Vec<Key>> {
+    const DOING: &str = "unable to look for a key by its name";
+    match cluster.call(cx, api::key_by_name(title)).await {
+        // More than one, or one whose name differs in the case of letters.
         Err(Failure::Refused(refusal)) if refusal.status == StatusCode::BAD_REQUEST => {}
         answer => match cluster.found(answer, Absent::Key, DOING)? {
             Some(key) if key.name == title => return Ok(vec![key]),

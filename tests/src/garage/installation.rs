@@ -20,8 +20,9 @@ pub fn is_there() -> bool {
     is_there
 }
 
-/// The executable.
-pub(super) fn executable() -> PathBuf {
+/// The executable. Panics where there is none.
+#[must_use]
+pub fn executable() -> PathBuf {
     FOUND
         .clone()
         .expect("found no garage: run `scripts/setup.sh garage`")

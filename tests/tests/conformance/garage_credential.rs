@@ -23,6 +23,8 @@ pub(crate) trait Kind: Sized + 'static {
     const TYPE: &'static str;
     /// Whether what somebody made by hand can be taken over.
     const ADOPTS: bool;
+    /// Whether it stays unless it is said to go.
+    const RETAINS: bool = false;
 
     /// Inputs beside the connection and the name.
     fn inputs() -> Value;
@@ -30,6 +32,26 @@ pub(crate) trait Kind: Sized + 'static {
     fn fields() -> Vec<(&'static str, Value, Verdict)>;
     fn drifts() -> Vec<Drift<Credentials<Self>>>;
     fn bad(at: &Credentials<Self>) -> Vec<Bad>;
+
+    fn bad_names() -> Vec<Bad> {
+        vec![
+            wrong("/name", Value::Null, &["missing field"]),
+            wrong("/name", json!(""), &["1 to 100"]),
+            wrong("/name", json!("x".repeat(101)), &["1 to 100"]),
+            wrong("/name", json!("a\nb"), &["one line"]),
+            wrong(
+                "/name",
+                json!("a [nixops4-resources: owner=b]"),
+                &["our own mark"],
+            ),
+            garage::wrong_at(
+                "/name",
+                json!("two words"),
+                "/secretName",
+                &["set secretName"],
+            ),
+        ]
+    }
 
     /// All that the cluster has, with id and name.
     fn all(site: &Site) -> Vec<(String, String)>;
@@ -42,6 +64,12 @@ pub(crate) trait Kind: Sized + 'static {
     fn put_data(site: &Site, id: &str);
     /// Whether the value of a thing is good, and the data there.
     fn has_data(site: &Site, id: &str, value: Option<&str>) -> bool;
+    /// What there is to see of what goes with a name.
+    fn beside(_: &Site, _name: &str) -> Value {
+        Value::Null
+    }
+    /// Removes it.
+    fn vanish_beside(_: &Site, _name: &str) {}
     /// The values that the cluster itself would tell.
     fn told(site: &Site) -> Vec<String>;
 }
@@ -150,7 +178,7 @@ fn generation(title: &str) -> u32 {
 impl<K: Kind> Fixture for Credentials<K> {
     const TYPE: &'static str = K::TYPE;
     const PROVIDER: &'static str = "nixops4-resources-garage";
-    const RETAINS: bool = false;
+    const RETAINS: bool = K::RETAINS;
     const KEEPS_HISTORY: bool = true;
     const RENAMES: bool = true;
     const KILLED_ELSEWHERE: Option<&'static str> = Some("store:");
@@ -223,22 +251,8 @@ impl<K: Kind> Fixture for Credentials<K> {
 
     fn bad(&self) -> Vec<Bad> {
         let mut all = garage::bad_connections();
+        all.extend(K::bad_names());
         all.extend([
-            wrong("/name", Value::Null, &["missing field"]),
-            wrong("/name", json!(""), &["1 to 100"]),
-            wrong("/name", json!("x".repeat(101)), &["1 to 100"]),
-            wrong("/name", json!("a\nb"), &["one line"]),
-            wrong(
-                "/name",
-                json!("a [nixops4-resources: owner=b]"),
-                &["our own mark"],
-            ),
-            garage::wrong_at(
-                "/name",
-                json!("two words"),
-                "/secretName",
-                &["set secretName"],
-            ),
             wrong(
                 "/store",
                 json!("elsewhere"),
@@ -277,10 +291,7 @@ impl<K: Kind> Fixture for Credentials<K> {
                 let mut thing = K::one(&self.site, id);
                 let title = text(&thing["name"]);
                 let words = title.split(' ').map(|word| {
-                    match word.starts_with("since=") || word.starts_with("retained-since=") {
-                        true => word.split_once('=').map_or(word, |(name, _)| name),
-                        false => word,
-                    }
+                    if word.starts_with("since=") || word.starts_with("retained-since=") { word.split_once('=').map_or(word, |(name, _)| name) } else { word }
                 });
                 let is_retained = title.contains(" retained-since=");
                 thing["name"] = json!(words.collect::<Vec<_>>().join(" "));
@@ -300,7 +311,8 @@ impl<K: Kind> Fixture for Credentials<K> {
                 "is it": ids.first() == Some(&newest),
             })
         });
-        Some(json!({ "things": things, "kept": kept }))
+        let beside = K::beside(&self.site, name);
+        Some(json!({ "things": things, "kept": kept, "beside": beside }))
     }
 
     fn version(&self, name: &str) -> String {
@@ -331,6 +343,7 @@ impl<K: Kind> Fixture for Credentials<K> {
     fn vanish(&self, name: &str) {
         self.remember();
         let entry = self.entry(name);
+        K::vanish_beside(&self.site, name);
         for id in self.ids(name) {
             K::delete(&self.site, &id);
         }

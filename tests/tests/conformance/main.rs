@@ -12,6 +12,7 @@ mod garage_bucket;
 mod garage_credential;
 mod garage_key;
 mod garage_permission;
+mod garage_tenant;
 #[macro_use]
 mod postgresql;
 mod postgresql_database;

@@ -233,6 +233,31 @@ pub(crate) struct BucketChange {
     pub(crate) lifecycle_rules: Option<Vec<LifecycleRule>>,
 }
 
+impl BucketChange {
+    /// This, and what the other one changes.
+    pub(crate) fn with(self, other: Self) -> Self {
+        Self {
+            website_access: other.website_access.or(self.website_access),
+            quotas: other.quotas.or(self.quotas),
+            cors_rules: other.cors_rules.or(self.cors_rules),
+            lifecycle_rules: other.lifecycle_rules.or(self.lifecycle_rules),
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let Self {
+            website_access,
+            quotas,
+            cors_rules,
+            lifecycle_rules,
+        } = self;
+        website_access.is_none()
+            && quotas.is_none()
+            && cors_rules.is_none()
+            && lifecycle_rules.is_none()
+    }
+}
+
 /// Switches a website on or off; off takes no documents.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -257,25 +282,6 @@ pub(crate) enum Alias {
     },
 }
 
-/// A bucket in a list.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ListedBucket {
-    pub(crate) id: BucketId,
-    #[serde(with = "time::serde::rfc3339")]
-    pub(crate) created: time::OffsetDateTime,
-    pub(crate) global_aliases: Vec<String>,
-    pub(crate) local_aliases: Vec<ListedAlias>,
-}
-
-/// A local alias in a list.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ListedAlias {
-    pub(crate) access_key_id: AccessKeyId,
-    pub(crate) alias: String,
-}
-
 pub(crate) fn bucket_by_id(id: &BucketId) -> Request<Bucket> {
     get("GetBucketInfo", vec![("id", id.to_string())])
 }
@@ -284,13 +290,9 @@ pub(crate) fn bucket_by_alias(alias: &BucketName) -> Request<Bucket> {
     get("GetBucketInfo", vec![("globalAlias", alias.to_string())])
 }
 
-/// All of them: Garage gives up to `limit` from `offset` on, that one included.
-pub(crate) fn list_buckets(offset: Option<&BucketId>, limit: usize) -> Request<Vec<ListedBucket>> {
-    let mut query = vec![("limit", limit.to_string())];
-    if let Some(offset) = offset {
-        query.push(("offset", offset.to_string()));
-    }
-    get("ListBuckets", query)
+/// Up to `limit` of them, with all that there is to know.
+pub(crate) fn survey_buckets(limit: usize) -> Request<Vec<Bucket>> {
+    get("ListBucketsInfo", vec![("limit", limit.to_string())])
 }
 
 /// Makes a bucket that has this alias of this key from the beginning.

@@ -24,9 +24,6 @@ pub(crate) struct Node {
     pub(crate) is_up: bool,
     #[serde(default)]
     pub(crate) last_seen_secs_ago: Option<u64>,
-    /// What the layout says of it; none if it isn't part of it.
-    #[serde(default)]
-    pub(crate) role: Option<serde::de::IgnoredAny>,
 }
 
 /// What a node says of itself.

@@ -53,8 +53,6 @@ pub(crate) struct Key {
     pub(crate) access_key_id: AccessKeyId,
     pub(crate) name: String,
     #[serde(default, with = "time::serde::rfc3339::option")]
-    pub(crate) created: Option<time::OffsetDateTime>,
-    #[serde(default, with = "time::serde::rfc3339::option")]
     pub(crate) expiration: Option<time::OffsetDateTime>,
     #[serde(default)]
     pub(crate) permissions: KeyPermissions,
@@ -117,6 +115,11 @@ pub(crate) fn secret_of_key(id: &AccessKeyId) -> Request<SecretOfKey> {
     get("GetKeyInfo", query)
 }
 
+/// Up to `limit` of them, with all that there is to know but their secrets.
+pub(crate) fn survey_keys(limit: usize) -> Request<Vec<Key>> {
+    get("ListKeysInfo", vec![("limit", limit.to_string())])
+}
+
 /// The one key of this name, in any case of letters. Fails if there are several.
 pub(crate) fn key_by_name(name: &str) -> Request<Key> {
     get("GetKeyInfo", vec![("search", name.to_owned())])
@@ -154,8 +157,6 @@ pub(crate) fn delete_key(id: &AccessKeyId) -> Request<Nothing> {
 pub(crate) struct ListedKey {
     pub(crate) id: AccessKeyId,
     pub(crate) name: String,
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    pub(crate) created: Option<time::OffsetDateTime>,
 }
 
 /// All of them: Garage gives up to `limit` from `offset` on, that one included.

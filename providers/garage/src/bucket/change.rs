@@ -1,20 +1,17 @@
-//! How a bucket differs from what is wanted, and each step from one to the other.
+//! How a bucket differs from what is wanted, step by step. Nothing here reaches a
+//! server.
 
 use std::collections::BTreeSet;
 
-use nixops4_provider_sdk::{Context, Error, Result, Step, Value};
+use nixops4_provider_sdk::{Effect, Step, Value};
 use serde::Serialize;
 
-use super::facts::{self, Facts};
+use super::facts::Facts;
 use super::inputs::{Inputs, KeyPermissions, LocalAlias};
-use crate::api::{
-    self, Absent, AccessKeyId, Alias, BucketChange, BucketId, Permissions, WebsiteChange,
-};
+use crate::api::{self, AccessKeyId, BucketChange, BucketId, Permissions, WebsiteChange};
 use crate::bytes::Bytes;
-use crate::cluster::{Cluster, Failure};
-use crate::granting::{held, on, precedes, set_permissions};
+use crate::granting::{held, on, precedes};
 use crate::name::BucketName;
-use crate::standin;
 use crate::title::Title;
 
 /// One step.
@@ -108,9 +105,10 @@ fn aliases(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
         .collect();
     let after = Value::known(after);
     let pointer = if listed { "/globalAliases" } else { "/name" };
-    let effect = match remove.is_empty() {
-        true => nixops4_provider_sdk::Effect::InPlace,
-        false => nixops4_provider_sdk::Effect::Disruptive,
+    let effect = if remove.is_empty() {
+        Effect::InPlace
+    } else {
+        Effect::Disruptive
     };
     let change = Change::Aliases {
         id: have.id().clone(),
@@ -209,7 +207,7 @@ fn permissions(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
     for (number, key) in wanted.iter().enumerate() {
         let (before, after) = (held(&have.bucket, &key.access_key_id), key.permissions());
         let path = format!("/keys/{number}");
-        steps.extend(permission(have, path, &key.access_key_id, before, after));
+        steps.extend(permission(have, &path, &key.access_key_id, before, after));
     }
     for key in &have.bucket.keys {
         let id = &key.access_key_id;
@@ -217,7 +215,7 @@ fn permissions(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
             let before = key.permissions;
             let newer = newer(wanted, have, key).filter(|_| !before.is_none());
             let after = newer.map_or(Permissions::NONE, KeyPermissions::permissions);
-            steps.extend(permission(have, "/keys".to_owned(), id, before, after));
+            steps.extend(permission(have, "/keys", id, before, after));
         }
     }
 }
@@ -237,7 +235,7 @@ fn newer<'a>(
 
 fn permission(
     have: &Facts,
-    path: String,
+    path: &str,
     key: &AccessKeyId,
     before: Permissions,
     after: Permissions,
@@ -257,14 +255,15 @@ fn permission(
             before,
             after,
         };
-        Step::set(&path, shown(before), shown(after), change)
+        Step::set(path, shown(before), shown(after), change)
     })
 }
 
 fn quotas(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
+    let declared = want.quotas.unwrap_or_default();
     let wanted = api::Quotas {
-        max_size: want.quotas.max_size.map(|size| size.0),
-        max_objects: want.quotas.max_objects,
+        max_size: declared.max_size.map(|size| size.0),
+        max_objects: declared.max_objects,
     };
     let bucket = &have.bucket;
     let shown = |quotas: api::Quotas| {
@@ -359,202 +358,4 @@ fn website(wanted: Option<&api::WebsiteConfig>) -> BucketChange {
 /// What switches a website off.
 pub(super) fn website_off() -> BucketChange {
     website(None)
-}
-
-/// Does one step.
-pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
-    let cluster = Cluster::of(cx, &inputs.connection, None).await?;
-    let doing = |what: &str| format!("unable to {what} of bucket {:?}", inputs.name.as_str());
-    match change {
-        Change::Create => create(cx, &cluster, inputs).await,
-        Change::Aliases {
-            id,
-            pointer,
-            add,
-            remove,
-        } => {
-            for global_alias in add {
-                let alias = Alias::Global { global_alias };
-                let answer = cluster.call(cx, api::add_alias(&id, &alias)).await;
-                alias_added(&cluster, answer, &alias, pointer, &doing("add an alias"))?;
-                cx.failpoint("bucket:alias-added");
-            }
-            for name in remove {
-                let global_alias = BucketName::try_from(name).map_err(Error::new)?;
-                let alias = Alias::Global { global_alias };
-                let answer = cluster.call(cx, api::remove_alias(&id, &alias)).await;
-                cluster.done(answer, &doing("remove an alias"))?;
-            }
-            Ok(())
-        }
-        Change::Name {
-            id,
-            key,
-            has_it,
-            remove,
-        } => {
-            if !has_it {
-                let alias = Alias::Local {
-                    local_alias: inputs.name.clone(),
-                    access_key_id: key.clone(),
-                };
-                let answer = cluster.call(cx, api::add_alias(&id, &alias)).await;
-                alias_added(&cluster, answer, &alias, "/name", &doing("change the name"))?;
-                cx.failpoint("bucket:renamed");
-            }
-            remove_local(cx, &cluster, &id, &key, remove.iter()).await
-        }
-        Change::LocalAliases { id, add, remove } => {
-            for LocalAlias {
-                access_key_id,
-                alias,
-            } in add
-            {
-                let alias = Alias::Local {
-                    local_alias: alias,
-                    access_key_id,
-                };
-                let answer = cluster.call(cx, api::add_alias(&id, &alias)).await;
-                let doing = doing("add a local alias");
-                alias_added(&cluster, answer, &alias, "/localAliases", &doing)?;
-            }
-            for (key, alias) in &remove {
-                remove_local(cx, &cluster, &id, key, [alias].into_iter()).await?;
-            }
-            Ok(())
-        }
-        Change::Permissions {
-            id,
-            key,
-            before,
-            after,
-        } => {
-            let doing = doing("set the permissions of a key");
-            set_permissions(cx, &cluster, (&id, &key), before, after, &doing)
-                .await
-                .map_err(|error| error.at("/keys"))
-        }
-        Change::Quotas {
-            id,
-            quotas,
-            objects,
-            bytes,
-        } => {
-            refuse_below_use(quotas, objects, bytes)?;
-            let change = BucketChange {
-                quotas: Some(quotas),
-                ..BucketChange::default()
-            };
-            let answer = cluster.call(cx, api::update_bucket(&id, &change)).await;
-            cluster.done(answer, &doing("set the quotas")).map(|_| ())
-        }
-        Change::Update {
-            id,
-            doing: what,
-            change,
-        } => {
-            let answer = cluster.call(cx, api::update_bucket(&id, &change)).await;
-            cluster.done(answer, &doing(what)).map(|_| ())
-        }
-    }
-}
-
-/// Makes the bucket, marked, then gives it its names, then the rest.
-async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> {
-    let bucket = standin::create_bucket(cx, cluster, &cx.mark(), &inputs.name).await?;
-    cx.failpoint("bucket:created");
-    let id = bucket.id.clone();
-    let made = facts::observed(cx, cluster, None, bucket).facts;
-    for (number, step) in difference(inputs, &made).into_iter().enumerate() {
-        cx.checkpoint()?;
-        let naming = matches!(step.change, Change::Aliases { .. });
-        if let Err(error) = Box::pin(apply(cx, inputs, step.change)).await {
-            if naming
-                && error
-                    .pointer()
-                    .is_some_and(|at| !at.starts_with("/connection"))
-            {
-                // Somebody was quicker to take the name: this one was never anybody's.
-                let answer = cluster.call(cx, api::delete_bucket(&id)).await;
-                cluster.found(answer, Absent::Bucket, "unable to delete the bucket again")?;
-            }
-            return Err(error);
-        }
-        if number == 0 {
-            cx.failpoint("bucket:named");
-        }
-    }
-    Ok(())
-}
-
-/// What Garage itself would take, and then refuse every upload.
-fn refuse_below_use(quotas: api::Quotas, objects: u64, bytes: u64) -> Result<()> {
-    const HINT: &str = "choose a higher limit, or delete some first; to stop uploads, take `write` \
-                        from the keys";
-    if let Some(limit) = quotas.max_size.filter(|limit| *limit < bytes) {
-        let (limit, bytes) = (Bytes(limit), Bytes(bytes));
-        return Err(Error::input(
-            "/quotas/maxSize",
-            format!("the limit of {limit} is below what is in the bucket already: {bytes}"),
-        )
-        .hint(HINT));
-    }
-    if let Some(limit) = quotas.max_objects.filter(|limit| *limit < objects) {
-        return Err(Error::input(
-            "/quotas/maxObjects",
-            format!("the limit of {limit} is below the {objects} objects in the bucket already"),
-        )
-        .hint(HINT));
-    }
-    Ok(())
-}
-
-/// Whether an alias was added; that another bucket has it is said of the input.
-pub(super) fn alias_added(
-    cluster: &Cluster,
-    answer: Result<api::Bucket, Failure>,
-    alias: &Alias,
-    pointer: &str,
-    doing: &str,
-) -> Result<()> {
-    match answer {
-        Err(Failure::Refused(refusal)) if refusal.message.contains("already exists") => {
-            let (name, whose) = match alias {
-                Alias::Global { global_alias } => (global_alias, String::new()),
-                Alias::Local {
-                    local_alias,
-                    access_key_id,
-                } => (local_alias, format!(" of key {access_key_id}")),
-            };
-            Err(Error::input(
-                pointer,
-                format!(
-                    "the alias {:?}{whose} belongs to another bucket",
-                    name.as_str()
-                ),
-            )
-            .because(refusal.message)
-            .hint("choose another one, or take it off that bucket first"))
-        }
-        answer => cluster.done(answer, doing).map(|_| ()),
-    }
-}
-
-/// Removes aliases of one key from a bucket that has another one.
-pub(super) async fn remove_local(
-    cx: &Context,
-    cluster: &Cluster,
-    id: &BucketId,
-    key: &AccessKeyId,
-    aliases: impl Iterator<Item = &String>,
-) -> Result<()> {
-    for alias in aliases {
-        let alias = Alias::Local {
-            local_alias: BucketName::try_from(alias.clone()).map_err(Error::new)?,
-            access_key_id: key.clone(),
-        };
-        let answer = cluster.call(cx, api::remove_alias(id, &alias)).await;
-        cluster.done(answer, "unable to remove a local alias")?;
-    }
-    Ok(())
 }

@@ -1,9 +1,11 @@
 //! The kind `garage_bucket`.
 
 mod change;
+mod emptying;
 mod facts;
 mod inputs;
 mod rules;
+mod steps;
 
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
@@ -15,8 +17,9 @@ use crate::cluster::{Cluster, Failure};
 use crate::{ownership, standin};
 
 pub(crate) use change::Change;
-pub(crate) use facts::Facts;
-pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs};
+pub(crate) use facts::{Facts, marked};
+pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs, Quotas, Website};
+pub(crate) use rules::{CorsRule, LifecycleRule};
 
 /// See [`Inputs`].
 pub(crate) struct Bucket;
@@ -25,7 +28,7 @@ impl ResourceKind for Bucket {
     const TYPE: &'static str = "garage_bucket";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const LOCATED_BY: &'static [&'static str] = &["connection", "name", "globalAliases"];
-    const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "clusterNode"];
+    const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "systemIdentifier"];
     const FLUCTUATING: &'static [&'static str] = &["objects", "bytes"];
     const LISTS: bool = true;
 
@@ -81,8 +84,12 @@ impl ResourceKind for Bucket {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.cluster_node.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
+        if inputs.empty_on_delete {
+            // Whoever destroys it may not have the expression any more.
+            emptying::endpoint(&cluster)?;
+        }
         let id = prior.and_then(|prior| prior.outputs.id.as_ref());
         let found = match facts::by_id(cx, &cluster, id).await? {
             None => facts::by_name(cx, &cluster, inputs).await?,
@@ -92,7 +99,7 @@ impl ResourceKind for Bucket {
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
-        change::apply(cx, inputs, change).await
+        steps::apply(cx, inputs, change).await
     }
 
     /// Others' claims go last: until then the bucket is theirs.
@@ -109,16 +116,16 @@ impl ResourceKind for Bucket {
                 access_key_id: standin::any(cx, &cluster, mark).await?,
             };
             let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
-            change::alias_added(&cluster, answer, &alias, "/name", &doing)?;
+            steps::alias_added(&cluster, answer, &alias, "/name", &doing)?;
             cx.failpoint("bucket:claimed");
         }
         for claim in ours {
-            change::remove_local(cx, &cluster, facts.id(), &claim.key, claim.retained.iter())
+            steps::remove_local(cx, &cluster, facts.id(), &claim.key, claim.retained.iter())
                 .await?;
         }
         for claim in others {
             let aliases = claim.names.iter().chain(&claim.retained);
-            change::remove_local(cx, &cluster, facts.id(), &claim.key, aliases).await?;
+            steps::remove_local(cx, &cluster, facts.id(), &claim.key, aliases).await?;
         }
         Ok(())
     }
@@ -127,7 +134,7 @@ impl ResourceKind for Bucket {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.cluster_node.as_deref();
+        let node = prior.outputs.system_identifier.as_deref();
         let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
         let found = match facts::by_id(cx, &cluster, prior.outputs.id.as_ref()).await? {
             None => facts::by_mark(cx, &cluster, &prior.inputs.name).await?,
@@ -138,13 +145,21 @@ impl ResourceKind for Bucket {
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
         let cluster = Cluster::of(cx, &prior.inputs.connection, None).await?;
-        let doing = format!("unable to delete {}", facts.described());
-        match cluster.call(cx, api::delete_bucket(facts.id())).await {
-            Err(Failure::Refused(refusal)) if refusal.is("BucketNotEmpty") => {
-                Err(facts::not_empty(facts))
-            }
-            answer => cluster.found(answer, Absent::Bucket, &doing).map(|_| ()),
+        emptying::tidy(cx, &cluster, facts).await?;
+        // Garage passes over uploads that nobody finished, and keeps their parts for ever.
+        let half = facts.bucket.unfinished_uploads > 0;
+        if !half && deleted(cx, &cluster, facts).await? {
+            return Ok(());
         }
+        if !prior.inputs.empty_on_delete {
+            return Err(facts::not_empty(facts));
+        }
+        emptying::empty(cx, &cluster, facts).await?;
+        cx.failpoint("bucket:emptied");
+        if deleted(cx, &cluster, facts).await? {
+            return Ok(());
+        }
+        Err(facts::still_not_empty(facts))
     }
 
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
@@ -187,7 +202,27 @@ impl ResourceKind for Bucket {
 
     async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
         let cluster = Cluster::of(cx, &inputs.connection, None).await?;
-        facts::marked(cx, &cluster, &inputs.connection).await
+        let found = marked(cx, &cluster).await?.into_iter().map(|marked| {
+            let identity = Identity {
+                server: inputs.connection.to_string(),
+                bucket: marked.name.clone(),
+            };
+            Found {
+                identity: serde_json::to_value(identity).unwrap_or_default(),
+                facts: marked.facts(),
+                mark: marked.mark,
+            }
+        });
+        Ok(found.collect())
+    }
+}
+
+/// Deletes the bucket unless there is an object in it.
+async fn deleted(cx: &Context, cluster: &Cluster, facts: &Facts) -> Result<bool> {
+    let doing = format!("unable to delete {}", facts.described());
+    match cluster.call(cx, api::delete_bucket(facts.id())).await {
+        Err(Failure::Refused(refusal)) if refusal.is("BucketNotEmpty") => Ok(false),
+        answer => cluster.found(answer, Absent::Bucket, &doing).map(|_| true),
     }
 }
 

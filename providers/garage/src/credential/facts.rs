@@ -57,7 +57,7 @@ pub(crate) struct Facts<C: Credential> {
     pub(crate) was_there: bool,
     pub(crate) region: String,
     pub(crate) s3_endpoint: Option<String>,
-    pub(crate) cluster_node: String,
+    pub(crate) system_identifier: String,
 }
 
 impl<C: Credential> Facts<C> {
@@ -127,12 +127,12 @@ pub(super) async fn wanted<C: Credential>(
     inputs: &C::Inputs,
     prior: Option<&Prior<PriorInputs, PriorOutputs>>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.and_then(|prior| prior.outputs.cluster_node.as_deref());
+    let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
     let place = match prior {
         Some(prior) => Place::recorded::<C>(&prior.inputs, &prior.outputs)?,
         None => Place::of::<C>(inputs)?,
     };
-    let entry = entry::<C>(&place).await?;
+    let entry = entry(cx, &place).await?;
     if let Some(recorded) = prior.and_then(|prior| prior.outputs.secret.as_ref()) {
         kept::refuse_lost(recorded, entry.as_ref(), SECRET)?;
     }
@@ -157,9 +157,9 @@ pub(super) async fn recorded<C: Credential>(
     cx: &Context,
     prior: &Prior<PriorInputs, PriorOutputs>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.outputs.cluster_node.as_deref();
+    let node = prior.outputs.system_identifier.as_deref();
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
-    let entry = entry::<C>(&place).await?;
+    let entry = entry(cx, &place).await?;
     let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
     let mut facts = look::<C>(cx, &cluster, place, entry, node).await?;
     if facts.kept.is_some() {
@@ -174,8 +174,8 @@ pub(super) async fn recorded<C: Credential>(
 }
 
 /// What the store has at a place.
-pub(super) async fn entry<C: Credential>(place: &Place) -> Result<Option<Entry>> {
-    kept::entry(&place.store, &place.name, C::TYPE, SECRET).await
+pub(super) async fn entry(cx: &Context, place: &Place) -> Result<Option<Entry>> {
+    kept::entry(&place.store, &place.name, cx.resource_type(), SECRET).await
 }
 
 /// What the server has of what the store has.
@@ -205,7 +205,7 @@ pub(super) async fn look<C: Credential>(
         was_there: false,
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        cluster_node: cluster.known_by(node),
+        system_identifier: cluster.known_by(node),
     })
 }
 

@@ -35,7 +35,7 @@ impl<C: Credential> Making<'_, C> {
         let public = serde_json::to_string(&Public { id })
             .map_err(|error| Error::new("unable to write the id into the store").because(error))?;
         // The old ones are still in use on the server: they go when they aren't.
-        let new = NewSecret::new(self.cx.owner().as_str(), C::TYPE).keep(u32::MAX);
+        let new = NewSecret::new(self.cx.owner().as_str(), self.cx.resource_type()).keep(u32::MAX);
         let place = &self.facts.place;
         let mut store = store(&place.store).await?;
         let made = || Made::new(value).public_part(public);
@@ -109,7 +109,7 @@ async fn alone<C: Credential>(cx: &Context, cluster: &Cluster, place: &Place) ->
 }
 
 async fn look<C: Credential>(cx: &Context, cluster: &Cluster, place: &Place) -> Result<Facts<C>> {
-    let entry = facts::entry::<C>(place).await?;
+    let entry = facts::entry(cx, place).await?;
     facts::look(cx, cluster, place.clone(), entry, None).await
 }
 

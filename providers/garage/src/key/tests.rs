@@ -72,7 +72,7 @@ fn facts(held: Vec<(u32, Option<Remote<Key>>)>) -> Facts<Key> {
         was_there: false,
         region: "garage".to_owned(),
         s3_endpoint: None,
-        cluster_node: "node".to_owned(),
+        system_identifier: "node".to_owned(),
     }
 }
 
