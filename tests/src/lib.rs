@@ -22,6 +22,7 @@ pub mod binaries;
 pub mod canary;
 pub mod conformance;
 pub mod garage;
+pub mod judges;
 pub mod lifeline;
 pub mod mark;
 pub mod messages;

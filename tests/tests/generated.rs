@@ -85,3 +85,39 @@ fn every_field_is_documented() {
     }
     assert_eq!(found, Vec::<String>::new());
 }
+
+/// What may be left out has a default, or is null then, or has only such fields: Nix
+/// takes anything else for something that has to be set.
+#[test]
+fn what_may_be_left_out_has_a_default() {
+    fn may_be_unset(property: &serde_json::Value) -> bool {
+        let null = serde_json::json!("null");
+        let is_null = |schema: &serde_json::Value| {
+            let kind = &schema["type"];
+            *kind == null || kind.as_array().is_some_and(|kinds| kinds.contains(&null))
+        };
+        let fills_itself = property["type"] == "object" && property.get("required").is_none();
+        let alternatives = property["anyOf"].as_array();
+        fills_itself || is_null(property) || alternatives.is_some_and(|all| all.iter().any(is_null))
+    }
+    fn without(schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+        let required = schema["required"].as_array().cloned().unwrap_or_default();
+        let properties = schema["properties"].as_object();
+        for (name, property) in properties.into_iter().flatten() {
+            let path = format!("{path}/{name}");
+            let is_required = required.iter().any(|required| required == name);
+            if !is_required && property.get("default").is_none() && !may_be_unset(property) {
+                found.push(path.clone());
+            }
+            without(property, &path, found);
+            without(&property["items"], &path, found);
+        }
+    }
+    let mut found = Vec::new();
+    for provider in PROVIDERS {
+        for (name, kind) in description(provider).kinds {
+            without(&kind.inputs.into(), &name, &mut found);
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}

@@ -12,6 +12,7 @@ mod machine;
 mod place;
 mod report;
 mod sample;
+mod scale;
 mod secrets;
 mod server;
 mod start;
@@ -46,9 +47,10 @@ impl Settings {
 /// A part of the report.
 type Part = fn(&Place, &Settings) -> String;
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("create", create::section),
     ("apply", apply::section),
+    ("scale", scale::section),
     ("server", server::section),
     ("state", state::section),
     ("secrets", secrets::section),

@@ -67,7 +67,9 @@ impl Admin {
         let mut url: url::Url = format!("{}/v2/{endpoint}", self.url)
             .parse()
             .expect("a URL");
-        url.query_pairs_mut().extend_pairs(query);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let request = Request::builder()
             .method(method)
             .uri(url.as_str())

@@ -157,7 +157,6 @@ admin_token_file = "{cluster}/admin-token"
 
     /// Runs the command `garage` against this node, and gives what it prints.
     /// Panics if it fails.
-    #[expect(clippy::must_use_candidate, reason = "most are run for what they do")]
     pub fn run(&self, arguments: &[&str]) -> String {
         let output = self
             .command()

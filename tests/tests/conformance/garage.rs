@@ -107,11 +107,31 @@ impl Site {
         vec![("the cluster's log".to_owned(), log)]
     }
 
-    /// How often somebody has asked for a change.
+    /// How often something was changed: asked for, and not refused.
     pub(crate) fn changes(&self) -> String {
         let log = self.cluster().log();
-        let is_change = |line: &&str| line.contains(" POST /v2/") && !line.contains("error ");
-        log.lines().filter(is_change).count().to_string()
+        let asked = log.lines().filter(|line| line.contains(" POST /v2/"));
+        let (refused, all): (Vec<_>, Vec<_>) = asked.partition(|line| line.contains(" error "));
+        // Each that is refused is there twice.
+        (all.len() - refused.len()).to_string()
+    }
+
+    /// Takes every mark off a bucket.
+    pub(crate) fn unmark(&self, name: &str) {
+        let bucket = self.bucket_called(name).expect("a bucket");
+        for key in bucket["keys"].as_array().expect("keys") {
+            if !text(&key["name"]).starts_with(MARK) {
+                continue;
+            }
+            for alias in key["bucketLocalAliases"].as_array().expect("aliases") {
+                let alias = json!({
+                    "bucketId": bucket["id"],
+                    "accessKeyId": key["accessKeyId"],
+                    "localAlias": alias,
+                });
+                self.admin().post("RemoveBucketAlias", &[], &alias);
+            }
+        }
     }
 
     /// Every bucket, key and token, by its name; without the keys that are marks.

@@ -1,13 +1,16 @@
 //! One node, whose answers are spoiled or which is killed in the middle.
 
+use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 
 use nixops4_resources_tests::garage::{Config, is_there};
+use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages;
+use nixops4_resources_tests::provider::oneshot;
 use nixops4_resources_tests::proxy::Fault;
 use serde_json::json;
 
-use super::site::{Site, faults};
+use super::site::{BUCKET, Site, faults, losses};
 
 /// More often than anybody asks.
 const ALWAYS: usize = 1000;
@@ -66,7 +69,7 @@ fn a_lost_answer_makes_nothing_twice() {
     assert!(changes.len() > 3, "{changes:?}");
     site.clear();
     for change in changes {
-        for (what, fault) in faults() {
+        for (what, fault) in losses() {
             site.proxy.fail(&change, 1, fault);
             // It may get over it by itself.
             let first = site.create(&inputs);
@@ -98,20 +101,20 @@ fn a_permission_is_not_lost() {
         json!([{"accessKeyId": site.key.id, "write": true, "owner": true}]),
     );
     let _ = site.changes();
-    site.update(&recorded, &other).expect("it is changed");
+    site.updated(&recorded, &other);
     let changes = site.changes();
     assert_eq!(changes.len(), 2, "{changes:?}");
     for change in changes {
-        for (what, fault) in faults() {
+        for (what, fault) in losses() {
             site.proxy.fail(&change, 1, fault);
             let back = site.update(&recorded, &inputs);
             site.proxy.heal();
             if let Err(error) = back {
                 assert_says_where(&error, what);
-                site.update(&recorded, &inputs).expect("all is well again");
+                site.updated(&recorded, &inputs);
             }
             site.assert_whole("media");
-            site.update(&recorded, &other).expect("all is well again");
+            site.updated(&recorded, &other);
         }
     }
 }
@@ -141,4 +144,24 @@ fn the_node_is_restarted_in_the_middle_of_each_request() {
         site.assert_whole("media");
         site.clear();
     }
+}
+
+#[test]
+fn killed_after_the_key_that_stands_for_the_owner_was_made() {
+    if !is_there() {
+        return;
+    }
+    let site = Site::start(&Config::default());
+    let inputs = site.bucket("media");
+    let mut command = site.command();
+    command.env("FAILPOINTS", "bucket:stand-in=return(kill)");
+    let request = messages::create(BUCKET, &inputs, true);
+    let output = oneshot(command, [request.to_string()]);
+    assert_eq!(output.status.signal(), Some(Signal::KILL.as_raw()));
+    site.assert_none_but(&[]);
+    let keys = site.admin().keys().len();
+    site.made(&inputs);
+    site.assert_whole("media");
+    // It is made once.
+    assert_eq!(site.admin().keys().len(), keys);
 }

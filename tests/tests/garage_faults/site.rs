@@ -63,33 +63,44 @@ impl Site {
 
     pub(crate) fn command(&self) -> Command {
         let executable = binaries::path("nixops4-resources-garage");
-        let mut command = self.sandbox.command(executable);
-        // Whoever fails, fails soon.
-        command.env("NIXOPS4_RESOURCES_TIMEOUT", "8");
-        command
+        self.sandbox.command(executable)
     }
 
-    /// Sends a request to a process of its own.
+    /// Sends a request to a process of its own, which gives up soon.
     pub(crate) fn send(&self, request: &Value) -> Result<Value, String> {
-        let output = oneshot(self.command(), [request.to_string()]);
-        assert!(output.status.success(), "{}", output.status);
+        let mut command = self.command();
+        command.env("NIXOPS4_RESOURCES_TIMEOUT", "6");
+        Self::answer(command, request)
+    }
+
+    fn answer(command: Command, request: &Value) -> Result<Value, String> {
+        let output = oneshot(command, [request.to_string()]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}: {stderr}", output.status);
         let stdout = String::from_utf8_lossy(&output.stdout);
         messages::answer(request, stdout.trim_end())
     }
 
-    /// Creates a bucket, and gives what is recorded of it.
+    /// Creates a bucket, which may fail, and gives what is recorded of it.
     pub(crate) fn create(&self, inputs: &Object) -> Result<Value, String> {
         let answer = self.send(&messages::create(BUCKET, inputs, true))?;
-        let outputs = object(answer["outputProperties"].clone());
-        Ok(messages::resource(BUCKET, inputs, Some(&outputs)))
+        Ok(record(inputs, &answer))
     }
 
+    /// The same where nothing goes wrong, however long it takes.
     pub(crate) fn made(&self, inputs: &Object) -> Value {
-        self.create(inputs)
-            .unwrap_or_else(|error| panic!("{error}"))
+        let request = messages::create(BUCKET, inputs, true);
+        let answer = Self::answer(self.command(), &request);
+        record(inputs, &answer.unwrap_or_else(|error| panic!("{error}")))
     }
 
-    /// Updates a recorded bucket to these inputs.
+    /// Updates a recorded bucket where nothing goes wrong.
+    pub(crate) fn updated(&self, recorded: &Value, inputs: &Object) {
+        let answer = Self::answer(self.command(), &messages::update(recorded, inputs));
+        answer.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Updates a recorded bucket to these inputs, which may fail.
     pub(crate) fn update(&self, recorded: &Value, inputs: &Object) -> Result<Value, String> {
         self.send(&messages::update(recorded, inputs))
     }
@@ -136,6 +147,20 @@ impl Site {
             admin.post("DeleteBucket", &[("id", id)], &json!({}));
         }
     }
+}
+
+fn record(inputs: &Object, answer: &Value) -> Value {
+    let outputs = object(answer["outputProperties"].clone());
+    messages::resource(BUCKET, inputs, Some(&outputs))
+}
+
+/// How the answer to a change is lost, with the change done and not done.
+pub(crate) fn losses() -> Vec<(&'static str, Fault)> {
+    let lost = ["500", "cut before", "cut after", "cut within", "no answer"];
+    let mut all = faults();
+    all.retain(|(what, _)| lost.contains(what));
+    all.push(("no answer after it was done", Fault::HangAfter));
+    all
 }
 
 /// What a server answers that is busy, broken or not Garage at all, and no answer.

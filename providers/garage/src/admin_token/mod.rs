@@ -51,7 +51,7 @@ pub(crate) struct Outputs {
     /// When it ends; null: never.
     pub(crate) expiration: Option<Moment>,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) cluster_node: String,
+    pub(crate) system_identifier: String,
 }
 
 /// See [`Inputs`].
@@ -62,7 +62,7 @@ impl Credential for AdminToken {
     const TYPE: &'static str = "garage_admin_token";
     const LOCATED_BY: &'static [&'static str] =
         &["connection", "name", "store", "secretName", "generation"];
-    const LASTING: &'static [&'static str] = &["clusterNode"];
+    const LASTING: &'static [&'static str] = &["systemIdentifier"];
     const CALLED: &'static str = "admin token";
     const SECRETS: &'static str = "garage-admin";
     const STORED_FIRST: bool = false;
@@ -118,7 +118,7 @@ impl Credential for AdminToken {
             name: inputs.name.as_str().to_owned(),
             scope: in_use.map(|remote| remote.more.clone()).unwrap_or_default(),
             expiration: facts.expiration(),
-            cluster_node: facts.cluster_node.clone(),
+            system_identifier: facts.system_identifier.clone(),
         }
     }
 

@@ -260,9 +260,10 @@ fn permission(
 }
 
 fn quotas(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
+    let declared = want.quotas.unwrap_or_default();
     let wanted = api::Quotas {
-        max_size: want.quotas.max_size.map(|size| size.0),
-        max_objects: want.quotas.max_objects,
+        max_size: declared.max_size.map(|size| size.0),
+        max_objects: declared.max_objects,
     };
     let bucket = &have.bucket;
     let shown = |quotas: api::Quotas| {

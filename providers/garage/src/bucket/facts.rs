@@ -28,7 +28,7 @@ pub(crate) struct Facts {
 pub(super) struct Place {
     pub(super) region: String,
     pub(super) s3_endpoint: Option<String>,
-    pub(super) cluster_node: String,
+    pub(super) system_identifier: String,
 }
 
 impl Facts {
@@ -70,7 +70,7 @@ impl Facts {
             region: self.place.region.clone(),
             objects: self.bucket.objects,
             bytes: self.bucket.bytes,
-            cluster_node: self.place.cluster_node.clone(),
+            system_identifier: self.place.system_identifier.clone(),
             global_aliases,
         }
     }
@@ -86,7 +86,7 @@ pub(super) fn observed(
     let place = Place {
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        cluster_node: cluster.known_by(node),
+        system_identifier: cluster.known_by(node),
     };
     judged(&cx.mark(), place, bucket)
 }

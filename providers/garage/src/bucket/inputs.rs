@@ -39,7 +39,7 @@ pub(crate) struct Inputs {
     pub(crate) keys: Option<Vec<KeyPermissions>>,
     /// Limits of what is in it. Unset: none.
     #[serde(default)]
-    pub(crate) quotas: Quotas,
+    pub(crate) quotas: Option<Quotas>,
     /// Serves the objects to everybody as a website. Unset: it is no website.
     #[serde(default)]
     pub(crate) website: Option<Website>,
@@ -146,7 +146,7 @@ pub(crate) struct Outputs {
     /// Bytes in it, when it was looked at last.
     pub(crate) bytes: u64,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) cluster_node: String,
+    pub(crate) system_identifier: String,
 }
 
 /// What is still of use of a record.
@@ -166,7 +166,7 @@ pub(crate) struct PriorOutputs {
     #[serde(default)]
     pub(crate) id: Option<BucketId>,
     #[serde(default)]
-    pub(crate) cluster_node: Option<String>,
+    pub(crate) system_identifier: Option<String>,
 }
 
 /// A bucket, by the node that is asked and its name.

@@ -28,7 +28,7 @@ impl ResourceKind for Bucket {
     const TYPE: &'static str = "garage_bucket";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const LOCATED_BY: &'static [&'static str] = &["connection", "name", "globalAliases"];
-    const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "clusterNode"];
+    const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "systemIdentifier"];
     const FLUCTUATING: &'static [&'static str] = &["objects", "bytes"];
     const LISTS: bool = true;
 
@@ -84,7 +84,7 @@ impl ResourceKind for Bucket {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.cluster_node.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         if inputs.empty_on_delete {
             // Whoever destroys it may not have the expression any more.
@@ -134,7 +134,7 @@ impl ResourceKind for Bucket {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.cluster_node.as_deref();
+        let node = prior.outputs.system_identifier.as_deref();
         let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
         let id = prior.outputs.id.as_ref();
         let found = facts::recorded(cx, &cluster, id, &prior.inputs.name).await?;

@@ -83,7 +83,7 @@ impl CorsRule {
 
 /// What becomes of objects with time. Garage looks once a day, soon after midnight
 /// (UTC).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct LifecycleRule {
     /// A name for the rule. Unset: none.

@@ -51,11 +51,13 @@ pub(crate) struct Facts<C: Credential> {
     pub(crate) held: Vec<Held<C>>,
     /// The thing that is meant, if the store has no value.
     pub(crate) loose: Option<Remote<C>>,
+    /// Whether that is ours all the same.
+    pub(crate) is_managed: bool,
     /// Whether the newest was there when it was recorded.
-    pub(super) was_there: bool,
+    pub(crate) was_there: bool,
     pub(crate) region: String,
     pub(crate) s3_endpoint: Option<String>,
-    pub(crate) cluster_node: String,
+    pub(crate) system_identifier: String,
 }
 
 impl<C: Credential> Facts<C> {
@@ -92,7 +94,10 @@ impl<C: Credential> Facts<C> {
     }
 
     /// With whose it is: somebody else's if any part of it is.
-    pub(super) fn observed(self, ours: &Mark) -> Observed<Self> {
+    pub(crate) fn observed(mut self, ours: &Mark) -> Observed<Self> {
+        let loose = self.loose.as_ref().map(|remote| &remote.title);
+        // What is taken over is marked before its value is in the store.
+        self.is_managed = loose.is_some_and(|title| title.is_of(ours) && title.making.is_none());
         let of_store = self.kept.as_ref().map(|kept| kept.mark.clone());
         let mut marks: Vec<_> = self
             .alive()
@@ -122,7 +127,7 @@ pub(super) async fn wanted<C: Credential>(
     inputs: &C::Inputs,
     prior: Option<&Prior<PriorInputs, PriorOutputs>>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.and_then(|prior| prior.outputs.cluster_node.as_deref());
+    let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
     let place = match prior {
         Some(prior) => Place::recorded::<C>(&prior.inputs, &prior.outputs)?,
         None => Place::of::<C>(inputs)?,
@@ -152,7 +157,7 @@ pub(super) async fn recorded<C: Credential>(
     cx: &Context,
     prior: &Prior<PriorInputs, PriorOutputs>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.outputs.cluster_node.as_deref();
+    let node = prior.outputs.system_identifier.as_deref();
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
     let entry = entry(cx, &place).await?;
     let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
@@ -196,10 +201,11 @@ pub(super) async fn look<C: Credential>(
         kept,
         held,
         loose: None,
+        is_managed: false,
         was_there: false,
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        cluster_node: cluster.known_by(node),
+        system_identifier: cluster.known_by(node),
     })
 }
 

@@ -26,6 +26,8 @@ use serde::de::DeserializeOwned;
 use crate::cluster::Cluster;
 use crate::title::Title;
 
+#[cfg(test)]
+pub(crate) use facts::Held;
 pub(crate) use facts::{Facts, Public};
 pub(crate) use inputs::{
     Identity, Place, PriorInputs, PriorOutputs, Wanted, credential_inputs, defaults,
@@ -236,6 +238,3 @@ fn refuse_foreign<C: Credential>(remote: &Remote<C>, ours: &Mark) -> Result<()> 
     ))
     .hint("see who else changes it, then apply again"))
 }
-
-#[cfg(test)]
-mod tests;

@@ -92,21 +92,25 @@ pub(crate) fn refused(path: &str, have: &str, want: &str) -> Step<What> {
 fn loose<C: Credential>(have: &Facts<C>) -> Option<Step<What>> {
     let remote = have.loose.as_ref()?;
     let called = format!("{} {}", C::CALLED, remote.id);
+    let place = have.place.name.as_str();
+    if have.is_managed {
+        let lost = match C::UNREADABLE {
+            Some(_) => format!("delete {called}"),
+            None => format!(
+                "take the mark off the name of {called} and set `adopt = true`, to keep what the \
+                 cluster has"
+            ),
+        };
+        let refused = refused("/secretName", &called, place);
+        return Some(refused.note(format!(
+            "it is managed already, and its secret is kept elsewhere: say in store and secretName \
+             where; if it is lost, {lost}"
+        )));
+    }
     if let Some(why) = C::UNREADABLE {
         let refused = refused("/name", &called, "one whose value is kept");
         return Some(refused.note(format!(
             "{why}; delete it, or choose another name for this one"
-        )));
-    }
-    let place = have.place.name.as_str();
-    // What is taken over is called so before this.
-    let is_managed = remote.title.mark.is_some() && remote.title.making.is_none();
-    if is_managed {
-        let refused = refused("/secretName", &called, place);
-        return Some(refused.note(format!(
-            "it is managed already, and its secret is kept elsewhere: say in store and secretName \
-             where; if it is lost, take the mark off the name of {called} and set `adopt = true`, \
-             to keep what the cluster has"
         )));
     }
     let before = Value::known(());

@@ -75,7 +75,7 @@ pub(crate) struct Outputs {
     /// Region to give to clients of S3.
     pub(crate) region: String,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) cluster_node: String,
+    pub(crate) system_identifier: String,
 }
 
 /// See [`Inputs`].
@@ -92,7 +92,7 @@ impl Credential for Key {
         "generation",
         "import",
     ];
-    const LASTING: &'static [&'static str] = &["region", "s3Endpoint", "clusterNode"];
+    const LASTING: &'static [&'static str] = &["region", "s3Endpoint", "systemIdentifier"];
     const CALLED: &'static str = "key";
     const SECRETS: &'static str = "garage";
     const STORED_FIRST: bool = true;
@@ -144,7 +144,7 @@ impl Credential for Key {
             expiration: facts.expiration(),
             s3_endpoint: facts.s3_endpoint.clone(),
             region: facts.region.clone(),
-            cluster_node: facts.cluster_node.clone(),
+            system_identifier: facts.system_identifier.clone(),
         }
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Facts {
     older: Vec<Grant>,
     /// What was recorded, if it is another one and still there.
     recorded: Option<Grant>,
-    cluster_node: String,
+    system_identifier: String,
 }
 
 impl Facts {
@@ -60,7 +60,7 @@ impl ResourceKind for Permission {
     const TYPE: &'static str = "garage_permission";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const LOCATED_BY: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
-    const LASTING: &'static [&'static str] = &["clusterNode"];
+    const LASTING: &'static [&'static str] = &["systemIdentifier"];
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -107,7 +107,7 @@ impl ResourceKind for Permission {
         Outputs {
             bucket_id: facts.grant.bucket.clone(),
             access_key_id: facts.grant.key.clone(),
-            cluster_node: facts.cluster_node.clone(),
+            system_identifier: facts.system_identifier.clone(),
         }
     }
 
@@ -126,7 +126,7 @@ impl ResourceKind for Permission {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.cluster_node.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         let bucket = bucket(cx, &cluster, &inputs.bucket_id)
             .await?
@@ -139,7 +139,7 @@ impl ResourceKind for Permission {
             grant: grant(&bucket, &inputs.access_key_id),
             older: older(&bucket, &title),
             recorded: None,
-            cluster_node: cluster.known_by(node),
+            system_identifier: cluster.known_by(node),
         };
         if let Some(prior) = prior {
             let PriorInputs {
@@ -197,7 +197,7 @@ impl ResourceKind for Permission {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.cluster_node.as_deref();
+        let node = prior.outputs.system_identifier.as_deref();
         let inputs = &prior.inputs;
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         let Some(bucket) = bucket(cx, &cluster, &inputs.bucket_id).await? else {
@@ -208,7 +208,7 @@ impl ResourceKind for Permission {
             grant: grant(&bucket, &inputs.access_key_id),
             older: key.map_or_else(Vec::new, |key| older(&bucket, &Title::read(&key.name))),
             recorded: None,
-            cluster_node: cluster.known_by(node),
+            system_identifier: cluster.known_by(node),
         };
         Ok((!facts.grant.permissions.is_none()).then_some(Observed {
             facts,

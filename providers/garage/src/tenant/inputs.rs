@@ -62,7 +62,7 @@ pub(crate) struct Inputs {
     pub(super) global_aliases: Option<BTreeSet<BucketName>>,
     /// Limits of what is in the bucket. Unset: none.
     #[serde(default)]
-    pub(super) quotas: Quotas,
+    pub(super) quotas: Option<Quotas>,
     /// Serves the objects to everybody as a website. Unset: it is no website.
     #[serde(default)]
     pub(super) website: Option<Website>,
@@ -140,7 +140,7 @@ pub(crate) struct Outputs {
     /// or if nothing says how websites are reached.
     pub(super) website_host: Option<String>,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(super) cluster_node: String,
+    pub(super) system_identifier: String,
 }
 
 /// What is still of use of a record.
@@ -172,7 +172,7 @@ pub(crate) struct PriorOutputs {
     #[serde(default)]
     pub(super) bucket_id: Option<BucketId>,
     #[serde(default)]
-    pub(super) cluster_node: Option<String>,
+    pub(super) system_identifier: Option<String>,
 }
 
 /// A tenant of a cluster.

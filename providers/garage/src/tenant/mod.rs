@@ -69,7 +69,8 @@ impl ResourceKind for Tenant {
         "store",
         "secretName",
     ];
-    const LASTING: &'static [&'static str] = &["bucketId", "region", "endpoint", "clusterNode"];
+    const LASTING: &'static [&'static str] =
+        &["bucketId", "region", "endpoint", "systemIdentifier"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;
@@ -112,13 +113,13 @@ impl ResourceKind for Tenant {
             .map(|(parts, key)| Key::outputs(&parts.key, &key.facts));
         let (mut outputs, bucket) = match (bucket, &key) {
             (Some(bucket), _) => (
-                Outputs::at(bucket.s3_endpoint, bucket.region, bucket.cluster_node),
+                Outputs::at(bucket.s3_endpoint, bucket.region, bucket.system_identifier),
                 Some((bucket.bucket, bucket.id, bucket.website_host)),
             ),
             (None, Some(key)) => {
                 let (endpoint, region) = (key.s3_endpoint.clone(), key.region.clone());
                 (
-                    Outputs::at(endpoint, region, key.cluster_node.clone()),
+                    Outputs::at(endpoint, region, key.system_identifier.clone()),
                     None,
                 )
             }
@@ -304,11 +305,11 @@ async fn permit(cx: &Context, inputs: &Inputs) -> Result<()> {
 }
 
 impl Outputs {
-    fn at(endpoint: Option<String>, region: String, cluster_node: String) -> Self {
+    fn at(endpoint: Option<String>, region: String, system_identifier: String) -> Self {
         Self {
             endpoint,
             region,
-            cluster_node,
+            system_identifier,
             bucket: None,
             access_key_id: None,
             secret_key_ref: None,

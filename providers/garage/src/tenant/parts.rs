@@ -89,7 +89,7 @@ pub(super) fn prior_of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Pri
         },
         outputs: bucket::PriorOutputs {
             id: prior.outputs.bucket_id.clone(),
-            cluster_node: prior.outputs.cluster_node.clone(),
+            system_identifier: prior.outputs.system_identifier.clone(),
         },
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn prior_of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Pr
         outputs: credential::PriorOutputs {
             id: prior.outputs.access_key_id.clone(),
             secret: prior.outputs.secret_key_ref.clone(),
-            cluster_node: prior.outputs.cluster_node.clone(),
+            system_identifier: prior.outputs.system_identifier.clone(),
         },
     })
 }
