@@ -126,8 +126,7 @@ pub(super) async fn by_id(
     if let Some(found) = surveyed.await {
         return Ok(found);
     }
-    let answer = cluster.call(cx, api::bucket_by_id(id)).await;
-    cluster.found(answer, Absent::Bucket, LOOKING)
+    ask_for(cx, cluster, id).await
 }
 
 /// The bucket that has the wanted name: for everybody, or for the owner's stand-in,
@@ -152,16 +151,25 @@ pub(super) async fn by_name(
     by_stand_in(cx, cluster, name).await
 }
 
-/// The bucket that the owner, who asks, declared under this name.
-pub(super) async fn by_mark(
+/// What was recorded: by its id, or as the owner, who asks, declared it. It is always
+/// the server that is asked: what isn't seen there isn't taken away either.
+pub(super) async fn recorded(
     cx: &Context,
     cluster: &Cluster,
+    id: Option<&BucketId>,
     name: &BucketName,
 ) -> Result<Option<api::Bucket>> {
-    match surveyed(cx, cluster, name, false).await {
-        Some(found) => Ok(found),
-        None => by_stand_in(cx, cluster, name).await,
+    if let Some(id) = id
+        && let Some(found) = ask_for(cx, cluster, id).await?
+    {
+        return Ok(Some(found));
     }
+    by_stand_in(cx, cluster, name).await
+}
+
+async fn ask_for(cx: &Context, cluster: &Cluster, id: &BucketId) -> Result<Option<api::Bucket>> {
+    let answer = cluster.call(cx, api::bucket_by_id(id)).await;
+    cluster.found(answer, Absent::Bucket, LOOKING)
 }
 
 async fn by_stand_in(
@@ -169,12 +177,10 @@ async fn by_stand_in(
     cluster: &Cluster,
     name: &BucketName,
 ) -> Result<Option<api::Bucket>> {
-    let id = standin::bucket(cx, cluster, &cx.mark(), name).await?;
-    let Some(id) = id else {
-        return Ok(None);
-    };
-    let answer = cluster.call(cx, api::bucket_by_id(&id)).await;
-    cluster.found(answer, Absent::Bucket, LOOKING)
+    match standin::bucket(cx, cluster, &cx.mark(), name).await? {
+        Some(id) => ask_for(cx, cluster, &id).await,
+        None => Ok(None),
+    }
 }
 
 /// The same among those that were looked at together, if they were.

@@ -136,10 +136,8 @@ impl ResourceKind for Bucket {
     ) -> Result<Option<Observed<Facts>>> {
         let node = prior.outputs.system_identifier.as_deref();
         let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
-        let found = match facts::by_id(cx, &cluster, prior.outputs.id.as_ref()).await? {
-            None => facts::by_mark(cx, &cluster, &prior.inputs.name).await?,
-            found => found,
-        };
+        let id = prior.outputs.id.as_ref();
+        let found = facts::recorded(cx, &cluster, id, &prior.inputs.name).await?;
         Ok(found.map(|bucket| facts::observed(cx, &cluster, node, bucket)))
     }
 
