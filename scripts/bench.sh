@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the executables as users have them, each figure beside a baseline of
-# the same run (tests/examples/bench). BENCH_RUNS and BENCH_MEMBERS make it
-# shorter. Nothing is asserted: a shared machine says little about the code.
+# the same run (tests/examples/bench). BENCH_RUNS, BENCH_MEMBERS and BENCH_ONLY make
+# it shorter. Nothing is asserted: a shared machine says little about the code.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

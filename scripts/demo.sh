@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # Applies nixops4/examples/demo to a throwaway PostgreSQL server, and shows what
-# happens. DEMO_BIN names a folder with executables that are built already.
+# happens; with --with-garage the same with Garage afterwards. DEMO_BIN names a folder
+# with executables that are built already.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+case ${*:-} in
+  '') next=: ;;
+  --with-garage) next=$root/scripts/demo-garage.sh ;;
+  *) echo "usage: $0 [--with-garage]" >&2 && exit 2 ;;
+esac
 
 # --- how it looks --------------------------------------------------------------
 
@@ -233,3 +239,4 @@ try nixops4-resources destroy --yes
 
 heading "Done"
 say "The server and everything else is removed now. Next: README.md, and docs/guides/lifecycle.md."
+DEMO_BIN=$DEMO_BIN "$next"

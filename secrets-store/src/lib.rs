@@ -53,6 +53,8 @@ pub mod environment;
 mod error;
 mod failpoint;
 pub mod file;
+#[cfg(feature = "http")]
+pub mod http;
 mod identity;
 mod keyring;
 mod memory;

@@ -4,6 +4,7 @@
 
 mod ensure;
 mod open;
+mod prune;
 mod recipients;
 
 use std::fmt;

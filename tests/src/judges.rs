@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use crate::postgres::{REQUIRED, is_required};
+use crate::required::{REQUIRED, is_required};
 
 /// The program in `PATH`, or where `scripts/setup.sh` puts it. Where it is not,
 /// that is said, so that the caller can leave out what needs it. Panics if

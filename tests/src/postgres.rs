@@ -14,7 +14,7 @@ mod versions;
 
 use std::fmt::Write;
 use std::fs::{self, File, OpenOptions};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,14 +25,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
-use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::lifeline::{self, Ending, Process, Signal};
+use crate::port::Port;
+pub use crate::required::{REQUIRED, is_required};
 use installation::{Account, Installation};
 use session::Session;
 pub use tls::Client;
-pub use versions::{REQUIRED, VERSION, is_required, on_each_other_version, version, versions};
+pub use versions::{VERSION, on_each_other_version, version, versions};
 
 /// The address that every server listens on, beside its socket.
 const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -218,7 +219,7 @@ impl Server {
     /// Its TCP port, the same for as long as the server exists.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port.number
+        self.port.number()
     }
 
     /// The folder of its Unix socket.
@@ -364,32 +365,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.end(Signal::QUIT);
-        }
-    }
-}
-
-/// A port that nobody else is given for as long as this exists: the socket is
-/// bound and never listens, so a server can listen there, and while none does,
-/// connections are refused.
-#[derive(Debug)]
-struct Port {
-    number: u16,
-    _reservation: Socket,
-}
-
-impl Port {
-    fn reserve() -> Self {
-        let reserve = || {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-            socket.set_reuse_address(true)?;
-            socket.bind(&SocketAddr::from((HOST, 0)).into())?;
-            let address = socket.local_addr()?;
-            Ok::<_, std::io::Error>((address, socket))
-        };
-        let (address, socket) = reserve().expect("cannot reserve a port");
-        Self {
-            number: address.as_socket_ipv4().expect("an IPv4 address").port(),
-            _reservation: socket,
         }
     }
 }

@@ -62,7 +62,7 @@ pub(super) struct Job<'a> {
     /// The outputs that it was seen to wait for.
     pub(super) waited: BTreeSet<OutputRef>,
     /// Where the result is recorded, if it has state.
-    pub(super) keeper: Option<Arc<Mutex<Keeper>>>,
+    pub(super) keeper: Option<Rc<Mutex<Keeper>>>,
     pub(super) records: Rc<Records>,
     pub(super) claims: Claims,
 }

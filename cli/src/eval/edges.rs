@@ -7,6 +7,7 @@
 //! which those that differ from the real ones are written there, once more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use nixops4_protocol::Object;
 use serde::Deserialize;
@@ -53,7 +54,7 @@ impl Evaluator {
         let real: BTreeSet<&str> = paths
             .map(|path| path.split('!').next().unwrap_or(path))
             .collect();
-        let is_marked = |path: &String| path.ends_with(".drv") && !real.contains(path.as_str());
+        let is_marked = |path: &String| is_derivation(path) && !real.contains(path.as_str());
 
         let mut unmarked = BTreeSet::new();
         let mut origins = self.origins(done, &outputs, &mut unmarked, false).await?;
@@ -158,13 +159,17 @@ impl Derivations {
     }
 }
 
+fn is_derivation(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|it| it == "drv")
+}
+
 /// The quoted store paths in the file of a derivation that matter here. One that
 /// can't be read tells nothing, as with a store that is somewhere else.
 fn read(path: &str) -> (Vec<String>, Vec<usize>) {
     let text = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let quoted: BTreeSet<&str> = text.split('"').filter(|it| it.starts_with('/')).collect();
-    let derivations = quoted.iter().filter(|it| it.ends_with(".drv"));
+    let derivations = quoted.iter().filter(|it| is_derivation(it));
     let numbers = quoted.iter().filter_map(|path| number_in(path));
     (
         derivations.map(|path| (*path).to_owned()).collect(),

@@ -69,8 +69,9 @@ impl Model {
     /// Changes something; gives the old and the new name of what was renamed.
     pub(super) fn edit(&mut self, random: &mut StdRng) -> Option<(MemberPath, MemberPath)> {
         let names: Vec<String> = self.members.keys().cloned().collect();
-        let name = (!names.is_empty()).then(|| names[random.random_range(0..names.len())].clone());
-        match (random.random_range(0..12), name) {
+        let chosen =
+            (!names.is_empty()).then(|| names[random.random_range(0..names.len())].clone());
+        match (random.random_range(0..12), chosen) {
             (0..=1, Some(name)) => {
                 self.members.remove(&name);
                 for node in self.members.values_mut() {
@@ -197,15 +198,15 @@ fn answer(model: &Model, request: &Request<'_>) -> Answer {
             }
         };
         if request.look == "edges" {
-            let number = used
+            let index = used
                 .as_ref()
                 .and_then(|(other, output)| at(&known, other, "marks", output))
                 .filter(|_| content.is_string());
-            let context: Vec<String> = number
-                .map(|number| format!("/nix/store/0-{}{number}", request.edge))
+            let origins: Vec<String> = index
+                .map(|index| format!("/nix/store/0-{}{index}", request.edge))
                 .into_iter()
                 .collect();
-            items.push(json!({ "path": path, "context": context }));
+            items.push(json!({ "path": path, "context": origins }));
             continue;
         }
         let inputs = json!({

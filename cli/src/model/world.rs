@@ -165,7 +165,7 @@ impl Client {
         match self.life.get() {
             Some(0) => {
                 self.death.notify_one();
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
             life => self.life.set(life.map(|steps| steps - 1)),
         }
@@ -356,7 +356,7 @@ impl Inner {
     fn append(&mut self, patch: &Patch, seen: &mut usize) -> Result<(), String> {
         let events = self.state.as_mut().ok_or("there is no state")?;
         let places = |patch: &Patch| -> Vec<String> {
-            let paths = patch.0.iter().map(|operation| operation.path());
+            let paths = patch.0.iter().map(json_patch::PatchOperation::path);
             paths.map(|path| format!("{path}/")).collect()
         };
         let mine = places(patch);

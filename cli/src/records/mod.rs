@@ -102,7 +102,7 @@ type Entries = BTreeMap<MemberPath, Arc<RecordedResource>>;
 /// Everything that is recorded, as it was when it was read.
 #[derive(Clone, Default)]
 pub(crate) struct Records {
-    keepers: BTreeMap<MemberPath, Arc<Mutex<Keeper>>>,
+    keepers: BTreeMap<MemberPath, Rc<Mutex<Keeper>>>,
     locations: BTreeMap<MemberPath, Location>,
     entries: BTreeMap<MemberPath, Entries>,
     /// The outputs of the state resources themselves.
@@ -143,7 +143,7 @@ impl Records {
         }
         self.locations.insert(path.clone(), location.clone());
         self.keepers
-            .insert(path, Arc::new(Mutex::new(opened.keeper)));
+            .insert(path, Rc::new(Mutex::new(opened.keeper)));
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl Records {
     }
 
     /// The state resource that records this.
-    pub(crate) fn keeper(&self, path: &MemberPath) -> Option<Arc<Mutex<Keeper>>> {
+    pub(crate) fn keeper(&self, path: &MemberPath) -> Option<Rc<Mutex<Keeper>>> {
         self.keepers.get(path).cloned()
     }
 

@@ -74,12 +74,13 @@ async fn destroy_from(
         notes: records.notes().to_vec(),
         ..Aside::default()
     };
-    let evaluation = match wanted.from_state {
-        Some(_) => None,
-        None => tokio::select! {
+    let evaluation = if wanted.from_state.is_some() {
+        None
+    } else {
+        tokio::select! {
             evaluation = evaluated(session, records, &mut aside) => evaluation,
             () = signals.next() => return Err(Failure::Interrupted),
-        },
+        }
     };
     let servers = evaluation
         .as_ref()

@@ -13,14 +13,14 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{Obtained, http};
+use super::Obtained;
 use crate::file::{self, Privacy};
+use crate::http;
 use crate::name::SecretName;
 use address::variable;
 use answer::Unpicked;
 pub(super) use problem::Problem;
 pub use problem::TokenFrom;
-use problem::causes;
 
 /// An answer is read up to this size, in bytes.
 const MAX_BYTES: usize = 1 << 20;
@@ -161,7 +161,7 @@ impl Vault {
     ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Problem> {
         let failed = |error: reqwest::Error| {
             let passing = error.is_timeout();
-            let reason = causes(&error.without_url());
+            let reason = http::causes(&error.without_url());
             self.unreachable(
                 reason,
                 "check the address, that the server runs, and its certificate (`?ca=`)",

@@ -167,7 +167,7 @@ async fn a_role_that_may_only_add_to_the_record_does_not_prune_it() {
         .ensure(&db, generation(1), &what, canary)
         .await
         .unwrap();
-    SERVER.psql("CREATE ROLE adder LOGIN");
+    SERVER.sql("CREATE ROLE adder LOGIN");
     it.sql(
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO adder; \
          REVOKE UPDATE, DELETE ON audit FROM adder",
@@ -198,8 +198,8 @@ async fn a_store_is_reached_with_a_certificate_instead_of_a_password() {
         hba: vec!["hostssl all certified 127.0.0.1/32 cert".into()],
         ..Config::default()
     });
-    server.psql("CREATE ROLE certified LOGIN");
-    server.psql("CREATE DATABASE secrets OWNER certified");
+    server.sql("CREATE ROLE certified LOGIN");
+    server.sql("CREATE DATABASE secrets OWNER certified");
     let it = Deployment::new();
     let client = server.client_certificate("certified");
     let certificate = write(
@@ -239,7 +239,7 @@ async fn a_store_is_reached_with_a_certificate_instead_of_a_password() {
         .unwrap();
     let value = store.reveal(&db, generation(1), None).await.unwrap();
     assert_eq!(value.expose_secret(), CANARY);
-    let encrypted = server.psql_in(
+    let encrypted = server.sql_in(
         "secrets",
         "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
          WHERE usename = 'certified'",

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 const BIN: &str = "BENCH_BIN";
 
 /// The executables that are measured.
-const EXECUTABLES: [&str; 4] = [
+const EXECUTABLES: [&str; 5] = [
     "nixops4-resources",
+    "nixops4-resources-garage",
     "nixops4-resources-postgresql",
     "nixops4-resources-secrets",
     "nixops4-resources-state",

@@ -97,6 +97,13 @@ pub trait Fixture: Sized + 'static {
     /// every thing has an owner.
     fn make_unmarked(&self, name: &str) -> bool;
 
+    /// Takes the owner's mark off a thing, or puts one without a mark in its place,
+    /// where [`Self::make_unmarked`] can make one.
+    fn unmark(&self, name: &str) {
+        self.vanish(name);
+        assert!(self.make_unmarked(name));
+    }
+
     /// Pointers to the inputs that hold a reference to a secret.
     fn references(&self) -> Vec<&'static str>;
 

@@ -64,7 +64,7 @@ fn a_server_that_moved_is_destroyed_from_and_collected_from() {
         site.run_with(&file, arguments, &[("DEMO_PORT", &port), ("STEP", step)])
     };
     let roles = || {
-        site.server.psql(
+        site.server.sql(
             "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles
              WHERE rolname IN ('stays', 'goes', 'left')",
         )

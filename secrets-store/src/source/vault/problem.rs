@@ -141,17 +141,3 @@ fn listed(fields: &[String]) -> String {
     }
     format!("the fields {}", fields.join(", "))
 }
-
-/// An error with what caused it: the reason is the last one.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
-}
