@@ -103,7 +103,15 @@ impl Fixture for Permission {
                 json!("GK0123456789abcdef01234567"),
                 &["no key GK0123456789abcdef01234567", "hint: "],
             ),
-            wrong_at("/read", json!(false), "/read", &["permits nothing"]),
+            Bad {
+                patch: vec![
+                    ("/read", json!(false)),
+                    ("/write", json!(false)),
+                    ("/bucketOwner", json!(false)),
+                ],
+                pointer: "/read",
+                words: vec!["permits nothing"],
+            },
             wrong("/write", json!("yes"), &["expected true or false"]),
         ]);
         all
