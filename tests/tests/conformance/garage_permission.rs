@@ -12,7 +12,7 @@ use nixops4_resources_tests::messages::{Object, object};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
-use crate::garage::{self, Site, fields, wrong, wrong_at};
+use crate::garage::{self, Site, fields, wrong};
 
 nixops4_resources_tests::conformance!(Permission);
 

@@ -288,7 +288,7 @@ fn permissions(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
 
 /// Gives every key of the tenant what it is to have, as both are now.
 async fn permit(cx: &Context, inputs: &Inputs, known: Known) -> Result<()> {
-    let prior = known.as_recorded(inputs);
+    let prior = known.into_recorded(inputs);
     let Some(seen) = Tenant::observe(cx, inputs, Some(&prior)).await? else {
         return Ok(());
     };

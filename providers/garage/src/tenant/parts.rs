@@ -89,7 +89,7 @@ pub(crate) struct Known {
 
 impl Known {
     /// As if it had been recorded.
-    pub(super) fn as_recorded(self, inputs: &Inputs) -> Recorded {
+    pub(super) fn into_recorded(self, inputs: &Inputs) -> Recorded {
         let (store, secret_name) = match self.secret {
             Some(place) => (place.store, Some(place.name)),
             None => (inputs.store.clone(), inputs.secret_name.clone()),
