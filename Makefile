@@ -14,7 +14,7 @@ demo: ## Applies a real deployment to a throwaway PostgreSQL server, and shows i
 	@scripts/demo.sh
 
 test: ## Checks everything: format, lints, all tests, Nix, generated files, documents
-	@scripts/setup.sh cc postgresql nix postgresql-18 pgbouncer bao judges
+	@scripts/setup.sh cc postgresql nix postgresql-18 pgbouncer bao sops judges
 	@scripts/test.sh
 
 bench: ## Measures, each figure beside a baseline of the same run

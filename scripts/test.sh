@@ -28,8 +28,13 @@ tests/nix/run.sh
 required=
 if [ -x "$cache/tools/postgresql-18/bin/postgres" ]; then required+=" postgresql-18"; fi
 if PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then required+=" pgbouncer"; fi
+for program in bao sops; do
+  if command -v "$program" >/dev/null; then required+=" $program"; fi
+done
 export NIXOPS4_TESTS_REQUIRED=$required
 
+# Most tests wait for a server or a provider most of the time.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) * 2))}
 step "tests (required:${required:- nothing beside the PostgreSQL of this machine})"
 cargo test --workspace --quiet
 

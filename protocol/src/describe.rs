@@ -62,6 +62,9 @@ pub enum StateNeed {
     Never,
     /// It can do without; then each apply looks at it anew.
     Optional,
+    /// It should do without, because it has to be looked at each time; it is
+    /// recorded only where its own `state` says so, not the one around it.
+    OnRequest,
     /// It refuses to be made without.
     Required,
 }

@@ -21,6 +21,7 @@ pub mod bao;
 pub mod binaries;
 pub mod canary;
 pub mod conformance;
+pub mod judges;
 pub mod lifeline;
 pub mod mark;
 pub mod messages;

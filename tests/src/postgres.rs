@@ -6,6 +6,9 @@
 
 mod installation;
 mod psql;
+mod script;
+mod session;
+mod sql;
 mod tls;
 mod versions;
 
@@ -15,13 +18,20 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::{Digest as _, Sha256};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::lifeline::{self, Ending, Process, Signal};
 use installation::{Account, Installation};
+use session::Session;
+pub use tls::Client;
 pub use versions::{REQUIRED, VERSION, is_required, on_each_other_version, version, versions};
 
 /// The address that every server listens on, beside its socket.
@@ -53,6 +63,9 @@ pub struct Config {
     /// Without it the servers of one test process are copies of one another,
     /// with the same `system_identifier`.
     pub own_system_identifier: bool,
+    /// How many rounds of SCRAM a login of [`SUPERUSER`] takes: the processes of a
+    /// test log in by the thousand. PostgreSQL itself takes 4,096.
+    pub login_rounds: u32,
 }
 
 impl Default for Config {
@@ -65,6 +78,7 @@ impl Default for Config {
             hba: Vec::new(),
             settings: Vec::new(),
             own_system_identifier: false,
+            login_rounds: 1,
         }
     }
 }
@@ -88,9 +102,12 @@ pub struct Server {
     account: Option<Account>,
     port: Port,
     tls: Tls,
+    authority: Option<tls::Authority>,
     /// `None` while it is stopped.
     process: Option<Process>,
     superuser_password: String,
+    /// The superuser's, that nobody uses right now.
+    sessions: Mutex<Vec<Session>>,
     /// Last: the folder goes after what uses it.
     folder: TempDir,
 }
@@ -103,9 +120,9 @@ impl Server {
         let installation = Installation::find(config.version.or_else(version), account);
         let folder = lifeline::folder("postgresql-");
         let template = if config.own_system_identifier {
-            installation.initdb(account, folder.path(), "data")
+            installation.initdb(account, config.login_rounds, folder.path(), "data")
         } else {
-            let template = installation.template(account);
+            let template = installation.template(account, config.login_rounds);
             template.copy_to(account, &folder.path().join("data"));
             template
         };
@@ -114,8 +131,10 @@ impl Server {
             account,
             port: Port::reserve(),
             tls: config.tls,
+            authority: None,
             process: None,
             superuser_password: template.superuser_password,
+            sessions: Mutex::default(),
             folder,
         };
         write_private(
@@ -124,7 +143,7 @@ impl Server {
         );
         make_folder(&server.socket_dir(), account);
         if config.tls != Tls::Off {
-            tls::write_certificates(server.folder.path(), account);
+            server.authority = Some(tls::write_certificates(server.folder.path(), account));
         }
         server.configure(config);
         server.start_again();
@@ -156,6 +175,7 @@ impl Server {
             for (name, file) in [
                 ("ssl_cert_file", tls::CERTIFICATE),
                 ("ssl_key_file", tls::KEY),
+                ("ssl_ca_file", tls::AUTHORITY),
             ] {
                 settings.push((name, self.folder.path().join(file).display().to_string()));
             }
@@ -249,6 +269,15 @@ impl Server {
             "a server without TLS has no certificate"
         );
         self.folder.path().join(tls::AUTHORITY)
+    }
+
+    /// A certificate of the same authority, with which a role logs in where the
+    /// method `cert` says so. Panics with [`Tls::Off`].
+    #[must_use]
+    pub fn client_certificate(&self, role: &str) -> Client {
+        let authority = self.authority.as_ref();
+        let authority = authority.expect("a server without TLS trusts no certificate");
+        tls::client(authority, role).expect("cannot make a certificate")
     }
 
     /// The process id of the running server.
@@ -411,4 +440,21 @@ fn run(command: &mut Command) -> Vec<u8> {
         String::from_utf8_lossy(&output.stderr)
     );
     output.stdout
+}
+
+/// What PostgreSQL keeps of a password, and takes in place of it: for logins that
+/// don't take its 4,096 rounds.
+#[must_use]
+pub fn verifier(password: &str, rounds: u32) -> String {
+    let salt: [u8; 16] = rand::random();
+    let salted = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(password.as_bytes(), &salt, rounds);
+    let key = |name: &[u8]| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&salted).expect("a key of any length");
+        mac.update(name);
+        mac.finalize().into_bytes()
+    };
+    let stored = Sha256::digest(key(b"Client Key"));
+    let [salt, stored, server] =
+        [&salt[..], &stored, &key(b"Server Key")].map(|bytes| STANDARD.encode(bytes));
+    format!("SCRAM-SHA-256${rounds}:{salt}${stored}:{server}")
 }

@@ -20,22 +20,22 @@ use rustix::process::{Pid, kill_process_group};
 #[test]
 fn a_server_answers_over_its_socket_and_over_tcp() {
     let server = Server::start(&Config::default());
-    assert_eq!(server.psql("select 1, 'a'; select null"), "1|a\n");
-    assert_eq!(server.psql("show listen_addresses"), server.host());
+    assert_eq!(server.sql("select 1, 'a'; select null"), "1|a\n");
+    assert_eq!(server.sql("show listen_addresses"), server.host());
     assert_eq!(
-        server.psql("select pg_encoding_to_char(encoding), datcollate from pg_database limit 1"),
+        server.sql("select pg_encoding_to_char(encoding), datcollate from pg_database limit 1"),
         "UTF8|C.UTF-8"
     );
-    let version = server.psql("show server_version_num");
+    let version = server.sql("show server_version_num");
     assert!(version.starts_with(&server.version().to_string()));
 
     let password = r"p:w\d'";
-    server.psql(r"create role app login password E'p:w\\d'''; create database app");
+    server.sql(r"create role app login password E'p:w\\d'''; create database app");
     let app = |password, sql| server.psql_as("app", password, "app", sql);
     let who = "select current_user, current_database(), inet_server_port()";
     let answer = format!("app|app|{}", server.port());
     assert_eq!(app(password, who), Ok(answer));
-    assert_eq!(server.psql_in("app", "select current_database()"), "app");
+    assert_eq!(server.sql_in("app", "select current_database()"), "app");
 
     let refused = app("wrong", "select 1").expect_err("the password is wrong");
     assert!(
@@ -65,11 +65,11 @@ fn the_configuration_is_used() {
         ],
         ..Config::default()
     });
-    assert_eq!(server.psql("show max_connections"), "7");
-    assert_eq!(server.psql("show work_mem"), "1234kB");
-    assert_eq!(server.psql("show search_path"), r#""it's a \", public"#);
+    assert_eq!(server.sql("show max_connections"), "7");
+    assert_eq!(server.sql("show work_mem"), "1234kB");
+    assert_eq!(server.sql("show search_path"), r#""it's a \", public"#);
     assert!(!server.log().contains("show work_mem"));
-    server.psql("create role banned login password 'x'");
+    server.sql("create role banned login password 'x'");
     let refused = server
         .psql_as("banned", "x", "postgres", "select 1")
         .expect_err("it is banned");
@@ -87,7 +87,7 @@ fn tls_is_off_offered_or_required() {
             tls,
             ..Config::default()
         });
-        server.psql("create role app login password 'x'");
+        server.sql("create role app login password 'x'");
         let ssl = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
         let ask = |sslmode| server.psql_with_sslmode(sslmode, "app", "x", "postgres", ssl);
         match ask("disable") {
@@ -117,7 +117,7 @@ fn tls_is_off_offered_or_required() {
 fn a_restart_keeps_port_and_data() {
     let mut server = Server::start(&Config::default());
     let (port, first) = (server.port(), server.id());
-    server.psql("create table kept as select 42 as answer");
+    server.sql("create table kept as select 42 as answer");
 
     server.stop();
     assert!(is_gone(first));
@@ -127,12 +127,12 @@ fn a_restart_keeps_port_and_data() {
     server.start_again();
     assert_ne!(server.id(), first);
     assert_eq!(server.port(), port);
-    assert_eq!(server.psql("select answer from kept"), "42");
+    assert_eq!(server.sql("select answer from kept"), "42");
 
-    server.psql("insert into kept values (43)");
+    server.sql("insert into kept values (43)");
     server.restart_immediate();
-    assert_eq!(server.psql("show port"), port.to_string());
-    assert_eq!(server.psql("select sum(answer) from kept"), "85");
+    assert_eq!(server.sql("show port"), port.to_string());
+    assert_eq!(server.sql("select sum(answer) from kept"), "85");
     assert!(server.log().contains("automatic recovery in progress"));
 }
 
@@ -148,15 +148,15 @@ fn two_servers_at_once() {
     };
     let starting = [start(false), start(false), start(true)];
     let [one, two, other] = starting.map(|server| server.join().expect("it starts"));
-    one.psql("create role only_here");
+    one.sql("create role only_here");
     for server in [&two, &other] {
         assert_ne!(one.port(), server.port());
-        let roles = server.psql("select count(*) from pg_roles where rolname = 'only_here'");
+        let roles = server.sql("select count(*) from pg_roles where rolname = 'only_here'");
         assert_eq!(roles, "0");
     }
     let identifier = "select system_identifier from pg_control_system()";
-    assert_eq!(one.psql(identifier), two.psql(identifier));
-    assert_ne!(one.psql(identifier), other.psql(identifier));
+    assert_eq!(one.sql(identifier), two.sql(identifier));
+    assert_ne!(one.sql(identifier), other.sql(identifier));
 }
 
 #[test]
@@ -170,12 +170,11 @@ fn each_version_that_is_there() {
             ..Config::default()
         });
         assert_eq!(server.version(), version);
-        let number = server.psql("show server_version_num");
+        let number = server.sql("show server_version_num");
         assert!(number.starts_with(&version.to_string()), "{number}");
         // Each has extensions and ICU.
-        server.psql("create extension citext");
-        server
-            .psql("create database german template template0 locale_provider icu icu_locale 'de'");
+        server.sql("create extension citext");
+        server.sql("create database german template template0 locale_provider icu icu_locale 'de'");
     }
 }
 
@@ -230,7 +229,7 @@ fn an_owner() {
         // Runs no destructor.
         std::process::exit(0);
     }
-    server.psql("select pg_sleep(1000)");
+    server.sql("select pg_sleep(1000)");
 }
 
 #[test]
@@ -386,7 +385,7 @@ fn a_canary_is_found_in_what_a_server_logs() {
     let canary = Canary::new();
     let server = Server::start(&Config::default());
     canary.assert_absent("the log", server.log());
-    server.psql(&format!("create role app password '{}'", canary.value()));
+    server.sql(&format!("create role app password '{}'", canary.value()));
     let log = server.log();
     std::panic::catch_unwind(|| canary.assert_absent("the log", &log))
         .expect_err("the statement is in the log");

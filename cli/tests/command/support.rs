@@ -182,7 +182,8 @@ pub(crate) fn ran(command: &mut Command) -> Ran {
 }
 
 /// The scratch provider. `cargo test --test NAME` builds no examples, so that it
-/// is built here, once.
+/// is built here, once; with the features of the whole workspace, as `cargo test
+/// --workspace` has built all that it is made of.
 pub(crate) fn provider() -> PathBuf {
     static PROVIDER: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
@@ -192,7 +193,8 @@ pub(crate) fn provider() -> PathBuf {
         let target = directory.parent().expect("a target directory");
         let mut cargo = Command::new(env!("CARGO"));
         cargo
-            .args(["build", "--quiet", "--example", "scratch-provider"])
+            .args(["build", "--quiet", "--workspace"])
+            .args(["--example", "scratch-provider"])
             .arg("--manifest-path")
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"))
             .arg("--target-dir")

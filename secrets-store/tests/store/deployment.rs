@@ -51,7 +51,7 @@ impl Deployment {
     pub(crate) fn postgresql() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let database = format!("store_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-        SERVER.psql(&format!("CREATE DATABASE {database}"));
+        SERVER.sql(&format!("CREATE DATABASE {database}"));
         let url = format!(
             "postgresql://postgres@{}:{}/{database}",
             SERVER.host(),

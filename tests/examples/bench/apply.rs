@@ -92,7 +92,7 @@ fn one_round(place: &Place, settings: &Settings, password: &str, samples: &mut S
             .psql_as(SUPERUSER, password, SUPERUSER, &statements);
         made.unwrap_or_else(|error| panic!("psql failed: {error}"))
     });
-    assert_eq!(place.server.psql(COUNT), settings.members.to_string());
+    assert_eq!(place.server.sql(COUNT), settings.members.to_string());
     drop_roles(place);
 }
 
@@ -136,7 +136,7 @@ const COUNT: &str = r"SELECT count(*) FROM pg_roles WHERE rolname LIKE 'bench\_r
 /// What made the roles, verifiers and marks included: as many transactions, one
 /// connection, and nothing looked at before or afterwards.
 fn the_same_statements(place: &Place) -> String {
-    place.server.psql(
+    place.server.sql(
         r"SELECT format('BEGIN; CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE INHERIT '
                      || 'NOREPLICATION NOBYPASSRLS CONNECTION LIMIT %s PASSWORD %L; '
                      || 'COMMENT ON ROLE %I IS %L; COMMIT;',
@@ -149,14 +149,14 @@ fn the_same_statements(place: &Place) -> String {
 fn drop_roles(place: &Place) {
     let names = place
         .server
-        .psql(r"SELECT quote_ident(rolname) FROM pg_roles WHERE rolname LIKE 'bench\_role\_%'");
+        .sql(r"SELECT quote_ident(rolname) FROM pg_roles WHERE rolname LIKE 'bench\_role\_%'");
     let mut statements = String::from("BEGIN;\n");
     for name in names.lines() {
         writeln!(statements, "DROP ROLE {name};").expect("a string takes everything");
     }
     place
         .server
-        .psql(&(statements + "COMMIT; CHECKPOINT; VACUUM pg_authid, pg_shdescription"));
+        .sql(&(statements + "COMMIT; CHECKPOINT; VACUUM pg_authid, pg_shdescription"));
 }
 
 fn report(settings: &Settings, samples: &Samples) -> String {

@@ -19,7 +19,7 @@ pub(crate) fn heading(place: &Place, settings: &Settings) -> String {
         ),
         format!(
             "PostgreSQL {}",
-            first_word(&place.server.psql("show server_version"))
+            first_word(&place.server.sql("show server_version"))
         ),
         said("nix-instantiate", &["--version"]).map_or_else(
             || "no Nix".to_owned(),

@@ -48,6 +48,7 @@ impl Place {
             ]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
+            login_rounds: 4096,
             ..Config::default()
         });
         for name in ["store", "state", "log", "conf"] {

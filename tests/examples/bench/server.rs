@@ -103,7 +103,7 @@ const KINDS: [Kind; 4] = [
 pub(crate) fn section(place: &Place, settings: &Settings) -> String {
     let password = json!({"file": place.sandbox.write("tenant-password", "a tenant's")});
     let grants = 2 * settings.members;
-    place.server.psql(&format!(
+    place.server.sql(&format!(
         "{} {}",
         all(TABLES, |number| format!(
             "CREATE TABLE bench_table{number} ();"
@@ -147,9 +147,9 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
 /// which syncs every file of all the others.
 fn remove(place: &Place, kind: &Kind, many: usize) {
     let fsync = |state| format!("ALTER SYSTEM SET fsync = {state}; SELECT pg_reload_conf();");
-    place.server.psql(&fsync("off"));
-    place.server.psql(&all(many, kind.remove));
-    place.server.psql(&fsync("on"));
+    place.server.sql(&fsync("off"));
+    place.server.sql(&all(many, kind.remove));
+    place.server.sql(&fsync("on"));
 }
 
 fn all(many: usize, statement: impl Fn(usize) -> String) -> String {

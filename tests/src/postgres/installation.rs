@@ -12,7 +12,7 @@ use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use rand::distr::{Alphanumeric, SampleString};
 use tempfile::TempDir;
 
-use super::{SUPERUSER, run, write_private};
+use super::{SUPERUSER, run, verifier, write_private};
 use crate::lifeline;
 
 /// Where Debian and its relatives install each major version.
@@ -22,8 +22,10 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// folder below the cache.
 const BESIDE: (u32, &str) = (18, "nixops4-resources/tools/postgresql-18");
 
-/// A data folder for each installation that this process has used.
-static TEMPLATES: LazyLock<Mutex<HashMap<PathBuf, Template>>> = LazyLock::new(Mutex::default);
+/// A data folder for each installation, and rounds of a login, that this process has
+/// used.
+static TEMPLATES: LazyLock<Mutex<HashMap<(PathBuf, u32), Template>>> =
+    LazyLock::new(Mutex::default);
 
 /// The folder of templates. Being static, it is the lifeline that removes it.
 static TEMPLATE_FOLDER: LazyLock<TempDir> = LazyLock::new(|| lifeline::folder("templates-"));
@@ -73,24 +75,31 @@ impl Installation {
     }
 
     /// The template of this installation, made at its first use.
-    pub(super) fn template(&self, account: Option<Account>) -> Template {
+    pub(super) fn template(&self, account: Option<Account>, login_rounds: u32) -> Template {
         let mut templates = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
         let number = templates.len();
-        let make = || self.initdb(account, TEMPLATE_FOLDER.path(), &number.to_string());
+        let name = number.to_string();
+        let make = || self.initdb(account, login_rounds, TEMPLATE_FOLDER.path(), &name);
         templates
-            .entry(self.programs.clone())
+            .entry((self.programs.clone(), login_rounds))
             .or_insert_with(make)
             .clone()
     }
 
     /// Makes the data folder `name` in `folder`.
-    pub(super) fn initdb(&self, account: Option<Account>, folder: &Path, name: &str) -> Template {
+    pub(super) fn initdb(
+        &self,
+        account: Option<Account>,
+        login_rounds: u32,
+        folder: &Path,
+        name: &str,
+    ) -> Template {
         let superuser_password = Alphanumeric.sample_string(&mut rand::rng(), 32);
         let data = folder.join(name);
         super::make_folder(&data, account);
         // initdb reads it as the servers' user, and needs an empty data folder.
         let password_file = folder.join(format!("{name}.password"));
-        write_private(&password_file, &superuser_password);
+        write_private(&password_file, &verifier(&superuser_password, login_rounds));
         give(&password_file, account);
         let mut initdb = self.command("initdb", account);
         initdb

@@ -1,41 +1,12 @@
-//! SQL through `psql`. No password and no statement is ever in its arguments.
+//! SQL through `psql`, for who asks about `psql` or TLS: `Server::sql` is quicker.
+//! No password and no statement is ever in its arguments.
 
 use std::io::{Seek, Write};
 use std::process::Stdio;
 
-use super::{SUPERUSER, Server, Tls, installation};
+use super::{Server, Tls, installation};
 
-/// How a connection is made.
-enum Way<'a> {
-    Socket,
-    /// With this `sslmode`.
-    Tcp(&'a str),
-}
-
-#[expect(
-    clippy::must_use_candidate,
-    reason = "most statements are run for what they change"
-)]
 impl Server {
-    /// Runs statements as the superuser in the database `postgres` and gives
-    /// their rows: columns separated by `|`, no headings, no line break at the
-    /// end. Panics if one fails.
-    pub fn psql(&self, sql: &str) -> String {
-        self.psql_in("postgres", sql)
-    }
-
-    /// The same in another database.
-    pub fn psql_in(&self, database: &str, sql: &str) -> String {
-        self.run_psql(
-            &Way::Socket,
-            SUPERUSER,
-            &self.superuser_password,
-            database,
-            sql,
-        )
-        .unwrap_or_else(|error| panic!("psql failed: {error}"))
-    }
-
     /// Logs in over TCP, as strictly as the server allows (`verify-full` where
     /// it has a certificate), and runs statements; an error is what psql says.
     pub fn psql_as(
@@ -61,17 +32,6 @@ impl Server {
         database: &str,
         sql: &str,
     ) -> Result<String, String> {
-        self.run_psql(&Way::Tcp(sslmode), user, password, database, sql)
-    }
-
-    fn run_psql(
-        &self,
-        way: &Way<'_>,
-        user: &str,
-        password: &str,
-        database: &str,
-        sql: &str,
-    ) -> Result<String, String> {
         assert!(
             !password.contains('\n'),
             "a password file cannot hold a line break"
@@ -88,6 +48,8 @@ impl Server {
 
         let mut psql = self.installation.command("psql", None);
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-f", "-"])
+            .env("PGHOST", self.host())
+            .env("PGSSLMODE", sslmode)
             .env("PGUSER", user)
             .env("PGDATABASE", database)
             .env("PGPORT", self.port().to_string())
@@ -97,10 +59,6 @@ impl Server {
             .env("HOME", self.folder())
             .current_dir(self.folder())
             .stdin(Stdio::from(input));
-        match way {
-            Way::Socket => psql.env("PGHOST", self.socket_dir()),
-            Way::Tcp(sslmode) => psql.env("PGHOST", self.host()).env("PGSSLMODE", sslmode),
-        };
         if self.tls != Tls::Off {
             psql.env("PGSSLROOTCERT", self.ca_file());
         }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_mins(30);
 pub const VERSION: &str = "NIXOPS4_TESTS_POSTGRESQL";
 
 /// The environment variable that lists, with blanks between, what has to be there:
-/// `postgresql-18`, `pgbouncer`. Without it, what isn't there isn't tested.
+/// `postgresql-18`, `pgbouncer`, `bao`, `sops`. Without it, what isn't there isn't tested.
 pub const REQUIRED: &str = "NIXOPS4_TESTS_REQUIRED";
 
 /// Major versions of the servers that are there, the machine's own first. Panics

@@ -65,8 +65,11 @@ impl Site {
             .env("PATH", std::env::join_paths(path).expect("a PATH"))
             .env("DEMO_HOST", self.server.host())
             .env("DEMO_PORT", self.server.port().to_string())
-            .env("DEMO_PASSWORD_FILE", self.server.superuser_password_file())
             .env("DEMO_STATE", self.state())
+            .env(
+                "SUPERUSER_PASSWORD_FILE",
+                self.server.superuser_password_file(),
+            )
             .envs(support::secrets::environment(&self.store(), &self.identity));
         command
     }
@@ -90,18 +93,35 @@ impl Site {
         self.run_with(file, arguments, &[("NIXOPS4_RESOURCES_LOG", "trace")])
     }
 
-    /// The password that was made for the demo's application.
-    fn made_password(&self) -> String {
-        let mut show = self.command("nixops4-resources-secrets");
-        show.args(["show", "guestbook/database"]);
+    /// One that can apply the demo: the superuser's password is in the store.
+    fn of_the_demo() -> Self {
+        let site = Self::new(&Config::default());
+        let mut set = site.command("nixops4-resources");
+        set.args(["secret", "set", "postgresql/administrator"])
+            .args(["--owner", "demo", "--from"])
+            .arg(site.server.superuser_password_file());
+        let set = set.output().expect("it runs");
+        assert!(set.status.success(), "{}", text(&set.stderr));
+        site
+    }
+
+    /// The newest value of a secret.
+    fn secret(&self, name: &str) -> String {
+        let mut show = self.command("nixops4-resources");
+        show.args(["secret", "show", name, "--to-pipe-or-file"]);
         let shown = show.output().expect("it runs");
         assert!(shown.status.success(), "{}", text(&shown.stderr));
         text(&shown.stdout).trim_end().to_owned()
     }
 
+    /// The password that was made for the demo's application.
+    fn made_password(&self) -> String {
+        self.secret("guestbook/database")
+    }
+
     fn databases(&self) -> String {
         let all = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1";
-        self.server.psql(all)
+        self.server.sql(all)
     }
 }
 
@@ -137,7 +157,7 @@ fn counts(output: &Output) -> BTreeMap<String, u64> {
 
 #[test]
 fn an_application_gets_its_databases() {
-    let site = Site::new(&Config::default());
+    let site = Site::of_the_demo();
     let demo = in_project("nixops4/examples/demo/nixops4.nix");
     let mut outputs = vec![("plan before", site.run(&demo, &["plan"]))];
     assert_eq!(site.databases(), "postgres", "a plan changes nothing");
@@ -149,7 +169,7 @@ fn an_application_gets_its_databases() {
     let password = site.made_password();
     assert_eq!(password.len(), 40);
     let login = "SELECT current_user, pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()";
-    let login = |database| site.server.psql_as("guestbook", &password, database, login);
+    let login = |database| site.server.sql_as("guestbook", &password, database, login);
     assert_eq!(login("guestbook"), Ok("guestbook|guestbook".to_owned()));
     assert_eq!(
         login("guestbook_archive"),
@@ -173,7 +193,7 @@ fn an_application_gets_its_databases() {
 
     // What somebody changes is seen and repaired.
     site.server
-        .psql("ALTER ROLE guestbook PASSWORD 'by hand' CONNECTION LIMIT 1");
+        .sql("ALTER ROLE guestbook PASSWORD 'by hand' CONNECTION LIMIT 1");
     login("guestbook").expect_err("somebody changed the password");
     outputs.push(("plan of drift", site.run(&demo, &["plan"])));
     let shown = text(&outputs[4].1.stdout);
@@ -205,7 +225,7 @@ fn an_application_gets_its_databases() {
 
 #[test]
 fn an_apply_that_was_cut_short_goes_on() {
-    let site = Site::new(&Config::default());
+    let site = Site::of_the_demo();
     let demo = in_project("nixops4/examples/demo/nixops4.nix");
     for point in [
         "store:made",
@@ -222,7 +242,7 @@ fn an_apply_that_was_cut_short_goes_on() {
     let password = site.made_password();
     let login = site
         .server
-        .psql_as("guestbook", &password, "guestbook", "SELECT 1");
+        .sql_as("guestbook", &password, "guestbook", "SELECT 1");
     login.expect("the password is the one that was made first");
     let after = counts(&site.run(&demo, &["plan"]));
     assert_eq!(after.keys().collect::<Vec<_>>(), ["unchanged"]);
@@ -241,7 +261,7 @@ fn two_hundred_roles_at_once() {
     };
     apply("200");
     let members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'hub'::regrole";
-    assert_eq!(site.server.psql(members), "200");
+    assert_eq!(site.server.sql(members), "200");
     let log = site.server.log();
     assert!(!log.contains("tuple concurrently updated"));
     // A smaller deployment takes nothing away, and there is nothing to do.

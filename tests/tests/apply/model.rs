@@ -165,7 +165,7 @@ impl World {
 
     /// Everything that is there and is ours.
     fn reality(&self) -> BTreeMap<Thing, Found> {
-        let rows = self.site.server.psql(
+        let rows = self.site.server.sql(
             "SELECT 'role ' || rolname, oid, shobj_description(oid, 'pg_authid'), rolconnlimit
              FROM pg_roles WHERE rolname !~ '^pg_' AND rolname <> 'postgres'
              UNION ALL
@@ -224,16 +224,8 @@ impl World {
         listed.as_array().expect("secrets").clone()
     }
 
-    /// The newest value of a secret.
-    fn value(&self, secret: &str) -> String {
-        let mut show = self.site.command("nixops4-resources-secrets");
-        let shown = show.args(["show", secret]).output().expect("it runs");
-        assert!(shown.status.success(), "{}", text(&shown.stderr));
-        text(&shown.stdout).trim_end().to_owned()
-    }
-
-    fn psql(&self, query: &str) -> BTreeSet<String> {
-        let rows = self.site.server.psql(query);
+    fn sql(&self, query: &str) -> BTreeSet<String> {
+        let rows = self.site.server.sql(query);
         rows.lines().map(str::to_owned).collect()
     }
 }
@@ -285,15 +277,15 @@ fn compare(world: &World, model: &mut Model) {
             }
         }
         if let (Kind::Role | Kind::Tenant, Some(used)) = (node.kind, &node.uses) {
-            let password = world.value(&model.members[used].thing);
+            let password = world.site.secret(&model.members[used].thing);
             let server = &world.site.server;
             let refused = server
-                .psql_as(&node.thing, &password, "postgres", "SELECT 1")
+                .sql_as(&node.thing, &password, "postgres", "SELECT 1")
                 .err();
             assert_eq!(refused, None, "{} can't log in", node.thing);
         }
     }
-    let owners = world.psql(
+    let owners = world.sql(
         "SELECT datname || ' ' || pg_get_userbyid(datdba) FROM pg_database
          WHERE NOT datistemplate AND datname <> 'postgres'",
     );
@@ -343,7 +335,7 @@ fn memberships(world: &World, model: &Model) {
             format!("{} in {}", name(&node.uses), name(&node.group))
         })
         .collect();
-    let there = world.psql(
+    let there = world.sql(
         "SELECT member::regrole || ' in ' || roleid::regrole FROM pg_auth_members
          WHERE roleid::regrole::text !~ '^pg_'",
     );

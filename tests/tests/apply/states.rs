@@ -82,7 +82,7 @@ fn two_applies_at_once_on_every_kind_of_state() {
         let plan = site.json_on(kind, &["plan"]);
         assert_eq!(plan["counts"]["unchanged"], 4, "{kind}: {plan}");
         let roles = "SELECT count(*) FROM pg_roles WHERE rolname IN ('hub', 'a', 'b', 'c')";
-        assert_eq!(site.server.psql(roles), "4", "{kind}");
+        assert_eq!(site.server.sql(roles), "4", "{kind}");
     }
 }
 
@@ -92,7 +92,7 @@ fn a_state_moves_from_one_kind_to_the_next_and_nothing_is_made_anew() {
     summary(&site.on("sqlite", &["apply"]));
     let oids = "SELECT string_agg(oid::text, ' ' ORDER BY rolname) FROM pg_roles
                 WHERE rolname IN ('hub', 'a', 'b', 'c')";
-    let before = site.server.psql(oids);
+    let before = site.server.sql(oids);
     let edges = site.json_on("sqlite", &["state", "show", "web.a"])["dependsOn"].take();
     assert_eq!(edges, json!([{"path": ["hub"], "output": "name"}]));
 
@@ -109,7 +109,7 @@ fn a_state_moves_from_one_kind_to_the_next_and_nothing_is_made_anew() {
         ["hub", "mail.c", "web.a", "web.b"]
     );
     summary(&site.on("postgresql", &["apply"]));
-    assert_eq!(site.server.psql(oids), before);
+    assert_eq!(site.server.sql(oids), before);
     let shown = site.json_on("postgresql", &["state", "show", "web.a"]);
     assert_eq!(shown["dependsOn"], edges);
 }
@@ -159,7 +159,7 @@ fn a_state_that_upstream_wrote_is_planned_and_destroyed_from() {
 
     summary(&site.on("file", &["destroy", "--yes"]));
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname IN ('hub', 'a', 'b', 'c')";
-    assert_eq!(site.server.psql(roles), "0");
+    assert_eq!(site.server.sql(roles), "0");
     assert_eq!(site.paths("file"), [""; 0]);
     let history = site.json_on("file", &["state", "history", "--last", "4"]);
     let events = history["events"].as_array().expect("events");

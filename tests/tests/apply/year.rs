@@ -21,8 +21,8 @@ impl Year {
         self.site.run_with(&file, arguments, &steps)
     }
 
-    fn psql(&self, statement: &str) -> String {
-        self.site.server.psql(statement)
+    fn sql(&self, statement: &str) -> String {
+        self.site.server.sql(statement)
     }
 }
 
@@ -71,7 +71,7 @@ fn a_deployment_is_looked_after_to_its_end() {
     // Drift, without the expression.
     let drift = year.run(&["drift"]);
     assert_eq!(drift.status.code(), Some(0), "{}", text(&drift.stdout));
-    year.psql("ALTER ROLE shop CONNECTION LIMIT 3");
+    year.sql("ALTER ROLE shop CONNECTION LIMIT 3");
     let drift = year.run(&["drift"]);
     assert_eq!(drift.status.code(), Some(2), "{}", text(&drift.stderr));
     let report: Value = serde_json::from_slice(&drift.stdout).expect("JSON");
@@ -98,7 +98,7 @@ fn a_deployment_is_looked_after_to_its_end() {
     );
     assert_eq!(year.site.databases(), "postgres\nshop");
     assert_eq!(
-        year.psql("SELECT count(*) FROM pg_roles WHERE rolname = 'clerk'"),
+        year.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'clerk'"),
         "0"
     );
 
@@ -134,22 +134,22 @@ fn a_deployment_is_looked_after_to_its_end() {
     assert_eq!(finished(&orphans).len(), 1, "{orphans:?}");
     let roles =
         "SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname !~ '^pg_'";
-    assert_eq!(year.psql(roles), "postgres shop");
+    assert_eq!(year.sql(roles), "postgres shop");
 
     // What was there before comes into the state as it is.
-    year.psql("CREATE ROLE legacy NOLOGIN CONNECTION LIMIT 1");
+    year.sql("CREATE ROLE legacy NOLOGIN CONNECTION LIMIT 1");
     year.step = "4";
     let imported = year.run(&["import", "legacy"]);
     assert!(imported.status.success(), "{}", text(&imported.stderr));
     assert!(text(&imported.stdout).contains("/connectionLimit"));
     let limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'legacy'";
-    assert_eq!(year.psql(limit), "1");
+    assert_eq!(year.sql(limit), "1");
     let applied = summary(&year.run(&["apply"]));
     assert_eq!(
         (&applied["created"], &applied["updated"]),
         (&json!(0), &json!(1))
     );
-    assert_eq!(year.psql(limit), "7");
+    assert_eq!(year.sql(limit), "7");
 
     // The end: data stays, out of service; secrets go last.
     let destroyed = events(&year.run(&["destroy", "--yes"]));
@@ -162,14 +162,14 @@ fn a_deployment_is_looked_after_to_its_end() {
     assert_eq!(done[position(&done, "shop")].1, "retain");
     assert_eq!(year.site.databases(), "postgres\nshop");
     let connects = "SELECT datallowconn FROM pg_database WHERE datname = 'shop'";
-    assert_eq!(year.psql(connects), "f");
+    assert_eq!(year.sql(connects), "f");
     let again = year.run(&["destroy", "--yes"]);
     assert!(again.status.success(), "{}", text(&again.stderr));
 
     // Declared again, it comes back with its data.
     year.step = "3";
     summary(&year.run(&["apply"]));
-    assert_eq!(year.psql(connects), "t");
+    assert_eq!(year.sql(connects), "t");
     without_expression(&mut year);
 }
 
@@ -183,5 +183,5 @@ fn without_expression(year: &mut Year) {
     assert!(text(&lost.stderr).contains("--from-state"));
     summary(&run(&["destroy", "--yes", "--from-state", &place]));
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname = 'shop' AND rolcanlogin";
-    assert_eq!(year.psql(roles), "0");
+    assert_eq!(year.sql(roles), "0");
 }

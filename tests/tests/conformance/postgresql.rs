@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::Bad;
 use nixops4_resources_tests::pool::{Lease, Pool};
-use nixops4_resources_tests::postgres::{Config, SUPERUSER, Server, versions};
+use nixops4_resources_tests::postgres::{Config, SUPERUSER, Server, verifier, versions};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
@@ -46,14 +46,15 @@ impl Stage {
         });
         let password = Canary::new().value().to_owned();
         let groups = GROUPS.map(|group| format!("CREATE ROLE {}", identifier(group)));
-        // The log is searched for it.
+        // Each process logs in with it. The log is searched for it.
+        let verifier = verifier(&password, 1);
         let statements = format!(
             "SET log_statement = none; SET log_min_error_statement = panic;
-             CREATE ROLE {MANAGER} LOGIN CREATEROLE CREATEDB PASSWORD '{password}';
+             CREATE ROLE {MANAGER} LOGIN CREATEROLE CREATEDB PASSWORD '{verifier}';
              SET ROLE {MANAGER}; CREATE DATABASE {STAGE}; {}",
             groups.join("; ")
         );
-        server.psql(&statements);
+        server.sql(&statements);
         Self { server, password }
     }
 }
@@ -138,7 +139,7 @@ impl Site {
 
     /// Runs statements as the superuser.
     pub(crate) fn sql(&self, statements: &str) -> String {
-        self.server().psql(statements)
+        self.server().sql(statements)
     }
 
     /// Runs statements as somebody who may do by hand what the administrator may.
@@ -150,12 +151,12 @@ impl Site {
     pub(crate) fn by_hand_in(&self, database: &str, statements: &str) -> String {
         let administrator = self.administrator();
         let statements = format!("SET ROLE {administrator}; {statements}");
-        self.server().psql_in(database, &statements)
+        self.server().sql_in(database, &statements)
     }
 
     /// The rows of a query, as a set.
     pub(crate) fn set_of(&self, database: &str, query: &str) -> BTreeSet<String> {
-        let rows = self.server().psql_in(database, query);
+        let rows = self.server().sql_in(database, query);
         rows.lines().map(ToOwned::to_owned).collect()
     }
 
@@ -173,7 +174,7 @@ impl Site {
 
     /// The same in a database.
     pub(crate) fn row_in(&self, database: &str, query: &str) -> Option<Value> {
-        let text = self.server().psql_in(database, query);
+        let text = self.server().sql_in(database, query);
         (!text.is_empty()).then(|| serde_json::from_str(&text).expect("JSON"))
     }
 

@@ -157,11 +157,11 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Database<SERVER, SU
 
     fn put_data(&self, name: &str) {
         let table = "CREATE TABLE kept AS SELECT 42 AS answer";
-        self.site.server().psql_in(name, table);
+        self.site.server().sql_in(name, table);
     }
 
     fn has_data(&self, name: &str) -> bool {
-        self.site.server().psql_in(name, "SELECT answer FROM kept") == "42"
+        self.site.server().sql_in(name, "SELECT answer FROM kept") == "42"
     }
 
     fn vanish(&self, name: &str) {

@@ -24,7 +24,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> DefaultPrivileges<SERVER, SUPER
         let (creator, role) = (identifier(GROUPS[2]), identifier(name));
         let statement =
             format!("ALTER DEFAULT PRIVILEGES FOR ROLE {creator} IN SCHEMA public {what} {role}");
-        self.site.server().psql_in(STAGE, &statement);
+        self.site.server().sql_in(STAGE, &statement);
     }
 }
 
@@ -131,7 +131,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for DefaultPrivileges<S
 
     fn version(&self, _: &str) -> String {
         let query = "SELECT xmin FROM pg_default_acl ORDER BY oid";
-        self.site.server().psql_in(STAGE, query)
+        self.site.server().sql_in(STAGE, query)
     }
 
     fn everything(&self) -> BTreeSet<String> {

@@ -28,7 +28,7 @@ struct Extension<const SERVER: usize, const SUPERUSER: bool> {
 impl<const SERVER: usize, const SUPERUSER: bool> Extension<SERVER, SUPERUSER> {
     fn alter(&self, name: &str, what: &str) {
         let statement = format!("ALTER EXTENSION {NAME} {what}");
-        self.site.server().psql_in(name, &statement);
+        self.site.server().sql_in(name, &statement);
     }
 }
 
@@ -131,7 +131,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Extension<SERVER, S
              LEFT JOIN pg_description d ON d.objoid = e.oid WHERE extname = {}",
             literal(NAME)
         );
-        self.site.server().psql_in(name, &query)
+        self.site.server().sql_in(name, &query)
     }
 
     fn everything(&self) -> BTreeSet<String> {
@@ -149,7 +149,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Extension<SERVER, S
              FROM pg_extension WHERE extname = {}",
             literal(NAME)
         );
-        self.site.server().psql_in(name, &query) != "t"
+        self.site.server().sql_in(name, &query) != "t"
     }
 
     fn put_data(&self, name: &str) {
@@ -166,12 +166,12 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Extension<SERVER, S
              SELECT similarity(word, 'forty-two') FROM public.kept",
             literal(NAME)
         );
-        self.site.server().psql_in(name, &query) == "t|0\n1"
+        self.site.server().sql_in(name, &query) == "t|0\n1"
     }
 
     fn vanish(&self, name: &str) {
         let statement = format!("DROP EXTENSION {NAME} CASCADE");
-        self.site.server().psql_in(name, &statement);
+        self.site.server().sql_in(name, &statement);
     }
 
     fn make_unmarked(&self, name: &str) -> bool {

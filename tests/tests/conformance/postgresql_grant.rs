@@ -21,7 +21,7 @@ struct Grant<const SERVER: usize, const SUPERUSER: bool> {
 
 impl<const SERVER: usize, const SUPERUSER: bool> Grant<SERVER, SUPERUSER> {
     fn run(&self, statements: &str) {
-        self.site.server().psql_in(STAGE, statements);
+        self.site.server().sql_in(STAGE, statements);
     }
 }
 
@@ -53,7 +53,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Grant<SERVER, SUPER
             "SET client_min_messages = error;
              CREATE TABLE IF NOT EXISTS shared (a int, b int); ALTER TABLE shared OWNER TO {owner}"
         );
-        site.server().psql_in(STAGE, &statements);
+        site.server().sql_in(STAGE, &statements);
         Self { site }
     }
 
@@ -141,7 +141,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Grant<SERVER, SUPER
 
     fn version(&self, _: &str) -> String {
         let query = "SELECT xmin FROM pg_class WHERE oid = 'public.shared'::regclass";
-        self.site.server().psql_in(STAGE, query)
+        self.site.server().sql_in(STAGE, query)
     }
 
     fn everything(&self) -> BTreeSet<String> {

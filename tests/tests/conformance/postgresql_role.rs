@@ -206,7 +206,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Role<SERVER, SUPERU
             let role = self
                 .site
                 .server()
-                .psql_as(name, password, "postgres", "SELECT 1");
+                .sql_as(name, password, "postgres", "SELECT 1");
             match role {
                 Ok(_) => true,
                 Err(error) if error.contains("password authentication failed") => false,

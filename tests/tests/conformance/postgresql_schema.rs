@@ -20,7 +20,7 @@ struct Schema<const SERVER: usize, const SUPERUSER: bool> {
 
 impl<const SERVER: usize, const SUPERUSER: bool> Schema<SERVER, SUPERUSER> {
     fn holds(&self, query: &str) -> bool {
-        self.site.server().psql_in(STAGE, query) == "t"
+        self.site.server().sql_in(STAGE, query) == "t"
     }
 }
 
@@ -74,7 +74,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Schema<SERVER, SUPE
             make: |at, name| {
                 let schema = identifier(name);
                 let statement = format!("ALTER SCHEMA {schema} OWNER TO readers");
-                at.site.server().psql_in(STAGE, &statement);
+                at.site.server().sql_in(STAGE, &statement);
             },
         }]
     }
@@ -113,7 +113,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Schema<SERVER, SUPE
              LEFT JOIN pg_description d ON d.objoid = n.oid WHERE nspname = {}",
             literal(name)
         );
-        self.site.server().psql_in(STAGE, &query)
+        self.site.server().sql_in(STAGE, &query)
     }
 
     fn everything(&self) -> BTreeSet<String> {
@@ -133,7 +133,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Schema<SERVER, SUPE
             "CREATE TABLE {}.kept AS SELECT 42 AS answer",
             identifier(name)
         );
-        self.site.server().psql_in(STAGE, &table);
+        self.site.server().sql_in(STAGE, &table);
     }
 
     fn has_data(&self, name: &str) -> bool {
@@ -145,7 +145,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Schema<SERVER, SUPE
 
     fn vanish(&self, name: &str) {
         let statement = format!("DROP SCHEMA {} CASCADE", identifier(name));
-        self.site.server().psql_in(STAGE, &statement);
+        self.site.server().sql_in(STAGE, &statement);
     }
 
     fn make_unmarked(&self, name: &str) -> bool {

@@ -111,7 +111,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Tenant<SERVER, SUPE
                     .sql(&format!("GRANT CONNECT ON DATABASE {database} TO PUBLIC"));
             }),
             drift("/extensions", |at, name| {
-                at.site.server().psql_in(name, "DROP EXTENSION hstore");
+                at.site.server().sql_in(name, "DROP EXTENSION hstore");
             }),
         ]
     }
@@ -151,7 +151,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Tenant<SERVER, SUPE
             row["extensions"] = json!(self.site.row_in(name, extensions));
             let takes = |password: &Canary| {
                 let server = self.site.server();
-                server.psql_as(name, password.value(), name, "").is_ok()
+                server.sql_as(name, password.value(), name, "").is_ok()
             };
             row["takes"] = json!([takes(&self.password), takes(&self.other_password)]);
         }
@@ -183,12 +183,12 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Tenant<SERVER, SUPE
 
     fn put_data(&self, name: &str) {
         let table = "CREATE TABLE kept AS SELECT 42 AS answer";
-        self.site.server().psql_in(name, table);
+        self.site.server().sql_in(name, table);
     }
 
     fn has_data(&self, name: &str) -> bool {
         let query = "SELECT answer FROM kept";
-        self.site.server().psql_in(name, query) == "42"
+        self.site.server().sql_in(name, query) == "42"
     }
 
     fn vanish(&self, name: &str) {

@@ -37,8 +37,8 @@ impl Reading {
         let (first, second) = (start(from, false), start(to, true));
         for server in [&first, &second] {
             // What the guide says was made by hand.
-            server.psql("CREATE ROLE pixelfed LOGIN PASSWORD 'by hand'");
-            server.psql("CREATE DATABASE pixelfed OWNER pixelfed");
+            server.sql("CREATE ROLE pixelfed LOGIN PASSWORD 'by hand'");
+            server.sql("CREATE DATABASE pixelfed OWNER pixelfed");
         }
         first
             .psql_as("pixelfed", "by hand", "pixelfed", "CREATE TABLE kept ()")
@@ -62,9 +62,9 @@ impl Reading {
 
     fn superuser(&self, sql: &str) {
         for server in [&self.first, &self.second] {
-            server.psql(sql);
+            server.sql(sql);
             // What \password does, which asks a person.
-            server.psql(&format!("ALTER ROLE deployer PASSWORD '{DEPLOYER}'"));
+            server.sql(&format!("ALTER ROLE deployer PASSWORD '{DEPLOYER}'"));
         }
     }
 
@@ -204,7 +204,7 @@ impl Reading {
             10 => {
                 let left = "SELECT (SELECT count(*) FROM pg_roles WHERE rolname = 'mastodon'),
                                    (SELECT count(*) FROM pg_database WHERE datname = 'mastodon')";
-                assert_eq!(self.first.psql(left), "0|0");
+                assert_eq!(self.first.sql(left), "0|0");
                 assert_eq!(self.application(&self.second, "SELECT 1").unwrap(), "1");
             }
             _ => panic!("nothing is known of what this should have done"),

@@ -63,7 +63,7 @@ fn its_commands_work() {
     assert!(commands.contains("nixops4-resources apply"), "{commands}");
     workshop.run(&commands);
 
-    let roles = server.psql("SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname IN ('shop', 'probe')");
+    let roles = server.sql("SELECT string_agg(rolname, ' ' ORDER BY rolname) FROM pg_roles WHERE rolname IN ('shop', 'probe')");
     assert_eq!(roles.trim(), "probe shop");
     server
         .psql_as("shop", "a password of the shop", "postgres", "SELECT 1")

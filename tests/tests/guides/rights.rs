@@ -22,9 +22,9 @@ impl Site {
         });
         let blocks = Document::read("docs/guides/postgresql.md").blocks();
         let making = blocks.iter().find(|block| block.language == "sql");
-        server.psql(&making.expect("how to make one").body);
-        server.psql(&format!("ALTER ROLE deployer PASSWORD '{DEPLOYER}'"));
-        server.psql("CREATE ROLE before; CREATE ROLE someone SUPERUSER");
+        server.sql(&making.expect("how to make one").body);
+        server.sql(&format!("ALTER ROLE deployer PASSWORD '{DEPLOYER}'"));
+        server.sql("CREATE ROLE before; CREATE ROLE someone SUPERUSER");
         let workshop = Workshop::new(&[("127.0.0.1", &server)]);
         workshop.key("deployer", DEPLOYER);
         Self { server, workshop }
@@ -82,7 +82,7 @@ fn they_are_as_the_table_says() {
             let role = json!({"name": attribute, attribute: true});
             site.may_not("role", &role);
             let to_have = attribute.to_uppercase();
-            site.server.psql(&format!("ALTER ROLE deployer {to_have}"));
+            site.server.sql(&format!("ALTER ROLE deployer {to_have}"));
             site.may_if(!manages_all, "role", &role);
         }
         let before = json!({"name": "before", "adopt": true, "connectionLimit": 3});
@@ -99,7 +99,7 @@ fn they_are_as_the_table_says() {
         site.may_if(manages_all, "membership", &danger);
 
         site.server
-            .psql("GRANT before TO deployer WITH ADMIN OPTION");
+            .sql("GRANT before TO deployer WITH ADMIN OPTION");
         site.may("role", &before);
         site.may("schema", &schema("before"));
     }

@@ -31,7 +31,7 @@ fn every_field_is_made_changed_and_mended() {
             "app|C|C.utf8|9"
         );
         assert_eq!(
-            place.server.psql_in(
+            place.server.sql_in(
                 "shop",
                 "select string_agg(extname, ' ' order by extname) from pg_extension"
             ),
@@ -68,7 +68,7 @@ fn every_field_is_made_changed_and_mended() {
         ] {
             place.mends(DATABASE, &inputs, &outputs, drift, paths);
         }
-        place.server.psql_in("shop", "drop extension citext");
+        place.server.sql_in("shop", "drop extension citext");
         place.mends(DATABASE, &inputs, &outputs, "select", &["/extensions"]);
         let (inputs, outputs) = place.change(
             DATABASE,
@@ -192,7 +192,7 @@ fn what_is_retained_is_found_again() {
         let role_outputs = place.ensure(ROLE, &role);
         let inputs = place.inputs(json!({"name": "shop", "ownerRole": "app", "comment": "dear"}));
         let outputs = place.ensure(DATABASE, &inputs);
-        place.server.psql_in(
+        place.server.sql_in(
             "shop",
             "set role app; create schema s; create table s.kept as select 42 as answer",
         );
@@ -225,7 +225,7 @@ fn what_is_retained_is_found_again() {
         place.ensure(ROLE, &role);
         place.ensure(DATABASE, &inputs);
         assert_eq!(
-            place.server.psql_in("shop", "select answer from s.kept"),
+            place.server.sql_in("shop", "select answer from s.kept"),
             "42"
         );
         assert_eq!(
@@ -250,7 +250,7 @@ fn whoever_is_connected_is_sent_off() {
                 let session = scope.spawn(|| {
                     place
                         .server
-                        .psql_as("app", "password", policy, "select pg_sleep(60)")
+                        .sql_as("app", "password", policy, "select pg_sleep(60)")
                 });
                 while place.sql(&format!(
                     "select count(*) from pg_stat_activity where datname = '{policy}'"

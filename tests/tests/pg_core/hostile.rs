@@ -87,10 +87,10 @@ fn what_no_server_takes_is_blamed_on_its_input() {
     place.sql("create database shop");
     let shop = "create schema s; create table t (a int, b int);
                 create function f(int) returns int language sql as 'select 1'";
-    place.server.psql_in("shop", shop);
+    place.server.sql_in("shop", shop);
     let mut wrong = String::new();
     std::thread::scope(|scope| {
-        let session = scope.spawn(|| place.server.psql_in("busy", "select pg_sleep(600)"));
+        let session = scope.spawn(|| place.server.sql_in("busy", "select pg_sleep(600)"));
         for (kind, usual, rows) in tables() {
             for row in rows.lines().filter(|line| !line.is_empty()) {
                 if let Err(problem) = is_blamed(&place, kind, &usual, row) {
@@ -108,7 +108,7 @@ fn what_no_server_takes_is_blamed_on_its_input() {
          select datname from pg_database where datname like 'nixops4-staging%'",
     );
     assert_eq!(left, "");
-    let left = place.server.psql_in(
+    let left = place.server.sql_in(
         "shop",
         "select nspname from pg_namespace where nspname = 'x' union all
          select extname from pg_extension where extname <> 'plpgsql' union all

@@ -125,7 +125,7 @@ fn with_a_session_for_each_client_all_is_as_usual() {
         );
         place
             .server
-            .psql_in("shop", "create schema s authorization app");
+            .sql_in("shop", "create schema s authorization app");
         place
             .destroy(ROLE, &role, &role_outputs)
             .expect("it is dropped");

@@ -21,7 +21,7 @@ fn entangle(place: &Place) {
             DATABASE,
             &place.inputs(json!({"name": name, "ownerRole": "third"})),
         );
-        place.server.psql_in(
+        place.server.sql_in(
             name,
             r#"
             create schema app authorization app;
@@ -41,7 +41,7 @@ fn entangle(place: &Place) {
                 .replace("middle_man_", &format!("middle_{name}"))
                 .as_str(),
         );
-        place.server.psql_in(
+        place.server.sql_in(
             name,
             &format!(
                 r"
@@ -110,11 +110,11 @@ fn what_a_role_owns_goes_to_its_heir() {
         );
         for name in ["one", "two"] {
             assert_eq!(
-                place.server.psql_in(name, r#"select answer, relowner::regrole from app."it's a ""table""", pg_class where relname like 'it%'"#),
+                place.server.sql_in(name, r#"select answer, relowner::regrole from app."it's a ""table""", pg_class where relname like 'it%'"#),
                 "42|heir"
             );
             let left = "select count(*) from pg_class, aclexplode(relacl) where relname = 't' and grantor::regrole::text like 'middle%'";
-            assert_eq!(place.server.psql_in(name, left), "0");
+            assert_eq!(place.server.sql_in(name, left), "0");
         }
         assert_eq!(
             place.sql("select datdba::regrole from pg_database where datname = 'three'"),
@@ -133,7 +133,7 @@ fn privileges_alone_are_no_reason_to_keep_a_role() {
             DATABASE,
             &place.inputs(json!({"name": "one", "ownerRole": "third"})),
         );
-        place.server.psql_in(
+        place.server.sql_in(
             "one",
             "set role third; create schema s; grant all on schema s to app;
             alter default privileges in schema s grant select on tables to app;
@@ -147,7 +147,7 @@ fn privileges_alone_are_no_reason_to_keep_a_role() {
         assert_eq!(
             place
                 .server
-                .psql_in("one", "select count(*) from pg_default_acl"),
+                .sql_in("one", "select count(*) from pg_default_acl"),
             "0"
         );
     });
@@ -161,7 +161,7 @@ fn where_nobody_gets_in_nothing_is_let_go() {
     place.sql("create database closed");
     place
         .server
-        .psql_in("closed", "create schema s authorization app");
+        .sql_in("closed", "create schema s authorization app");
     place.sql("alter database closed allow_connections false");
     let error = place
         .destroy(ROLE, &inputs, &outputs)

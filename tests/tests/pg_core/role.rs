@@ -83,7 +83,7 @@ fn every_field_is_made_changed_and_mended() {
         assert!(
             place
                 .server
-                .psql_as("app", "first-password", "postgres", "select 1")
+                .sql_as("app", "first-password", "postgres", "select 1")
                 .is_ok()
         );
 
@@ -236,7 +236,7 @@ fn passwords_are_seen_where_verifiers_can_be_read() {
     assert!(
         place
             .server
-            .psql_as("app", second.value(), "postgres", "select 1")
+            .sql_as("app", second.value(), "postgres", "select 1")
             .is_ok()
     );
     for canary in [&canary, &second] {

@@ -36,7 +36,7 @@ impl Place {
 
     pub(crate) fn on(server: Server, restricted: bool) -> Self {
         if restricted {
-            server.psql("create role admin login createrole createdb password 'secret'");
+            server.sql("create role admin login createrole createdb password 'secret'");
         }
         Self {
             server,
@@ -62,14 +62,14 @@ impl Place {
         } else {
             "true"
         };
-        let left = self.server.psql(&format!(
+        let left = self.server.sql(&format!(
             "select roleid::regrole from pg_auth_members where member = to_regrole('admin') and ({options})"
         ));
         assert_eq!(left, "");
     }
 
     pub(crate) fn sql(&self, statements: &str) -> String {
-        self.server.psql(statements)
+        self.server.sql(statements)
     }
 
     pub(crate) fn connection(&self) -> Value {

@@ -60,8 +60,8 @@ const INSIDE: &str = r"
 
 /// Its lines, sorted.
 pub(crate) fn read(town: &Town) -> Vec<String> {
-    let shared = town.server.psql(&format!("{COMMENT}{SHARED}"));
-    let inside = town.server.psql_in("load", &format!("{COMMENT}{INSIDE}"));
+    let shared = town.server.sql(&format!("{COMMENT}{SHARED}"));
+    let inside = town.server.sql_in("load", &format!("{COMMENT}{INSIDE}"));
     let lines = shared.lines().chain(inside.lines());
     let mut lines: Vec<_> = lines.map(ToOwned::to_owned).collect();
     lines.sort_unstable();

@@ -28,15 +28,15 @@ impl Town {
             log_statements: false,
             ..Config::default()
         });
-        server.psql(&format!(
+        server.sql(&format!(
             "create role manager login createrole createdb password '{PASSWORD}'"
         ));
         let each = |statement: fn(u32) -> String| (0..EACH).map(statement).collect::<String>();
         let roles = each(|number| format!("create role p{number}; create role g{number};"));
         let tables = each(|number| format!("create table s.t{number} (a int, b int);"));
-        server.psql(&format!("set role manager; create role keeper; {roles}"));
-        server.psql("create database load owner keeper");
-        server.psql_in(
+        server.sql(&format!("set role manager; create role keeper; {roles}"));
+        server.sql("create database load owner keeper");
+        server.sql_in(
             "load",
             &format!("set role keeper; create schema s; {tables}"),
         );

@@ -43,9 +43,9 @@ impl Place {
         let (user, password) = if is_superuser {
             ("postgres", server.superuser_password_file())
         } else {
-            let there = server.psql("SELECT 1 FROM pg_roles WHERE rolname = 'manager'");
+            let there = server.sql("SELECT 1 FROM pg_roles WHERE rolname = 'manager'");
             if there.is_empty() {
-                server.psql(&format!(
+                server.sql(&format!(
                     "CREATE ROLE manager LOGIN CREATEROLE CREATEDB PASSWORD '{PASSWORD}'"
                 ));
             }
@@ -135,7 +135,7 @@ impl Place {
 
     /// Runs SQL as the superuser in a database.
     pub(crate) fn sql(&self, database: &str, sql: &str) -> String {
-        self.server.psql_in(database, sql)
+        self.server.sql_in(database, sql)
     }
 }
 

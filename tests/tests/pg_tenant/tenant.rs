@@ -17,7 +17,7 @@ fn tenant<'a>(at: &'a Place, name: &str) -> Thing<'a> {
 }
 
 fn login(at: &Place, user: &str, database: &str, sql: &str) -> Result<String, String> {
-    at.server.psql_as(user, PASSWORD, database, sql)
+    at.server.sql_as(user, PASSWORD, database, sql)
 }
 
 fn count(at: &Place, name: &str) -> String {

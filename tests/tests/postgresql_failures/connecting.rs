@@ -102,7 +102,7 @@ fn a_database_or_role_that_may_not_be_entered() {
     let inputs = site.with("app", &[("/connection/database", json!("no_such"))]);
     let words = ["\"no_such\" does not exist", "set connection.database"];
     site.refuses(DATABASE, &inputs, "/connection/database", &words);
-    server.psql("CREATE ROLE banned LOGIN PASSWORD 'x'");
+    server.sql("CREATE ROLE banned LOGIN PASSWORD 'x'");
     let secret = site.secret("banned", "x");
     let banned = [
         ("/connection/user", json!("banned")),
@@ -218,7 +218,7 @@ fn another_server_behind_the_same_address() {
         );
     }
     assert_eq!(
-        other.psql("SELECT count(*) FROM pg_roles WHERE rolname = 'app'"),
+        other.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'app'"),
         "0"
     );
 
@@ -250,7 +250,7 @@ fn the_server_restarts_in_between() {
     server.start_again();
     create("after").expect("it connects again");
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname IN ('before', 'between', 'after')";
-    assert_eq!(server.psql(roles), "3");
+    assert_eq!(server.sql(roles), "3");
 
     // In the middle of a request, which is done again.
     let mut command = site.command();
@@ -267,5 +267,5 @@ fn the_server_restarts_in_between() {
     server.restart_immediate();
     messages::answer(&request, &provider.answer()).expect("it is done again");
     let databases = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1";
-    assert_eq!(server.psql(databases), "midway\npostgres");
+    assert_eq!(server.sql(databases), "midway\npostgres");
 }

@@ -149,7 +149,7 @@ impl Sleeper {
         let sessions =
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'a nightly job'";
         let begun = Instant::now();
-        while server.psql(sessions) != "0" {
+        while server.sql(sessions) != "0" {
             assert!(begun.elapsed() < TIMEOUT, "the session is still there");
         }
     }

@@ -106,7 +106,7 @@ fn odd_names_are_taken_as_they_stand() {
         let made = send(&create).unwrap_or_else(|error| panic!("{name:?}: {error}"));
         let outputs = object(made["outputProperties"].clone());
         assert_eq!(outputs["name"], json!(name));
-        let oid = server.psql(&format!(
+        let oid = server.sql(&format!(
             "SELECT oid FROM pg_roles WHERE rolname = {}",
             sql(name)
         ));
@@ -129,12 +129,12 @@ fn odd_names_are_taken_as_they_stand() {
     set(&mut member, "/memberOf", json!(names));
     send(&messages::create(ROLE, &member, true)).expect("it is a member");
     let groups = server
-        .psql("SELECT count(*) FROM pg_auth_members WHERE member = '\"member of all\"'::regrole");
+        .sql("SELECT count(*) FROM pg_auth_members WHERE member = '\"member of all\"'::regrole");
     assert_eq!(groups, names.len().to_string());
     // Quoted as the server itself would: its own function is the judge.
     let mut drops = String::from("DROP ROLE \"member of all\"");
     for name in &names {
-        let quoted = server.psql(&format!("SELECT quote_ident({})", sql(name)));
+        let quoted = server.sql(&format!("SELECT quote_ident({})", sql(name)));
         write!(drops, ", {quoted}").expect("writing to a string");
     }
     // A database for some: they cost more.
@@ -153,10 +153,10 @@ fn odd_names_are_taken_as_they_stand() {
         send(&messages::destroy(&resource)).unwrap_or_else(|error| panic!("{name:?}: {error}"));
     }
     assert_eq!(
-        server.psql("SELECT count(*) FROM pg_database WHERE NOT datistemplate"),
+        server.sql("SELECT count(*) FROM pg_database WHERE NOT datistemplate"),
         "1"
     );
-    server.psql(&drops);
+    server.sql(&drops);
 }
 
 /// A literal that `psql` doesn't read anything into.

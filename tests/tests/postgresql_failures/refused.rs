@@ -10,7 +10,7 @@ use super::{DATABASE, ROLE, SERVERS, Site, Sleeper, assert_says};
 fn a_privilege_is_missing() {
     let server = SERVERS.lease();
     let site = Site::of(&server);
-    server.psql("CREATE ROLE ordinary LOGIN PASSWORD 'x'");
+    server.sql("CREATE ROLE ordinary LOGIN PASSWORD 'x'");
     let secret = site.secret("ordinary", "x");
     let ordinary = [
         ("/connection/user", json!("ordinary")),
@@ -26,17 +26,17 @@ fn a_privilege_is_missing() {
         );
     }
     assert_eq!(
-        server.psql("SELECT count(*) FROM pg_roles WHERE rolname = 'app'"),
+        server.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'app'"),
         "0"
     );
-    server.psql("DROP ROLE ordinary");
+    server.sql("DROP ROLE ordinary");
 }
 
 #[test]
 fn an_administrator_that_is_no_superuser() {
     let server = SERVERS.lease();
     let site = Site::of(&server);
-    server.psql("CREATE ROLE manager LOGIN CREATEROLE CREATEDB PASSWORD 'x'");
+    server.sql("CREATE ROLE manager LOGIN CREATEROLE CREATEDB PASSWORD 'x'");
     let manager = [
         ("/connection/user", json!("manager")),
         ("/connection/password", site.secret("manager", "x")),
@@ -61,11 +61,11 @@ fn an_administrator_that_is_no_superuser() {
     assert_eq!(plan(Some(&resource))["action"], "none");
     assert!(
         server
-            .psql_as("managed", "of the app", "postgres", "SELECT 1")
+            .sql_as("managed", "of the app", "postgres", "SELECT 1")
             .is_ok()
     );
     site.made(ROLE, &inputs);
-    server.psql("DROP ROLE managed; DROP ROLE manager");
+    server.sql("DROP ROLE managed; DROP ROLE manager");
 }
 
 #[test]
@@ -92,8 +92,8 @@ fn names_that_the_server_would_not_take() {
         let made = site.made(kind, &site.inputs(&name));
         assert_eq!(made["outputProperties"]["name"], name);
     }
-    server.psql(&format!("DROP ROLE {}; ", "x".repeat(63)));
-    server.psql(&format!("DROP DATABASE \"{}\"", "é".repeat(31)));
+    server.sql(&format!("DROP ROLE {}; ", "x".repeat(63)));
+    server.sql(&format!("DROP DATABASE \"{}\"", "é".repeat(31)));
 }
 
 #[test]
@@ -102,10 +102,10 @@ fn a_role_that_owns_things() {
     let site = Site::of(&server);
     let made = site.made(ROLE, &site.inputs("proprietor"));
     let outputs = object(made["outputProperties"].clone());
-    server.psql("CREATE DATABASE estate OWNER proprietor; CREATE DATABASE elsewhere");
+    server.sql("CREATE DATABASE estate OWNER proprietor; CREATE DATABASE elsewhere");
     for database in ["estate", "elsewhere"] {
         let tables = "CREATE TABLE a(); ALTER TABLE a OWNER TO proprietor";
-        server.psql_in(database, tables);
+        server.sql_in(database, tables);
     }
     let destroy = |policy: &str| {
         let inputs = site.with("proprietor", &[("/deletionPolicy", json!(policy))]);
@@ -125,13 +125,13 @@ fn a_role_that_owns_things() {
     ];
     assert_says(&error, "", &words);
     destroy("retain").expect("it stays");
-    server.psql("DROP DATABASE estate; DROP DATABASE elsewhere");
+    server.sql("DROP DATABASE estate; DROP DATABASE elsewhere");
 
     // What was only granted to it is taken back.
-    server.psql("CREATE TABLE shared(); GRANT SELECT ON shared TO proprietor");
+    server.sql("CREATE TABLE shared(); GRANT SELECT ON shared TO proprietor");
     destroy("delete").expect("it owns nothing");
     let privileges = "SELECT coalesce(relacl::text, '') FROM pg_class WHERE relname = 'shared'";
-    assert!(!server.psql(privileges).contains("proprietor"));
+    assert!(!server.sql(privileges).contains("proprietor"));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn a_database_that_can_not_be_made() {
         site.refuses(DATABASE, &site.with("impossible", patch), pointer, words);
         // Nothing stays of it, under any name.
         let all = "SELECT datname FROM pg_database WHERE NOT datistemplate";
-        assert_eq!(server.psql(all), "postgres");
+        assert_eq!(server.sql(all), "postgres");
     };
     let missing = "\"absent\" does not exist";
     refuses(
@@ -193,5 +193,5 @@ fn a_database_that_can_not_be_made() {
     let mut provider = Provider::spawn(site.command());
     let request = messages::create(DATABASE, &site.inputs("possible"), true);
     messages::answer(&request, &provider.request(request.to_string())).expect("it is possible");
-    server.psql("DROP DATABASE possible");
+    server.sql("DROP DATABASE possible");
 }

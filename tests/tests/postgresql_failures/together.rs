@@ -51,7 +51,7 @@ fn somebody_holds_the_lock() {
         .expect_err("it waits");
     holder.end(&server);
     messages::answer(&request, &provider.answer()).expect("the lock is free");
-    server.psql("DROP ROLE patient");
+    server.sql("DROP ROLE patient");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_process_that_waits_holds_no_connection() {
     // Others may need what it doesn't use: a server has only so many.
     let ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nixops4-resources'";
     let begun = Instant::now();
-    while server.psql(ours) != "0" {
+    while server.sql(ours) != "0" {
         assert!(begun.elapsed() < TIMEOUT, "it is still connected");
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -73,7 +73,7 @@ fn a_process_that_waits_holds_no_connection() {
         first.expect("it is created"),
         second.expect("it connects again")
     );
-    server.psql("DROP ROLE idle");
+    server.sql("DROP ROLE idle");
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn three_hundred_processes_and_twenty_connections() {
         answer.unwrap_or_else(|error| panic!("{error}"));
     }
     let roles = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'role-%'";
-    assert_eq!(server.psql(roles), "300");
+    assert_eq!(server.sql(roles), "300");
     assert!(!server.log().contains("tuple concurrently updated"));
 }
 
@@ -111,22 +111,22 @@ fn sixty_four_processes_and_one_role() {
     assert!(first.is_ok(), "{first:?}");
     assert!(answers.iter().all(|answer| *answer == first));
     assert_eq!(
-        server.psql("SELECT count(*) FROM pg_roles WHERE rolname = 'the one'"),
+        server.sql("SELECT count(*) FROM pg_roles WHERE rolname = 'the one'"),
         "1"
     );
     assert!(
         server
-            .psql_as("the one", "of the one", "postgres", "SELECT 1")
+            .sql_as("the one", "of the one", "postgres", "SELECT 1")
             .is_ok()
     );
-    server.psql("DROP ROLE \"the one\"");
+    server.sql("DROP ROLE \"the one\"");
 }
 
 #[test]
 fn two_hundred_memberships_at_once() {
     let server = SERVERS.lease();
     let site = Site::of(&server);
-    server.psql("CREATE ROLE hub");
+    server.sql("CREATE ROLE hub");
     let requests: Vec<_> = (0..50)
         .map(|number| {
             let mut inputs = site.inputs(&format!("spoke-{number}"));
@@ -138,7 +138,7 @@ fn two_hundred_memberships_at_once() {
         answer.unwrap_or_else(|error| panic!("{error}"));
     }
     let members = "SELECT count(*) FROM pg_auth_members WHERE roleid = 'hub'::regrole";
-    assert_eq!(server.psql(members), "50");
+    assert_eq!(server.sql(members), "50");
     let missing = site.with("spoke-0", &[("/memberOf", json!(["hub", "absent"]))]);
     site.refuses(
         ROLE,
@@ -147,10 +147,10 @@ fn two_hundred_memberships_at_once() {
         &["\"absent\" does not exist", "declare what is missing"],
     );
     let name = literal("spoke-%");
-    let roles = server.psql(&format!(
+    let roles = server.sql(&format!(
         "SELECT string_agg(quote_ident(rolname), ', ') FROM pg_roles WHERE rolname LIKE {name}"
     ));
-    server.psql(&format!("DROP ROLE hub, {roles}"));
+    server.sql(&format!("DROP ROLE hub, {roles}"));
 }
 
 /// Sends each request to a process of its own, all at once.

@@ -103,7 +103,7 @@ fn through_a_pooler_that_shares_sessions() {
     assert_eq!(resources.as_object().expect("resources").len(), 48);
     assert_eq!(site.history(0).len(), 49);
     // Nothing is left in a session that is another's next.
-    let left = site.server().psql_in(
+    let left = site.server().sql_in(
         "states",
         "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%';
          SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
@@ -193,18 +193,18 @@ fn who_can_not_connect_or_write() {
     }
     site.inputs = inputs;
     let server = site.server();
-    server.psql("ALTER DATABASE states OWNER TO postgres");
+    server.sql("ALTER DATABASE states OWNER TO postgres");
     refused(&site, "/connection/user", "CREATE on the database");
-    server.psql("ALTER DATABASE states OWNER TO keeper");
+    server.sql("ALTER DATABASE states OWNER TO keeper");
     site.create();
-    server.psql("ALTER DATABASE states OWNER TO postgres");
+    server.sql("ALTER DATABASE states OWNER TO postgres");
     // It has what it needs now.
     site.create();
-    server.psql_in("states", "REVOKE INSERT ON nixops4.event FROM keeper");
+    server.sql_in("states", "REVOKE INSERT ON nixops4.event FROM keeper");
     refused(&site, "/connection/user", "SELECT and INSERT");
     assert_eq!(site.read()["resources"], json!({}), "reading needs no more");
-    server.psql_in("states", "GRANT INSERT ON nixops4.event TO keeper");
-    server.psql_in("states", "UPDATE nixops4.event_format SET version = 7");
+    server.sql_in("states", "GRANT INSERT ON nixops4.event TO keeper");
+    server.sql_in("states", "UPDATE nixops4.event_format SET version = 7");
     refused(&site, "/schema", "format 7, this one knows 1");
 }
 
@@ -213,13 +213,13 @@ fn others_need_to_read_and_append_and_nothing_else() {
     let mut site = Site::postgresql();
     site.create();
     let server = site.server();
-    server.psql("CREATE ROLE clerk LOGIN PASSWORD 'quite secret'");
+    server.sql("CREATE ROLE clerk LOGIN PASSWORD 'quite secret'");
     for statement in [
         "GRANT USAGE ON SCHEMA nixops4 TO clerk",
         "GRANT SELECT ON ALL TABLES IN SCHEMA nixops4 TO clerk",
         "GRANT INSERT ON nixops4.event TO clerk",
     ] {
-        server.psql_in("states", statement);
+        server.sql_in("states", statement);
     }
     set(&mut site.inputs, "/connection/user", json!("clerk"));
     site.create();
@@ -238,15 +238,15 @@ fn a_role_that_can_only_read_is_found_out_before_anything_is_changed() {
     site.create();
     // A transaction says what it does, so that a setting alone does not matter.
     let server = site.server();
-    server.psql("ALTER ROLE keeper SET default_transaction_read_only = on");
-    server.psql("ALTER ROLE keeper SET synchronous_commit = off");
-    server.psql("ALTER ROLE keeper SET statement_timeout = 1");
+    server.sql("ALTER ROLE keeper SET default_transaction_read_only = on");
+    server.sql("ALTER ROLE keeper SET synchronous_commit = off");
+    server.sql("ALTER ROLE keeper SET statement_timeout = 1");
     site.create();
     site.send(&site.event(&add("/resources/a", json!({}))))
         .expect("it is written");
     let position = "SELECT max(position) FROM nixops4.event";
     assert_eq!(
-        site.server().psql_in("states", position).trim(),
+        site.server().sql_in("states", position).trim(),
         "1",
         "a probe leaves nothing"
     );

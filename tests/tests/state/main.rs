@@ -53,8 +53,8 @@ impl Site {
 
     fn postgresql_with(config: &Config) -> Self {
         let server = Server::start(config);
-        server.psql("CREATE ROLE keeper LOGIN PASSWORD 'quite secret'");
-        server.psql("CREATE DATABASE states OWNER keeper");
+        server.sql("CREATE ROLE keeper LOGIN PASSWORD 'quite secret'");
+        server.sql("CREATE DATABASE states OWNER keeper");
         let connection = json!({
             "host": server.host(),
             "port": server.port(),

@@ -153,7 +153,7 @@ fn a_thousand_requests_on_one_process() {
         log.matches("application_name=nixops4-resources").count()
     };
     site.server
-        .psql("ALTER SYSTEM SET log_connections = on; SELECT pg_reload_conf()");
+        .sql("ALTER SYSTEM SET log_connections = on; SELECT pg_reload_conf()");
     let create = messages::create("postgresql_role", &site.role("thousand"), true);
     let before = connections();
     let requests: Vec<_> = (0..1000)
@@ -178,7 +178,7 @@ fn a_thousand_requests_on_one_process() {
     assert!(resident < 100 << 20, "it has grown to {resident} bytes");
     assert!(provider.finish().status.success());
     site.server
-        .psql("ALTER SYSTEM RESET log_connections; SELECT pg_reload_conf()");
+        .sql("ALTER SYSTEM RESET log_connections; SELECT pg_reload_conf()");
     site.drop_role("thousand");
 }
 

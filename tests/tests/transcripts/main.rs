@@ -56,11 +56,11 @@ impl Site {
     fn has_role(&self, name: &str) -> bool {
         let name = support::postgresql::literal(name);
         let count = format!("SELECT count(*) FROM pg_roles WHERE rolname = {name}");
-        self.server.psql(&count) == "1"
+        self.server.sql(&count) == "1"
     }
 
     fn drop_role(&self, name: &str) {
-        self.server.psql(&format!("DROP ROLE \"{name}\""));
+        self.server.sql(&format!("DROP ROLE \"{name}\""));
     }
 }
 
@@ -106,10 +106,10 @@ fn as_upstream_sends_it() {
     assert!(created.status.success());
     let oid = site
         .server
-        .psql("SELECT oid FROM pg_roles WHERE rolname = 'upstream'");
+        .sql("SELECT oid FROM pg_roles WHERE rolname = 'upstream'");
     let id = site
         .server
-        .psql("SELECT system_identifier FROM pg_control_system()");
+        .sql("SELECT system_identifier FROM pg_control_system()");
     let outputs = json!({
         "name": "upstream",
         "host": site.server.host(),

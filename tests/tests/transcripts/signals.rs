@@ -42,7 +42,7 @@ fn an_interruption() {
     let change = messages::create("postgresql_role", &inputs, true);
     let row = |site: &Site| {
         site.server
-            .psql("SELECT rolcanlogin, rolconnlimit FROM pg_roles WHERE rolname = 'interrupted'")
+            .sql("SELECT rolcanlogin, rolconnlimit FROM pg_roles WHERE rolname = 'interrupted'")
     };
 
     // Between two steps: the first is done, and the answer is an error.
@@ -90,9 +90,9 @@ fn a_database_that_is_being_created_when_ctrl_c_comes() {
     // The step is finished: no half of a database stays.
     messages::answer(&create, &provider.answer()).expect("it was the last step");
     let databases = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1";
-    assert_eq!(site.server.psql(databases), "postgres\nstaged");
+    assert_eq!(site.server.sql(databases), "postgres\nstaged");
     assert!(provider.finish().status.success());
-    site.server.psql("DROP DATABASE staged");
+    site.server.sql("DROP DATABASE staged");
 }
 
 #[test]

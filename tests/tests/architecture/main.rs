@@ -1,5 +1,7 @@
 //! Dependencies point one way, and every crate keeps the workspace's rules.
 
+mod credentials;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
