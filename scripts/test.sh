@@ -28,6 +28,9 @@ tests/nix/run.sh
 required=
 if [ -x "$cache/tools/postgresql-18/bin/postgres" ]; then required+=" postgresql-18"; fi
 if PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then required+=" pgbouncer"; fi
+for program in bao sops garage rclone; do
+  if command -v "$program" >/dev/null; then required+=" $program"; fi
+done
 export NIXOPS4_TESTS_REQUIRED=$required
 
 # Most tests wait for a server or a provider most of the time.

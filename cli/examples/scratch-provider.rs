@@ -3,14 +3,19 @@
 //! `scratch_thing` inputs: `directory`, `name`, `content` (anything), `size`,
 //! `region` (cannot be changed), `secret`, and what makes it misbehave:
 //! `failOn` (a list of create, update, plan, read, destroy), `dieOnce` (a file:
-//! the provider ends at a plan if it isn't there, and makes it), `sleep`
+//! the provider ends at a plan if it isn't there, and makes it), `dieWorking` and
+//! `dieTimes` (the same at what changes something, so many times), `sleep`
 //! (milliseconds), `act` (hang, garbage, exit, chatter). Outputs: `path`,
 //! `serial` (known once made) and `content`. Each create, update and destroy
 //! appends a line to `DIRECTORY/log`. What another thing has the serial of in its
 //! content can't be destroyed; what has the `deletionPolicy` retain stays, and
 //! its file says so.
 //!
-//! `scratch_state` inputs: `file`, `failAfter` (how many events are taken).
+//! `scratch_state` inputs: `file`, `failAfter` (how many events are taken),
+//! `dieBefore` and `dieAfter` (files: it ends before or after it has written an
+//! event, if they aren't there, and makes them).
+//!
+//! The file that `SCRATCH_STARTS` names gets a line for each process.
 //!
 //! With the argument `v0` it knows the protocol's v0 alone, and answers once.
 
@@ -39,6 +44,11 @@ fn main() -> ExitCode {
             say(io::stdout(), &description().to_string());
         }
         return ExitCode::SUCCESS;
+    }
+    if let Some(file) = std::env::var_os("SCRATCH_STARTS") {
+        let mut starts = fs::OpenOptions::new();
+        let starts = starts.create(true).append(true).open(file).unwrap();
+        say(starts, &format!("{arguments:?}"));
     }
     while let Ok(Some(line)) = codec::read_line(&mut io::stdin().lock(), codec::MAX_LINE) {
         let answer = match serde_json::from_str::<Request>(&line) {
@@ -82,9 +92,11 @@ fn answer(request: Request, is_v0: bool) -> Answer {
             if inputs.get("failAfter").and_then(Value::as_u64) == Some(events) {
                 return Err("the disk is full".to_owned());
             }
+            die(self::text(inputs, "dieBefore"), 1)?;
             text.push_str(&serde_json::to_string(&event.patch).unwrap());
             text.push('\n');
             fs::write(&file, text).map_err(|error| error.to_string())?;
+            die(self::text(inputs, "dieAfter"), 1)?;
             Ok(Response::StateEvent(StateResourceEventResponse {}))
         }
         Request::Create(request) => {
@@ -229,10 +241,12 @@ fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
     if fails.is_some_and(|fails| fails.iter().any(|fail| fail == when)) {
         return Err(format!("told to fail on {when}\ntell it otherwise"));
     }
-    let once = Path::new(text(inputs, "dieOnce"));
-    if when == "plan" && once.is_absolute() && !once.exists() {
-        fs::write(once, "").map_err(|error| error.to_string())?;
-        std::process::exit(3);
+    if when == "plan" {
+        die(text(inputs, "dieOnce"), 1)?;
+    }
+    if matches!(when, "create" | "update" | "destroy") {
+        let times = inputs.get("dieTimes").and_then(Value::as_u64);
+        die(text(inputs, "dieWorking"), times.unwrap_or(1))?;
     }
     if matches!(when, "plan" | "read") {
         return Ok(());
@@ -249,6 +263,21 @@ fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
     }
     if let Some(milliseconds) = inputs.get("sleep").and_then(Value::as_u64) {
         std::thread::sleep(Duration::from_millis(milliseconds));
+    }
+    Ok(())
+}
+
+/// Ends as if it were killed, so many times: a file keeps count.
+fn die(count: &str, times: u64) -> Result<(), String> {
+    let count = Path::new(count);
+    if !count.is_absolute() {
+        return Ok(());
+    }
+    let before = fs::read(count).unwrap_or_default();
+    if (before.len() as u64) < times {
+        let more = [&before[..], b"x"].concat();
+        fs::write(count, more).map_err(|error| error.to_string())?;
+        std::process::abort();
     }
     Ok(())
 }
@@ -385,6 +414,11 @@ fn description() -> Value {
             "scratch_thing": {
                 "description": "A file. With content.",
                 "state": "optional",
+                "repeatable": [
+                    "createResourceRequest",
+                    "updateResourceRequest",
+                    "destroyResourceRequest",
+                ],
                 "requests": [
                     "createResourceRequest",
                     "updateResourceRequest",
@@ -410,6 +444,8 @@ fn description() -> Value {
                         "failOn": { "type": "array", "items": { "type": "string" } },
                         "sleep": { "type": "integer" },
                         "dieOnce": { "type": "string" },
+                        "dieWorking": { "type": "string" },
+                        "dieTimes": { "type": "integer" },
                         "protect": { "type": "boolean" },
                         "deletionPolicy": { "enum": ["delete", "retain"], "default": "delete" },
                         "act": { "enum": ["hang", "garbage", "exit", "chatter"] },
@@ -433,7 +469,8 @@ fn description() -> Value {
                     "type": "object",
                     "additionalProperties": false,
                     "required": ["file"],
-                    "properties": { "file": { "type": "string" }, "failAfter": { "type": "integer" } },
+                    "properties": { "file": { "type": "string" }, "failAfter": { "type": "integer" },
+                        "dieBefore": { "type": "string" }, "dieAfter": { "type": "string" } },
                 },
                 "outputs": { "type": "object", "properties": {} },
             },

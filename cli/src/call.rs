@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::args::{Call, CallRequest};
 use crate::executables;
 use crate::failure::Failure;
-use crate::providers::{self, Providers};
+use crate::providers;
 use crate::session;
 use crate::ui::Ui;
 
@@ -41,7 +41,7 @@ pub(crate) async fn call(
         .clone()
         .unwrap_or_else(|| executables::provider_of(&call.kind));
     let command = providers::command(&executable, &[]);
-    let providers = Providers::new(session::stderr_sink(ui), timeout);
+    let providers = session::providers(ui, timeout);
     let to_failure =
         |error: nixops4_protocol::client::ClientError| Failure::Provider(error.to_string());
     let name = request.name();

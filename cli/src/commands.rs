@@ -22,9 +22,8 @@ pub(crate) enum Ending {
 }
 
 /// Shows what apply would do.
-pub(crate) async fn plan(session: &Session) -> Result<Ending, Failure> {
-    let mut signals = signals()?;
-    let survey = surveyed(session, Opening::Look, &mut signals).await?;
+pub(crate) async fn plan(session: &Session, signals: &mut Signals) -> Result<Ending, Failure> {
+    let survey = surveyed(session, Opening::Look, signals).await?;
     let plan = report::report(&session.file.to_string_lossy(), &survey);
     session.ui.plan(&plan);
     survey.records.close().await;
@@ -40,9 +39,8 @@ pub(crate) async fn plan(session: &Session) -> Result<Ending, Failure> {
 }
 
 /// Makes the deployment what its file says.
-pub(crate) async fn apply(session: &Session) -> Result<Ending, Failure> {
-    let mut signals = signals()?;
-    let mut survey = surveyed(session, Opening::Make, &mut signals).await?;
+pub(crate) async fn apply(session: &Session, signals: &mut Signals) -> Result<Ending, Failure> {
+    let mut survey = surveyed(session, Opening::Make, signals).await?;
     let plan = report::report(&session.file.to_string_lossy(), &survey);
     session.ui.event(&Event::Plan { plan: plan.clone() });
     refuse_duplicates(&survey)?;
@@ -50,7 +48,7 @@ pub(crate) async fn apply(session: &Session) -> Result<Ending, Failure> {
     if plan.has_work() {
         survey::open_to_write(session, &mut survey).await?;
     }
-    let summary = apply::apply(session, survey, &mut signals).await?;
+    let summary = apply::apply(session, survey, signals).await?;
     session.providers.close().await;
     for skip in &summary.skipped {
         session.ui.event(&Event::Skipped {

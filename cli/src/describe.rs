@@ -33,7 +33,7 @@ pub(crate) async fn describe(
     timeout: std::time::Duration,
     ui: &Arc<Ui>,
 ) -> Result<(), Failure> {
-    let providers = Providers::new(session::stderr_sink(ui), timeout);
+    let providers = session::providers(ui, timeout);
     let Some(what) = what else {
         return everything(&providers, ui).await;
     };
@@ -144,6 +144,7 @@ fn kind_text(name: &str, kind: &KindDescription, paint: Paint) -> String {
     let state = match kind.state {
         StateNeed::Never => "keeps state itself",
         StateNeed::Optional => "can do without state",
+        StateNeed::OnRequest => "does without state, unless its own says where",
         StateNeed::Required => "has to be recorded: needs a state",
     };
     let _ = writeln!(text, "  {}", paint.dim(state));

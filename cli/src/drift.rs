@@ -122,11 +122,7 @@ async fn look_at(session: &Session, path: &MemberPath, recorded: &RecordedResour
         unknown_inputs: Vec::new(),
         resource: Some(ExtantResource::from(recorded.clone())),
     });
-    match session
-        .providers
-        .ask(&provider, &path.to_string(), &request)
-        .await
-    {
+    match session.providers.ask(&provider, path, &request).await {
         Ok(Response::Plan(plan)) => judge(path, recorded, plan),
         Ok(_) => Seen::Failed(
             ClientError::Mismatch {

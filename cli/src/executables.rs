@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{Access, access};
 
@@ -12,14 +13,24 @@ pub(crate) const PREFIX: &str = "nixops4-resources-";
 /// executable or else through `PATH`. A name that isn't found stays as it is, so
 /// that starting it says so.
 pub(crate) fn find(name: &str) -> PathBuf {
+    // Every member asks, and all of them mean a few.
+    static FOUND: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     if name.contains('/') {
         return PathBuf::from(name);
     }
-    directories()
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = found.get(name) {
+        return path.clone();
+    }
+    let path = directories()
         .into_iter()
         .map(|directory| directory.join(name))
-        .find(|candidate| is_executable(candidate))
-        .unwrap_or_else(|| PathBuf::from(name))
+        .find(|candidate| is_executable(candidate));
+    let Some(path) = path else {
+        return PathBuf::from(name);
+    };
+    found.insert(name.to_owned(), path.clone());
+    path
 }
 
 /// The provider that a resource type belongs to if nothing else is said.

@@ -135,7 +135,7 @@ async fn look(session: &Session, member: &Member) -> Result<RecordedResource, St
     let command = providers::command(&member.executable, &member.args);
     let answer = session
         .providers
-        .ask(&command, &member.path.to_string(), &request)
+        .ask(&command, &member.path, &request)
         .await;
     match answer {
         Ok(Response::Read(answer)) if answer.present => Ok(RecordedResource {

@@ -15,6 +15,8 @@ mod executables;
 mod failure;
 mod import;
 mod member;
+#[cfg(test)]
+mod model;
 mod plan;
 mod providers;
 mod records;
@@ -117,12 +119,12 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
             let mut session = session();
             session.targets.clone_from(&plan.target);
             session.refresh = plan.refresh;
-            commands::plan(&session).await
+            commands::plan(&session, &mut signals()?).await
         }
         Command::Apply(apply) => {
             let mut session = session();
             session.targets.clone_from(&apply.target);
-            commands::apply(&session).await
+            commands::apply(&session, &mut signals()?).await
         }
         Command::Drift(drift) => {
             let location = drift.state.as_deref();

@@ -6,12 +6,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use nixops4_protocol::client::{self, ClientError, Provider, ProviderCommand, StderrSink};
+use nixops4_protocol::client::{ClientError, ProviderCommand};
 use nixops4_protocol::describe::{Description, KindDescription};
 use nixops4_protocol::message::{Request, Response};
 use tokio::sync::OnceCell;
 
 use crate::executables;
+use crate::member::MemberPath;
+
+mod link;
+mod retries;
+
+pub(crate) use link::{Link, Machine, Source};
+pub(crate) use retries::{Retries, Retry, is_unanswered};
 
 /// How long a provider may take to describe itself.
 const DESCRIBE_LIMIT: Duration = Duration::from_secs(20);
@@ -22,17 +29,19 @@ type Descriptions = HashMap<ProviderCommand, Arc<OnceCell<Option<Arc<Description
 
 /// Every provider that this run talks to.
 pub(crate) struct Providers {
-    sink: StderrSink,
+    source: Box<dyn Source>,
+    retries: Retries,
     limit: Duration,
-    idle: Mutex<HashMap<ProviderCommand, Vec<Provider>>>,
+    idle: Mutex<HashMap<ProviderCommand, Vec<Box<dyn Link>>>>,
     descriptions: Mutex<Descriptions>,
 }
 
 impl Providers {
-    /// `sink` takes what they say on stderr; `limit` is for each request.
-    pub(crate) fn new(sink: StderrSink, limit: Duration) -> Self {
+    /// `limit` is for each request.
+    pub(crate) fn new(source: Box<dyn Source>, retries: Retries, limit: Duration) -> Self {
         Self {
-            sink,
+            source,
+            retries,
             limit,
             idle: Mutex::default(),
             descriptions: Mutex::default(),
@@ -42,6 +51,11 @@ impl Providers {
     /// The time that one request may take.
     pub(crate) fn limit(&self) -> Duration {
         self.limit
+    }
+
+    /// When something is asked again.
+    pub(crate) fn retries(&self) -> &Retries {
+        &self.retries
     }
 
     /// What a provider says of itself; `None` if it knows v0 alone.
@@ -59,7 +73,8 @@ impl Providers {
         let description = cell
             .get_or_try_init(|| async {
                 let limit = DESCRIBE_LIMIT.min(self.limit);
-                client::describe(command, limit)
+                self.source
+                    .describe(command, limit)
                     .await
                     .map(|description| description.map(Arc::new))
             })
@@ -67,26 +82,44 @@ impl Providers {
         Ok(description.clone())
     }
 
-    /// Asks one thing on behalf of `label`, reusing a process if there is one.
-    /// What changes nothing is asked once more if that process is lost meanwhile;
-    /// everything else is the provider's to try again, which knows what it did.
+    /// Asks one thing on behalf of a member, reusing a process if there is one.
+    /// What nobody answered is asked again, if the kind says that it may be.
     pub(crate) async fn ask(
         &self,
         command: &ProviderCommand,
-        label: &str,
+        path: &MemberPath,
         request: &Request,
     ) -> Result<Response, ClientError> {
-        let answer = self.ask_any(command, label, request).await;
-        let changes_nothing = matches!(
-            request,
-            Request::Plan(_) | Request::Read(_) | Request::List(_) | Request::StateRead(_)
-        );
-        match answer {
-            Err(ClientError::Gone { .. }) if changes_nothing => {
-                self.ask_any(command, label, request).await
+        let label = path.to_string();
+        let mut attempt = 1;
+        loop {
+            let error = match self.ask_any(command, &label, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            if !self.may_be_repeated(command, &error, request).await
+                || !self.retries.pause(path, attempt, &error).await
+            {
+                return Err(error);
             }
-            answer => answer,
+            attempt += 1;
         }
+    }
+
+    async fn may_be_repeated(
+        &self,
+        command: &ProviderCommand,
+        error: &ClientError,
+        request: &Request,
+    ) -> bool {
+        if !is_unanswered(error) {
+            return false;
+        }
+        let description = self.describe(command).await.unwrap_or_default();
+        let kind = description
+            .as_ref()
+            .and_then(|description| description.kinds.get(request.resource_type()));
+        retries::may_be_repeated(error, request, kind)
     }
 
     async fn ask_any(
@@ -100,9 +133,9 @@ impl Providers {
                 process.set_label(label);
                 process
             }
-            None => Provider::spawn(command, label, Arc::clone(&self.sink))?,
+            None => self.source.start(command, label, false)?,
         };
-        let answer = process.request(request, self.limit).await;
+        let answer = process.ask(request, self.limit).await;
         if matches!(answer, Ok(_) | Err(ClientError::Refused(_))) {
             self.put_back(command, process).await;
         }
@@ -117,10 +150,9 @@ impl Providers {
         label: &str,
         request: &Request,
     ) -> Result<Response, ClientError> {
-        let mut process = Provider::spawn(command, label, Arc::clone(&self.sink))?;
-        let answer = process.request(request, self.limit).await;
-        // It has answered, or never will; how it ends changes nothing any more.
-        let _ = process.close(CLOSE_PATIENCE).await;
+        let mut process = self.source.start(command, label, false)?;
+        let answer = process.ask(request, self.limit).await;
+        process.close(CLOSE_PATIENCE).await;
         answer
     }
 
@@ -129,27 +161,24 @@ impl Providers {
         &self,
         command: &ProviderCommand,
         label: &str,
-    ) -> Result<Provider, ClientError> {
-        Provider::spawn_apart(command, label, Arc::clone(&self.sink))
+    ) -> Result<Box<dyn Link>, ClientError> {
+        self.source.start(command, label, true)
     }
 
-    fn take_idle(&self, command: &ProviderCommand) -> Option<Provider> {
+    fn take_idle(&self, command: &ProviderCommand) -> Option<Box<dyn Link>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.get_mut(command).and_then(Vec::pop)
     }
 
     /// Keeps a process for the next request. One that knows v0 alone may end
     /// after its first answer, and gets no second request, as upstream does.
-    async fn put_back(&self, command: &ProviderCommand, process: Provider) {
+    async fn put_back(&self, command: &ProviderCommand, process: Box<dyn Link>) {
         match self.describe(command).await {
             Ok(Some(_)) => {
                 let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
                 idle.entry(command.clone()).or_default().push(process);
             }
-            Ok(None) | Err(_) => {
-                // It has answered; how it ends changes nothing any more.
-                let _ = process.close(CLOSE_PATIENCE).await;
-            }
+            Ok(None) | Err(_) => process.close(CLOSE_PATIENCE).await,
         }
     }
 

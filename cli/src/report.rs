@@ -216,6 +216,18 @@ pub enum Event {
         /// How long it took, in seconds.
         seconds: f64,
     },
+    /// It is asked again, because nobody answered: its provider, or what keeps its
+    /// state, ended.
+    Retried {
+        /// The resource.
+        path: MemberPath,
+        /// What happened to the attempt before.
+        error: String,
+        /// The attempt that follows; the first was 1.
+        attempt: usize,
+        /// How many there are at most.
+        of: usize,
+    },
     /// It was not tried.
     Skipped {
         /// The resource, or the place whose members are not known.

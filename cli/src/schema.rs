@@ -201,6 +201,7 @@ mod tests {
             description: String::new(),
             state: StateNeed::Optional,
             requests: Vec::new(),
+            repeatable: Vec::new(),
             inputs,
             outputs: nixops4_protocol::Object::new(),
         }

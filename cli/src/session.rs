@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,18 +10,22 @@ use nixops4_protocol::client::ProviderCommand;
 
 use crate::eval::Evaluator;
 use crate::member::MemberPath;
-use crate::providers::Providers;
+use crate::providers::{Machine, Providers, Retries, Retry};
+use crate::report::Event;
 use crate::schema::Kind;
 use crate::ui::Ui;
+use crate::whereabouts;
 
 /// One run of the command on one deployment.
 pub(crate) struct Session {
     /// The deployment, as it is named to the user.
     pub(crate) file: PathBuf,
     pub(crate) evaluator: Evaluator,
-    pub(crate) providers: Providers,
+    pub(crate) providers: Rc<Providers>,
     /// The resource types that were asked for, by provider and name.
     pub(crate) kinds: Mutex<HashMap<(ProviderCommand, String), Arc<Kind>>>,
+    /// Where it is remembered where states are, if anywhere.
+    pub(crate) memory: Option<PathBuf>,
     /// How many resources are worked on at once.
     pub(crate) parallel: usize,
     /// Only these and what they need are looked at, if there are any.
@@ -50,8 +55,9 @@ impl Session {
         Self {
             file: evaluator.name().to_owned(),
             evaluator,
-            providers: Providers::new(stderr_sink(&ui), timeout),
+            providers: Rc::new(providers(&ui, timeout)),
             kinds: Mutex::default(),
+            memory: whereabouts::memory(),
             parallel,
             targets: Vec::new(),
             refresh: true,
@@ -60,8 +66,29 @@ impl Session {
     }
 }
 
+/// The providers of this machine.
+pub(crate) fn providers(ui: &Arc<Ui>, timeout: Duration) -> Providers {
+    let machine = Machine {
+        sink: stderr_sink(ui),
+    };
+    Providers::new(Box::new(machine), retries(ui), timeout)
+}
+
+/// Tells whoever reads that something is asked again.
+pub(crate) fn retries(ui: &Arc<Ui>) -> Retries {
+    let ui = Arc::clone(ui);
+    Retries::new(Arc::new(move |retry: &Retry<'_>| {
+        ui.event(&Event::Retried {
+            path: retry.path.clone(),
+            error: retry.error.to_string(),
+            attempt: retry.attempt,
+            of: retry.of,
+        });
+    }))
+}
+
 /// Shows what providers say on stderr.
-pub(crate) fn stderr_sink(ui: &Arc<Ui>) -> nixops4_protocol::client::StderrSink {
+fn stderr_sink(ui: &Arc<Ui>) -> nixops4_protocol::client::StderrSink {
     let ui = Arc::clone(ui);
     Arc::new(move |label: &str, line: &str| ui.said(label, line))
 }

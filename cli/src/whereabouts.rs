@@ -3,7 +3,6 @@
 //!
 //! What is remembered is only ever a hint: whoever evaluates compares.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -36,7 +35,7 @@ pub(crate) async fn open_without_evaluating(
     if said.is_some() {
         return open(session, said, opening).await;
     }
-    let remembered = recall(&deployment(session));
+    let remembered = recall(session, &deployment(session));
     if remembered.is_empty() {
         return open(session, None, opening).await;
     }
@@ -59,14 +58,18 @@ pub(crate) async fn open(
         .evaluate(Look::States, &Known::default())
         .await?;
     survey::open_keepers(session, &evaluation, &mut records, opening).await?;
-    let missing: Vec<MemberPath> = survey::keepers(&evaluation)
-        .into_iter()
+    let keepers = survey::keepers(&evaluation);
+    let missing: Vec<MemberPath> = keepers
+        .iter()
         .filter(|path| !records.is_open(path))
+        .cloned()
         .collect();
-    if missing.is_empty() && evaluation.structures.is_empty() {
+    let remembered = recall(session, &deployment(session));
+    // Where nobody is left who names a state, it may still have something in it.
+    let is_last_one_gone = keepers.is_empty() && !remembered.is_empty();
+    if missing.is_empty() && evaluation.structures.is_empty() && !is_last_one_gone {
         return Ok(records);
     }
-    let remembered = recall(&deployment(session));
     let is_remembered = |path: &MemberPath| remembered.iter().any(|state| state.label == *path);
     if !remembered.is_empty() && missing.iter().all(is_remembered) {
         records.close().await;
@@ -98,7 +101,7 @@ fn deployment(session: &Session) -> PathBuf {
 
 /// Where the state was at the last apply.
 pub(crate) fn remembered(session: &Session) -> Vec<Location> {
-    recall(&deployment(session))
+    recall(session, &deployment(session))
 }
 
 /// Remembers where the state is. Nothing depends on it, so that a place that
@@ -110,10 +113,10 @@ pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Rec
         .map(Location::from)
         .collect();
     let deployment = deployment(session);
-    if states.is_empty() || recall(&deployment) == states {
+    if states.is_empty() || recall(session, &deployment) == states {
         return;
     }
-    let Some(file) = file(&deployment) else {
+    let Some(file) = file(session, &deployment) else {
         return;
     };
     let Ok(json) = serde_json::to_vec(&Remembered { deployment, states }) else {
@@ -141,22 +144,18 @@ pub(crate) async fn reopen(session: &Session) -> Option<Records> {
 /// Whether what is open is what the expression says now.
 pub(crate) fn is_where_it_was(evaluation: &Evaluation, records: &Records) -> bool {
     let remembered: Vec<&Location> = records.locations().collect();
-    let wanted: BTreeMap<MemberPath, Option<Location>> = survey::keepers(evaluation)
-        .into_iter()
-        .map(|path| {
-            let member = evaluation.members.get(&path);
-            let known = member.filter(|member| member.is_known());
-            (path, known.map(Location::from))
-        })
-        .collect();
-    remembered.len() == wanted.len()
-        && remembered
-            .iter()
-            .all(|state| wanted.get(&state.label) == Some(&Some((*state).clone())))
+    let wanted = survey::keepers(evaluation);
+    let is_named = |state: &&Location| wanted.contains(&state.label);
+    let is_there = |state: &&Location| {
+        let member = evaluation.members.get(&state.label);
+        member.is_some_and(|member| member.is_known() && Location::from(member) == **state)
+    };
+    remembered.iter().filter(|state| is_named(state)).count() == wanted.len()
+        && remembered.iter().all(is_there)
 }
 
-fn recall(deployment: &Path) -> Vec<Location> {
-    file(deployment)
+fn recall(session: &Session, deployment: &Path) -> Vec<Location> {
+    file(session, deployment)
         .and_then(|file| std::fs::read(file).ok())
         .and_then(|json| serde_json::from_slice::<Remembered>(&json).ok())
         .filter(|remembered| remembered.deployment == deployment)
@@ -174,18 +173,21 @@ fn write(file: &Path, json: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
-fn file(deployment: &Path) -> Option<PathBuf> {
+fn file(session: &Session, deployment: &Path) -> Option<PathBuf> {
     let mut hasher = DefaultHasher::new();
     deployment.hash(&mut hasher);
     let name = format!("{:016x}.json", hasher.finish());
-    Some(directory()?.join("nixops4-resources/states").join(name))
+    Some(session.memory.as_ref()?.join(name))
 }
 
-fn directory() -> Option<PathBuf> {
-    if let Some(path) = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()) {
-        return Some(path.into());
-    }
-    std::env::home_dir()
-        .filter(|home| !home.as_os_str().is_empty())
-        .map(|home| home.join(".local/state"))
+/// Where the user's programs remember such things.
+pub(crate) fn memory() -> Option<PathBuf> {
+    let named = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty());
+    let home = || {
+        std::env::home_dir()
+            .filter(|home| !home.as_os_str().is_empty())
+            .map(|home| home.join(".local/state"))
+    };
+    let directory = named.map(PathBuf::from).or_else(home)?;
+    Some(directory.join("nixops4-resources/states"))
 }

@@ -8,6 +8,7 @@
 { config, lib, ... }:
 let
   modules = {
+    garage = ../providers/garage.nix;
     postgresql = ../providers/postgresql.nix;
     secrets = ../providers/secrets.nix;
     state = ../providers/state.nix;

@@ -87,6 +87,8 @@ let
         throw "${where}.state: ${kind.type} has no state of its own; leave it out"
       else
         null
+    else if kind.state == "onRequest" && !own then
+      null
     else if state == null then
       none
     else if !isMember state then

@@ -107,7 +107,7 @@ let
       _type = "nixops4ResourceType";
       inherit provider;
       type = wireType;
-      # "never", "optional" or "required".
+      # "never", "optional", "onRequest" or "required".
       state = kind.state or "optional";
       # Whether it can hold the state of others, as far as is known.
       keepsState = !(kind ? requests) || builtins.elem "stateResourceReadRequest" kind.requests;

@@ -37,7 +37,8 @@
 # `inputs` and, of a component, `members`.
 #
 # `state` is a member, or null for none. It holds for every member within, down
-# to the next `state`. Members that keep state need none.
+# to the next `state`. Members that keep state need none, and what has to be
+# looked at by each apply (certificates) is recorded only by a `state` of its own.
 #
 # Which members a component has must not depend on an output of one of its own
 # members (Nix would look for the name while making the names). It may depend

@@ -36,6 +36,10 @@ pub struct KindDescription {
     pub state: StateNeed,
     /// The requests that this kind answers.
     pub requests: Vec<RequestName>,
+    /// Those of them that may be sent again, as they were, when the process ended
+    /// without an answer: they find what is done already, and make nothing twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repeatable: Vec<RequestName>,
     /// JSON Schema of its inputs.
     pub inputs: Object,
     /// JSON Schema of its outputs.
@@ -58,6 +62,9 @@ pub enum StateNeed {
     Never,
     /// It can do without; then each apply looks at it anew.
     Optional,
+    /// It should do without, because it has to be looked at each time; it is
+    /// recorded only where its own `state` says so, not the one around it.
+    OnRequest,
     /// It refuses to be made without.
     Required,
 }

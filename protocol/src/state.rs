@@ -65,9 +65,21 @@ pub struct Extension {
     /// What it was made from; absent where nobody knows that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub depends_on: Option<Vec<Dependency>>,
+    /// Whether that may not be all of it: it was recorded together with the
+    /// resource, and nobody has looked at the whole since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub provisional: bool,
     /// Keys of later versions.
     #[serde(flatten)]
     pub others: Object,
+}
+
+impl Extension {
+    /// Whether all is known that it was made from.
+    #[must_use]
+    pub fn knows_all(&self) -> bool {
+        self.depends_on.is_some() && !self.provisional
+    }
 }
 
 /// Another resource whose output an input was made from.

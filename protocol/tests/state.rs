@@ -383,15 +383,17 @@ fn any_recorded() -> impl Strategy<Value = RecordedResource> {
         any::<String>(),
         vec(any::<String>(), 0..3),
         proptest::option::of(vec(dependency, 0..3)),
+        any::<bool>(),
         properties(),
     )
-        .prop_map(|(executable, args, depends_on, mut others)| {
-            let ours = ["executable", "args", "dependsOn"];
+        .prop_map(|(executable, args, depends_on, provisional, mut others)| {
+            let ours = ["executable", "args", "dependsOn", "provisional"];
             others.retain(|key, _| !ours.contains(&key.as_str()));
             Extension {
                 executable,
                 args,
                 depends_on,
+                provisional,
                 others,
             }
         });

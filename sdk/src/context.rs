@@ -18,7 +18,7 @@ use crate::failpoint;
 use crate::kind::{Owner, Ownership};
 use crate::mark::Mark;
 use crate::secret::{self, SecretRef};
-use crate::slot::Slot;
+use crate::slot::{Alone, Slot};
 
 /// What a process keeps from one request to the next, by type.
 #[derive(Default, Clone)]
@@ -83,6 +83,13 @@ impl Context {
         &self.owner
     }
 
+    /// The resource type that is managed: that of a kind which is made of others, and
+    /// not theirs.
+    #[must_use]
+    pub fn resource_type(&self) -> &'static str {
+        self.resource_type
+    }
+
     /// The mark that the thing has to carry: a new one, or that of what was
     /// found.
     #[must_use]
@@ -144,6 +151,13 @@ impl Context {
         let slot = self.clock.stopped(queue).await?;
         *self.sessions.slot.borrow_mut() = Some(slot);
         Ok(())
+    }
+
+    /// Waits until no other process of this machine does `what`, such as
+    /// `garage 127.0.0.1:3903 stand-in of shop`, and keeps them out as long as the
+    /// result lives. Have the slot of the server before, and hold one at a time.
+    pub async fn alone(&self, what: &str) -> Result<Alone> {
+        Alone::take(&format!("alone {what}"), || self.checkpoint()).await
     }
 
     /// How long this request may still take.

@@ -38,6 +38,9 @@ pub trait ResourceKind: 'static {
     /// Names of the outputs that no change in place touches, such as the
     /// server's own identifiers: a plan to change the thing passes them on.
     const LASTING: &'static [&'static str] = &[];
+    /// Names of the outputs that change by themselves, such as how full something
+    /// is: that they differ from the record is no reason to write it anew.
+    const FLUCTUATING: &'static [&'static str] = &[];
     /// Whether [`list`](Self::list) does something.
     const LISTS: bool = false;
 
@@ -259,6 +262,24 @@ impl<C> Step<C> {
         Self {
             note: Some(note.into()),
             ..self
+        }
+    }
+
+    /// The same step of a kind that is made of this one: `path` says where that one
+    /// has what this one has there.
+    pub fn of_whole<D>(
+        self,
+        path: impl FnOnce(&str) -> String,
+        change: impl FnOnce(C) -> D,
+    ) -> Step<D> {
+        Step {
+            path: path(&self.path),
+            before: self.before,
+            after: self.after,
+            effect: self.effect,
+            unverifiable: self.unverifiable,
+            note: self.note,
+            change: change(self.change),
         }
     }
 

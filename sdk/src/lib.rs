@@ -138,8 +138,12 @@
 pub mod context;
 pub mod engine;
 pub mod error;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod kept;
 pub mod kind;
 pub mod mark;
+pub mod pair;
 pub mod provider;
 pub mod schema;
 pub mod secret;
@@ -172,4 +176,5 @@ pub use nixops4_protocol::message::Effect;
 pub use provider::Provider;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::SecretRef;
+pub use slot::Alone;
 pub use state_kind::StateKind;

@@ -167,10 +167,11 @@ pub(crate) async fn plan<K: ResourceKind>(
     let mut changes: Vec<_> = difference.taking.iter().map(taking).collect();
     changes.extend(difference.steps.into_iter().map(to_change));
     changes.extend(known.open_changes());
-    let outputs = engine::outputs::<K>(inputs, &seen.facts)?;
+    let mut outputs = engine::outputs::<K>(inputs, &seen.facts)?;
     Ok(if refused {
         answer.plan(Action::Refuse, changes, Object::new())
     } else if changes.is_empty() {
+        outputs.extend(as_recorded::<K>(recorded));
         answer.plan(Action::None, changes, outputs)
     } else {
         let mut certain = outputs;
@@ -178,6 +179,14 @@ pub(crate) async fn plan<K: ResourceKind>(
         certain.extend(predicted::<K>(inputs, known, shape));
         answer.plan(Action::Update, changes, certain)
     })
+}
+
+/// The outputs that change by themselves, as they were recorded.
+fn as_recorded<K: ResourceKind>(recorded: Option<&ExtantResource>) -> Object {
+    let outputs = recorded.and_then(|resource| resource.output_properties.clone());
+    let mut outputs = outputs.unwrap_or_default();
+    outputs.retain(|name, _| K::FLUCTUATING.contains(&name.as_str()));
+    outputs
 }
 
 /// What every answer about one thing has.

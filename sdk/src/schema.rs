@@ -142,6 +142,12 @@ pub(crate) fn describe<K: ResourceKind>() -> KindDescription {
         description: description::<K::Inputs>(),
         state: K::STATE,
         requests,
+        // The engine begins each of them with looking at what is there.
+        repeatable: vec![
+            RequestName::Create,
+            RequestName::Update,
+            RequestName::Destroy,
+        ],
         inputs: inputs::<K>(),
         outputs: without_description(of::<K::Outputs>()),
     }
@@ -159,6 +165,7 @@ pub(crate) fn describe_state<K: StateKind>() -> KindDescription {
             RequestName::StateHistory,
             RequestName::Read,
         ],
+        repeatable: vec![RequestName::Create],
         inputs: without_description(of::<K::Inputs>()),
         outputs: without_description(of::<K::Outputs>()),
     }

@@ -6,6 +6,9 @@
 //! ends, however that is. A process has one slot at most, and waits for no other
 //! while it has one. It is a courtesy: where there is no place for the files,
 //! nobody queues. Across users and machines the server's own limits hold.
+//!
+//! In the same way, what a server would get wrong if two did it at once is done by
+//! one process of this machine at a time.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -40,13 +43,33 @@ impl Slot {
     /// Queues for a slot. `go_on` is asked again and again whether to wait on.
     pub(crate) async fn take(server: &str, go_on: impl Fn() -> Result<()>) -> Result<Self> {
         let file = match folder() {
-            Some(folder) => Queue::new(&folder, server).wait(go_on).await?,
+            Some(folder) => Queue::new(&folder, server, SLOTS).wait(go_on).await?,
             None => None,
         };
         Ok(Self {
             server: server.to_owned(),
             _file: file,
         })
+    }
+}
+
+/// The right to be the only process of this machine that does something, as long as
+/// it lives.
+#[derive(Debug)]
+pub struct Alone {
+    /// Locked; none where the files can't be made.
+    _file: Option<File>,
+}
+
+impl Alone {
+    /// Waits until nobody else does it. `go_on` is asked again and again whether to
+    /// wait on.
+    pub(crate) async fn take(what: &str, go_on: impl Fn() -> Result<()>) -> Result<Self> {
+        let file = match folder() {
+            Some(folder) => Queue::new(&folder, what, 1).wait(go_on).await?,
+            None => None,
+        };
+        Ok(Self { _file: file })
     }
 }
 
@@ -70,13 +93,19 @@ struct Queue<'a> {
     server: &'a str,
     /// The files' path, but for their number.
     files: PathBuf,
+    /// How many there are.
+    slots: u32,
 }
 
 impl<'a> Queue<'a> {
-    fn new(folder: &Path, server: &'a str) -> Self {
+    fn new(folder: &Path, server: &'a str, slots: u32) -> Self {
         let hash = hex::encode(&Sha256::digest(server)[..8]);
         let files = folder.join(format!("slot-{hash}"));
-        Self { server, files }
+        Self {
+            server,
+            files,
+            slots,
+        }
     }
 
     fn open(&self, number: u32) -> std::io::Result<File> {
@@ -87,15 +116,15 @@ impl<'a> Queue<'a> {
             .mode(0o600)
             .open(
                 self.files
-                    .with_added_extension((number % SLOTS).to_string()),
+                    .with_added_extension((number % self.slots).to_string()),
             )
     }
 
     /// `None` where the files can't be made or locked.
     async fn wait(self, go_on: impl Fn() -> Result<()>) -> Result<Option<File>> {
         // Not everybody begins with the same.
-        let first = std::process::id() % SLOTS;
-        for number in first..first + SLOTS {
+        let first = std::process::id() % self.slots;
+        for number in first..first + self.slots {
             let Ok(file) = self.open(number) else {
                 return Ok(None);
             };
@@ -114,7 +143,7 @@ impl<'a> Queue<'a> {
         let mut queues = 0;
         let mut told = false;
         loop {
-            if queues < SLOTS && begun.elapsed() >= FIRST_QUEUE * queues {
+            if queues < self.slots && begun.elapsed() >= FIRST_QUEUE * queues {
                 let Ok(file) = self.open(first + queues) else {
                     return Ok(None);
                 };
@@ -132,7 +161,8 @@ impl<'a> Queue<'a> {
             }
             if begun.elapsed() >= LONG && !told {
                 tracing::info!(
-                    "waiting until one of the {SLOTS} processes that are busy with {} is done",
+                    "waiting until one of the {} processes that are busy with {} is done",
+                    self.slots,
                     self.server
                 );
                 told = true;
@@ -149,7 +179,7 @@ mod tests {
     use super::*;
 
     fn lock_all(folder: &Path) -> Vec<File> {
-        let queue = Queue::new(folder, "db");
+        let queue = Queue::new(folder, "db", SLOTS);
         let lock = |number| {
             let file = queue.open(number).unwrap();
             file.try_lock().unwrap();
@@ -175,7 +205,10 @@ mod tests {
             Ok(())
         };
         // Somebody else took it in between, so that it isn't there at once.
-        let got = Queue::new(folder.path(), "db").wait(go_on).await.unwrap();
+        let got = Queue::new(folder.path(), "db", SLOTS)
+            .wait(go_on)
+            .await
+            .unwrap();
         assert!(got.is_some());
         assert!(asked.get() >= 2 && begun.elapsed() >= SLICE);
     }
@@ -185,7 +218,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let _others = lock_all(folder.path());
         let never = || Err(Error::new("it waited"));
-        let got = Queue::new(folder.path(), "another").wait(never).await;
+        let got = Queue::new(folder.path(), "another", SLOTS)
+            .wait(never)
+            .await;
         assert!(got.unwrap().is_some());
     }
 
@@ -194,7 +229,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let _others = lock_all(folder.path());
         let interrupted = || Err(Error::new("interrupted"));
-        let error = Queue::new(folder.path(), "db").wait(interrupted).await;
+        let error = Queue::new(folder.path(), "db", SLOTS)
+            .wait(interrupted)
+            .await;
         assert_eq!(error.unwrap_err().to_string(), "interrupted");
     }
 
@@ -202,7 +239,7 @@ mod tests {
     async fn nobody_queues_where_there_is_no_place() {
         let nowhere = Path::new("/proc/nowhere");
         let never = || Err(Error::new("it waited"));
-        let got = Queue::new(nowhere, "db").wait(never).await;
+        let got = Queue::new(nowhere, "db", SLOTS).wait(never).await;
         assert!(got.unwrap().is_none());
     }
 }

@@ -41,6 +41,8 @@ pub enum Action {
     RecipientRemoved,
     /// The store was brought to a newer schema.
     Upgraded,
+    /// Old records were deleted. Records of that stay.
+    Pruned,
 }
 
 const ACTIONS: &[(Action, &str)] = &[
@@ -57,6 +59,7 @@ const ACTIONS: &[(Action, &str)] = &[
     (Action::RecipientAdded, "recipient added"),
     (Action::RecipientRemoved, "recipient removed"),
     (Action::Upgraded, "upgraded"),
+    (Action::Pruned, "pruned"),
 ];
 
 impl Action {
@@ -196,6 +199,31 @@ pub(crate) async fn newest(on: On<'_>, name: Option<&SecretName>, limit: u32) ->
         }),
     };
     rows.into_iter().map(record).collect()
+}
+
+/// How many records there are from before that time, other than those of earlier
+/// prunings.
+pub(crate) async fn count(on: On<'_>, before: OffsetDateTime) -> Sql<u64> {
+    let records: i64 = on!(on, conn => {
+        sqlx::query_scalar("SELECT count(*) FROM audit WHERE done_at < $1 AND action <> $2")
+            .bind(before.unix_timestamp())
+            .bind(Action::Pruned.as_str())
+            .fetch_one(conn)
+            .await?
+    });
+    u64::try_from(records).map_err(|_| rows::odd("a number of records below none"))
+}
+
+/// Deletes those; how many there were.
+pub(crate) async fn prune(on: On<'_>, before: OffsetDateTime) -> Sql<u64> {
+    Ok(on!(on, conn => {
+        sqlx::query("DELETE FROM audit WHERE done_at < $1 AND action <> $2")
+            .bind(before.unix_timestamp())
+            .bind(Action::Pruned.as_str())
+            .execute(conn)
+            .await?
+            .rows_affected()
+    }))
 }
 
 fn record((at, person, owner, action, name, generation, detail): Row) -> Sql<Record> {

@@ -33,7 +33,7 @@
 //!   store has a key of its own, itself encrypted to the recipients, which
 //!   authenticates them: age alone lets anybody encrypt to a public key. The
 //!   record of who did what is not authenticated: with PostgreSQL, let the roles
-//!   only add to it (`REVOKE UPDATE, DELETE ON audit`).
+//!   only add to it (`REVOKE UPDATE, DELETE ON audit`), and prune it as another.
 //! - Who holds a recipient's identity can read and write all of it. A recipient
 //!   that was removed can still read older copies.
 //!
@@ -53,6 +53,8 @@ pub mod environment;
 mod error;
 mod failpoint;
 pub mod file;
+#[cfg(feature = "http")]
+pub mod http;
 mod identity;
 mod keyring;
 mod memory;
@@ -64,6 +66,7 @@ mod schema;
 mod seal;
 #[cfg(feature = "sources")]
 pub mod source;
+mod span;
 mod store;
 mod url;
 
@@ -75,5 +78,6 @@ pub use memory::forbid_core_dumps;
 pub use name::{Generation, SecretId, SecretName};
 pub use recipient::Recipient;
 pub use secrecy::{ExposeSecret, SecretString};
+pub use span::Span;
 pub use store::{ListedRecipient, OpenOptions, Store};
 pub use url::StoreUrl;

@@ -1,7 +1,6 @@
 //! Where existing secrets are obtained from, and never written to: a folder of
 //! files, environment variables, HashiCorp Vault or OpenBao. It knows no store.
 
-mod http;
 mod vault;
 
 use std::path::{Path, PathBuf};

@@ -4,12 +4,14 @@
 
 mod ensure;
 mod open;
+mod prune;
 mod recipients;
 
 use std::fmt;
 
 use secrecy::SecretString;
-use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::audit::{self, Action, Record};
 use crate::database::{self, Connection, Transaction};
@@ -344,6 +346,40 @@ impl Store {
         audit::newest(self.conn.on(), name, limit)
             .await
             .map_err(|error| database::explain(&self.keyring.url, "read the record", error))
+    }
+
+    /// How many records [`Store::prune_audit`] would delete.
+    pub async fn count_audit(&mut self, before: OffsetDateTime) -> Result<u64, Error> {
+        audit::count(self.conn.on(), before)
+            .await
+            .map_err(|error| database::explain(&self.keyring.url, "read the record", error))
+    }
+
+    /// Deletes the records of what was done before that time, and records that it
+    /// did. How many there were; where there was none, nothing is recorded.
+    /// Records of earlier prunings stay.
+    pub async fn prune_audit(&mut self, before: OffsetDateTime) -> Result<u64, Error> {
+        const ACTION: &str = "prune the record";
+        self.refuse_read_only(ACTION)?;
+        let url = self.keyring.url.clone();
+        let fail = |error| database::explain(&url, ACTION, error);
+        let owner = self.owner.clone();
+        let mut tx = self.conn.writing().await.map_err(fail)?;
+        let pruned = async {
+            let pruned = audit::prune(tx.on(), before).await?;
+            failpoint::reach("store:pruned");
+            if pruned > 0 {
+                let until = before.to_offset(UtcOffset::UTC).format(&Rfc3339);
+                let until = until.unwrap_or_else(|_| before.to_string());
+                let detail = format!("{pruned} from before {until}");
+                let record = Record::now(Action::Pruned, owner.as_deref()).detail(detail);
+                audit::insert(tx.on(), &record).await?;
+            }
+            failpoint::reach("store:commit");
+            Ok(pruned)
+        };
+        let pruned = pruned.await.map_err(fail);
+        tx.end(pruned, fail).await
     }
 
     /// Closes the connection, waiting until the database has let go.

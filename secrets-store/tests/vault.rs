@@ -15,8 +15,16 @@ struct World {
 }
 
 impl World {
-    fn new() -> Self {
-        let bao = Bao::start();
+    /// None where there is no server to be had.
+    fn new() -> Option<Self> {
+        Bao::start().map(Self::with)
+    }
+
+    fn with_tls() -> Option<Self> {
+        Bao::start_with_tls().map(Self::with)
+    }
+
+    fn with(bao: Bao) -> Self {
         let secret = format!("password={CANARY}");
         bao.run(&["kv", "put", "-mount=secret", "app/db", &secret]);
         Self {
@@ -37,8 +45,13 @@ impl World {
     }
 
     fn source_of(&self, mount: &str, token_file: &Path) -> Source {
+        self.source_with(mount, token_file, "")
+    }
+
+    /// With more parameters, each with an ampersand before it.
+    fn source_with(&self, mount: &str, token_file: &Path, parameters: &str) -> Source {
         let address = format!(
-            "vault:{}/{mount}?token-file={}",
+            "vault:{}/{mount}?token-file={}{parameters}",
             self.bao.address(),
             token_file.display()
         );
@@ -73,7 +86,7 @@ async fn refused(
 
 #[tokio::test]
 async fn secrets_are_obtained_and_failures_told_apart() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     let source = world.source(world.bao.root_token());
 
     let got = source.obtain("app/db", None, None).await.unwrap();
@@ -152,7 +165,7 @@ async fn secrets_are_obtained_and_failures_told_apart() {
 
 #[tokio::test]
 async fn tokens_and_the_seal() {
-    let world = World::new();
+    let Some(world) = World::new() else { return };
     // `default` may look at itself, and at no secret.
     let poor = world.token("default", "1h");
     let error = refused(&world.source(&poor), "app/db", None, None).await;
@@ -216,4 +229,133 @@ async fn tokens_and_the_seal() {
         "{error}"
     );
     assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn over_tls_with_an_authority_of_its_own() {
+    let (Some(world), Some(other)) = (World::with_tls(), World::with_tls()) else {
+        return;
+    };
+    let token = world.token_file(world.bao.root_token());
+    let trusting = |file: &Path| {
+        let parameters = format!("&ca={}", file.display());
+        world.source_with("secret", &token, &parameters)
+    };
+    let source = trusting(world.bao.authority());
+    let got = source.obtain("app/db", None, None).await.unwrap();
+    assert_eq!(got.value.expose_secret(), CANARY);
+
+    // An authority of somebody else's, the system's, and files that are none.
+    let empty = world.folder.path().join("empty.pem");
+    std::fs::write(&empty, "").unwrap();
+    let odd = world.folder.path().join("odd.pem");
+    std::fs::write(
+        &odd,
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    let missing = world.folder.path().join("missing.pem");
+    for (source, says) in [
+        (trusting(other.bao.authority()), "invalid peer certificate"),
+        (
+            world.source_of("secret", &token),
+            "invalid peer certificate",
+        ),
+        (trusting(&empty), "there is no certificate in it"),
+        (trusting(&odd), "odd.pem"),
+        (trusting(&missing), "missing.pem"),
+    ] {
+        let error = refused(&source, "app/db", None, None).await;
+        let text = error.to_string();
+        assert!(text.contains(says), "{text}");
+        assert!(
+            text.contains("`?ca=`") || text.contains("the file of the authorities"),
+            "{text}"
+        );
+        assert!(!error.is_missing() && !error.is_retryable(), "{text}");
+    }
+    // Where TLS is spoken, a server that doesn't is not talked to.
+    let Some(plain) = World::new() else { return };
+    let address = plain.bao.address().replacen("http:", "https:", 1);
+    let address = format!("vault:{address}/secret?token-file={}", token.display());
+    let error = refused(&address.parse().unwrap(), "app/db", None, None).await;
+    assert!(
+        error.to_string().contains("unable to read from https://"),
+        "{error}"
+    );
+
+    // A token runs out over TLS as it does without.
+    let short = world.token_file(&world.token("root", "2s"));
+    let parameters = format!("&ca={}", world.bao.authority().display());
+    let source = world.source_with("secret", &short, &parameters);
+    source.obtain("app/db", None, None).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    let error = refused(&source, "app/db", None, None).await;
+    let text = error.to_string();
+    assert!(text.contains("is not valid on https://"), "{text}");
+    assert!(text.contains("it expired"), "{text}");
+    assert!(text.contains("bao login"), "{text}");
+    assert!(!error.is_missing() && !error.is_retryable(), "{text}");
+}
+
+#[tokio::test]
+async fn secrets_in_a_namespace() {
+    let Some(world) = World::new() else { return };
+    let run = |arguments: &[&str]| world.bao.run(arguments);
+    run(&["namespace", "create", "team"]);
+    run(&["namespace", "create", "-namespace=team", "web"]);
+    run(&[
+        "secrets",
+        "enable",
+        "-namespace=team/web",
+        "-path=kv",
+        "-version=2",
+        "kv",
+    ]);
+    let secret = format!("password={CANARY}-web");
+    run(&[
+        "kv",
+        "put",
+        "-namespace=team/web",
+        "-mount=kv",
+        "app/db",
+        &secret,
+    ]);
+    let token = world.token_file(world.bao.root_token());
+    let within = |namespace: &str| {
+        let parameters = format!("&namespace={namespace}");
+        world.source_with("kv", &token, &parameters)
+    };
+    for namespace in ["team/web", "team/web/"] {
+        let got = within(namespace).obtain("app/db", None, None).await;
+        let got = got.unwrap();
+        assert_eq!(got.value.expose_secret(), format!("{CANARY}-web"));
+    }
+    // Above it, in one that isn't there, and without one.
+    for source in [
+        within("team"),
+        within("nobodys"),
+        world.source_of("kv", &token),
+    ] {
+        let error = refused(&source, "app/db", None, None).await;
+        let text = error.to_string();
+        assert!(error.is_missing(), "{text}");
+        assert!(text.contains("the namespace"), "{text}");
+    }
+    // A token of one namespace opens nothing of another.
+    let own = run(&[
+        "token",
+        "create",
+        "-namespace=team/web",
+        "-field=token",
+        "-policy=default",
+    ]);
+    let own = world.token_file(own.trim());
+    let error = refused(&world.source_of("secret", &own), "app/db", None, None).await;
+    let text = error.to_string();
+    assert!(
+        text.contains("namespace") || text.contains("policy"),
+        "{text}"
+    );
+    assert!(!error.is_missing(), "{text}");
 }

@@ -1,16 +1,18 @@
 # The demo's root, over the committed schemas.
 let
   inherit (import ./fixpoint.nix) run tried;
+  secret = name: {
+    store = "main";
+    inherit name;
+    generation = 1;
+    id = "8f3c";
+  };
   root = import ../../nixops4/examples/demo/nixops4.nix;
   before = (run root { }).members;
   after =
     (run root {
-      "guestbook.password".secret = {
-        store = "main";
-        name = "guestbook/database";
-        generation = 1;
-        id = "8f3c";
-      };
+      administrator.secret = secret "postgresql/administrator";
+      "guestbook.password".secret = secret "guestbook/database";
       "guestbook.role".name = "guestbook";
     }).members;
   inputsOf = export: name: export.guestbook.members.${name}.resource.inputs;
@@ -27,12 +29,14 @@ in
   };
   inputsFollowOutputs = {
     expr = builtins.deepSeq after [
-      (inputsOf after "role").password.id
+      (inputsOf after "role").password.name
+      (inputsOf after "role").connection.password.name
       (inputsOf after "database").ownerRole
       (inputsOf after "archive").ownerRole
     ];
     expected = [
-      "8f3c"
+      "guestbook/database"
+      "postgresql/administrator"
       "guestbook"
       "guestbook"
     ];
@@ -40,11 +44,13 @@ in
   inTheBeginning = {
     expr = [
       (tried (inputsOf before "role").password)
+      (tried (inputsOf before "role").connection.password)
       (tried (inputsOf before "role").name)
       (tried (inputsOf before "database").ownerRole)
       (tried (inputsOf before "password") != "<throws>")
     ];
     expected = [
+      "<throws>"
       "<throws>"
       "guestbook"
       "<throws>"

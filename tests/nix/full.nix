@@ -380,6 +380,52 @@ in
     )) { };
   };
 
+  # Under upstream's `apply` a certificate that was recorded would expire: neither
+  # way does record it unless somebody says so.
+  certificatesAreLookedAtEachTime =
+    let
+      file = ./fixtures/certificates.nix;
+      stateOf = export: builtins.mapAttrs (_: member: member.resource.state) export.members;
+      theirs = run (nixops4.lib.mkRoot {
+        modules = [
+          (
+            { members, providers, ... }:
+            {
+              imports = [ (import ../../default.nix).modules.nixops4Component.default ];
+              deployment = "demo";
+              members = import file {
+                inherit members providers;
+                more.state = members.state;
+              };
+            }
+          )
+        ];
+      }) { };
+      same = run (lib.mkRoot { name = "demo"; } (
+        { members, providers, ... }:
+        {
+          state = members.state;
+          members = import file { inherit members providers; };
+        }
+      )) { };
+    in
+    {
+      expr = [
+        theirs
+        (stateOf theirs)
+      ];
+      expected = [
+        same
+        {
+          state = null;
+          password = [ "state" ];
+          ca = null;
+          web = null;
+          recorded = [ "state" ];
+        }
+      ];
+    };
+
   # A component that is the same file for both, and every kind of PostgreSQL.
   everyKind =
     let

@@ -161,6 +161,7 @@ run_cases refusals.nix
 run_cases pins.nix
 run_cases demo.nix
 run_cases tenant.nix
+run_cases garage.nix
 
 # Whether the pins are at hand is a question of its own: only a failed download
 # is a reason to skip. A wrong hash or a broken file is a failure.

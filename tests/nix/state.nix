@@ -83,6 +83,28 @@ in
     };
   };
 
+  # What expires is not recorded only because something around it is.
+  certificatesAreLookedAtEachTime = {
+    expr =
+      let
+        inherit (import ../../default.nix) lib;
+        root =
+          { members, providers, ... }:
+          {
+            state = members.state;
+            members = import ./fixtures/certificates.nix { inherit members providers; };
+          };
+      in
+      states ((import ./fixpoint.nix).run (lib.mkRoot { name = "demo"; } root) { });
+    expected = {
+      state = null;
+      password = [ "state" ];
+      ca = null;
+      web = null;
+      recorded = [ "state" ];
+    };
+  };
+
   # -- state
 
   requiredState = stateError (

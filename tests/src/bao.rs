@@ -1,16 +1,21 @@
 //! A real OpenBao server in development mode on loopback: in memory, unsealed,
-//! with a KV engine of version 2 at `secret/`.
+//! with a KV engine of version 2 at `secret/`, in clear or over TLS.
 //!
 //! This module must not know what a test keeps in it.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::judges;
 use crate::lifeline::{self, Ending, Process};
+
+/// What it calls the certificate of its authority.
+const AUTHORITY: &str = "vault-ca.pem";
 
 /// How long it may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -21,16 +26,29 @@ pub struct Bao {
     executable: PathBuf,
     port: u16,
     root_token: String,
+    /// Certificate of the authority that it made for itself.
+    authority: Option<PathBuf>,
     _process: Process,
     /// Last: the folder goes after what uses it.
     folder: TempDir,
 }
 
 impl Bao {
-    /// Starts a server and waits until it answers.
+    /// Starts a server and waits until it answers. None where there is no `bao`,
+    /// and it need not be there.
     #[must_use]
-    pub fn start() -> Self {
-        let executable = find();
+    pub fn start() -> Option<Self> {
+        Some(Self::start_as(judges::find("bao")?, false))
+    }
+
+    /// The same over TLS, with a certificate of an [authority](Self::authority) of
+    /// its own.
+    #[must_use]
+    pub fn start_with_tls() -> Option<Self> {
+        Some(Self::start_as(judges::find("bao")?, true))
+    }
+
+    fn start_as(executable: PathBuf, tls: bool) -> Self {
         let folder = lifeline::folder("bao-");
         // Somebody else may take the port in between: then it fails to start.
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
@@ -53,11 +71,18 @@ impl Bao {
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log"))
             .stderr(log);
+        let authority = tls.then(|| {
+            let mut certificates = OsString::from("-dev-tls-cert-dir=");
+            certificates.push(folder.path());
+            command.arg("-dev-tls").arg(certificates);
+            folder.path().join(AUTHORITY)
+        });
         let process = Process::spawn(&mut command, Ending::Kill).expect("cannot start bao");
         let server = Self {
             executable,
             port,
             root_token,
+            authority,
             _process: process,
             folder,
         };
@@ -80,7 +105,18 @@ impl Bao {
     /// Its address, without a slash at the end.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.port)
+        let scheme = if self.authority.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}:{}", Ipv4Addr::LOCALHOST, self.port)
+    }
+
+    /// The certificate of the authority that made its own. Panics if it has none.
+    #[must_use]
+    pub fn authority(&self) -> &Path {
+        self.authority.as_deref().expect("a server with TLS")
     }
 
     /// A token that may do everything.
@@ -98,33 +134,22 @@ impl Bao {
     }
 
     fn try_run(&self, token: &str, arguments: &[&str]) -> Result<String, String> {
-        let output = Command::new(&self.executable)
+        let mut command = Command::new(&self.executable);
+        command
             .args(arguments)
             .env_clear()
             .env("HOME", self.folder.path())
             .env("BAO_ADDR", self.address())
             .env("BAO_TOKEN", token)
-            .stdin(Stdio::null())
-            .output()
-            .expect("cannot run bao");
+            .stdin(Stdio::null());
+        if let Some(authority) = &self.authority {
+            command.env("BAO_CACERT", authority);
+        }
+        let output = command.output().expect("cannot run bao");
         if output.status.success() {
             Ok(String::from_utf8(output.stdout).expect("UTF-8"))
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
     }
-}
-
-/// `bao` in `PATH`, or where `scripts/setup.sh bao` puts it.
-fn find() -> PathBuf {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
-        .map(|cache| cache.join("nixops4-resources/tools/bin"));
-    std::env::split_paths(&path)
-        .chain(cache)
-        .map(|folder| folder.join("bao"))
-        .find(|candidate| candidate.is_file())
-        .expect("found no bao: run `scripts/setup.sh bao`")
 }

@@ -14,7 +14,7 @@ mod versions;
 
 use std::fmt::Write;
 use std::fs::{self, File, OpenOptions};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,13 +25,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
-use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use crate::lifeline::{self, Ending, Process, Signal};
+use crate::port::Port;
+pub use crate::required::{REQUIRED, is_required};
 use installation::{Account, Installation};
 use session::Session;
-pub use versions::{REQUIRED, VERSION, is_required, on_each_other_version, version, versions};
+pub use tls::Client;
+pub use versions::{VERSION, on_each_other_version, version, versions};
 
 /// The address that every server listens on, beside its socket.
 const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
@@ -101,6 +103,7 @@ pub struct Server {
     account: Option<Account>,
     port: Port,
     tls: Tls,
+    authority: Option<tls::Authority>,
     /// `None` while it is stopped.
     process: Option<Process>,
     superuser_password: String,
@@ -129,6 +132,7 @@ impl Server {
             account,
             port: Port::reserve(),
             tls: config.tls,
+            authority: None,
             process: None,
             superuser_password: template.superuser_password,
             sessions: Mutex::default(),
@@ -140,7 +144,7 @@ impl Server {
         );
         make_folder(&server.socket_dir(), account);
         if config.tls != Tls::Off {
-            tls::write_certificates(server.folder.path(), account);
+            server.authority = Some(tls::write_certificates(server.folder.path(), account));
         }
         server.configure(config);
         server.start_again();
@@ -172,6 +176,7 @@ impl Server {
             for (name, file) in [
                 ("ssl_cert_file", tls::CERTIFICATE),
                 ("ssl_key_file", tls::KEY),
+                ("ssl_ca_file", tls::AUTHORITY),
             ] {
                 settings.push((name, self.folder.path().join(file).display().to_string()));
             }
@@ -214,7 +219,7 @@ impl Server {
     /// Its TCP port, the same for as long as the server exists.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port.number
+        self.port.number()
     }
 
     /// The folder of its Unix socket.
@@ -265,6 +270,15 @@ impl Server {
             "a server without TLS has no certificate"
         );
         self.folder.path().join(tls::AUTHORITY)
+    }
+
+    /// A certificate of the same authority, with which a role logs in where the
+    /// method `cert` says so. Panics with [`Tls::Off`].
+    #[must_use]
+    pub fn client_certificate(&self, role: &str) -> Client {
+        let authority = self.authority.as_ref();
+        let authority = authority.expect("a server without TLS trusts no certificate");
+        tls::client(authority, role).expect("cannot make a certificate")
     }
 
     /// The process id of the running server.
@@ -351,32 +365,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some(mut process) = self.process.take() {
             process.end(Signal::QUIT);
-        }
-    }
-}
-
-/// A port that nobody else is given for as long as this exists: the socket is
-/// bound and never listens, so a server can listen there, and while none does,
-/// connections are refused.
-#[derive(Debug)]
-struct Port {
-    number: u16,
-    _reservation: Socket,
-}
-
-impl Port {
-    fn reserve() -> Self {
-        let reserve = || {
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-            socket.set_reuse_address(true)?;
-            socket.bind(&SocketAddr::from((HOST, 0)).into())?;
-            let address = socket.local_addr()?;
-            Ok::<_, std::io::Error>((address, socket))
-        };
-        let (address, socket) = reserve().expect("cannot reserve a port");
-        Self {
-            number: address.as_socket_ipv4().expect("an IPv4 address").port(),
-            _reservation: socket,
         }
     }
 }

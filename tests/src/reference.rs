@@ -31,6 +31,9 @@ fn render_kind(provider: &str, name: &str, kind: &KindDescription) -> String {
         StateNeed::Optional => {
             "State is optional; without it each apply looks at the resource anew."
         }
+        StateNeed::OnRequest => {
+            "It is looked at anew by each apply, and recorded only where its own `state` says so."
+        }
         StateNeed::Required => "It needs state: set `state` to a member that keeps it.",
     };
     let mut section = format!(

@@ -1,6 +1,7 @@
 //! Records what each resource was made from, once everything is done.
 //!
-//! Outputs without a string, and those that became names of attributes, show
+//! What a job waited for is recorded with its result already, and marked as
+//! provisional. Outputs without a string, and those that became names of attributes, show
 //! nowhere; what was seen to wait for them, and what was recorded before, tells
 //! of those.
 
@@ -40,7 +41,7 @@ impl Edges<'_> {
             .filter_map(|member| self.records.of(member))
             .any(|recorded| {
                 let extension = recorded.extension.as_ref();
-                extension.is_none_or(|extension| extension.depends_on.is_none())
+                !extension.is_some_and(Extension::knows_all)
             })
     }
 
@@ -54,7 +55,7 @@ impl Edges<'_> {
     /// Finds out and records what differs from what is recorded, in one event
     /// for each state.
     pub(super) async fn record(&self, session: &Session) -> Result<(), Error> {
-        let found = session.evaluator.edges(self.done).await?;
+        let found = session.evaluator.edges(self.done, self.evaluation).await?;
         for path in self.records.open_paths() {
             let Some(keeper) = self.records.keeper(path) else {
                 continue;
@@ -80,9 +81,10 @@ impl Edges<'_> {
                 });
                 let before = extension.depends_on.take();
                 let now = self.dependencies(member, strings, before.as_deref());
-                if before.as_ref() == Some(&now) {
+                if before.as_ref() == Some(&now) && !extension.provisional {
                     continue;
                 }
+                extension.provisional = false;
                 extension.depends_on = Some(now);
                 recorded.extension = Some(extension);
                 let patch = state::record(keeper.document(), member.path.names(), &recorded);

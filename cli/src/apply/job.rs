@@ -2,7 +2,7 @@
 //! provider, record what it answered.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,12 +12,12 @@ use nixops4_protocol::client::ClientError;
 use nixops4_protocol::message::{
     CreateResourceRequest, ExtantResource, Request, Response, UpdateResourceRequest,
 };
-use nixops4_protocol::state::{Extension, RecordedResource};
+use nixops4_protocol::state::{Dependency, Extension, RecordedResource};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::eval::Member;
-use crate::member::MemberPath;
+use crate::member::{MemberPath, OutputRef};
 use crate::plan::decision::{self, Decision, Work};
 use crate::plan::judge::{self, Judgement};
 use crate::providers;
@@ -59,8 +59,10 @@ pub(super) struct Job<'a> {
     /// What was decided already.
     pub(super) decision: Option<Decision>,
     pub(super) recorded: Option<Arc<RecordedResource>>,
+    /// The outputs that it was seen to wait for.
+    pub(super) waited: BTreeSet<OutputRef>,
     /// Where the result is recorded, if it has state.
-    pub(super) keeper: Option<Arc<Mutex<Keeper>>>,
+    pub(super) keeper: Option<Rc<Mutex<Keeper>>>,
     pub(super) records: Rc<Records>,
     pub(super) claims: Claims,
 }
@@ -141,11 +143,10 @@ impl Job<'_> {
             operation: *operation,
         });
         let command = providers::command(&self.member.executable, &self.member.args);
-        let label = self.member.path.to_string();
         let answer = self
             .session
             .providers
-            .ask(&command, &label, &request)
+            .ask(&command, &self.member.path, &request)
             .await
             .map_err(|error| error.to_string())?;
         let outputs = match (answer, work) {
@@ -204,6 +205,13 @@ impl Job<'_> {
         let prior = self.recorded.as_deref();
         let before = prior.and_then(|prior| prior.extension.as_ref());
         let is_same = prior.is_some_and(|prior| prior.input_properties == self.member.inputs);
+        let known = before.filter(|_| is_same && before.is_some_and(Extension::knows_all));
+        // What new inputs were made from is found out in the end; an apply that is
+        // killed before leaves this.
+        let waited = self.waited.iter().map(|output| Dependency {
+            path: output.path.0.clone(),
+            output: Some(output.output.clone()),
+        });
         let resource = RecordedResource {
             r#type: self.member.kind.clone(),
             input_properties: self.member.inputs.clone(),
@@ -211,10 +219,11 @@ impl Job<'_> {
             extension: Some(Extension {
                 executable: self.member.executable.clone(),
                 args: self.member.args.clone(),
-                // What new inputs were made from is found out in the end.
-                depends_on: before
-                    .filter(|_| is_same)
-                    .and_then(|extension| extension.depends_on.clone()),
+                depends_on: match known {
+                    Some(extension) => extension.depends_on.clone(),
+                    None => Some(waited.collect()),
+                },
+                provisional: known.is_none(),
                 others: before
                     .map(|extension| extension.others.clone())
                     .unwrap_or_default(),

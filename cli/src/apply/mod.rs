@@ -235,6 +235,7 @@ impl Run<'_> {
             member: member.clone(),
             decision,
             recorded,
+            waited: self.waited.get(path).cloned().unwrap_or_default(),
             keeper: member
                 .state
                 .as_ref()
@@ -304,6 +305,7 @@ impl Run<'_> {
 
     fn stop(&mut self) {
         self.schedule.stop();
+        self.session.providers.retries().stop();
     }
 
     fn note(&self, message: &str) {

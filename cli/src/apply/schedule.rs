@@ -17,9 +17,13 @@ pub(crate) struct Schedule {
     failed: BTreeSet<MemberPath>,
     /// The state resources that are open.
     open: BTreeSet<MemberPath>,
-    /// What was done when the evaluation was made.
-    evaluated_with: BTreeSet<MemberPath>,
-    /// What was done when the running evaluation was begun.
+    /// What can be started at once.
+    ready: BTreeSet<MemberPath>,
+    /// What waits for others, or for its state.
+    blocked: BTreeSet<MemberPath>,
+    /// What was done since the evaluation was begun.
+    fresh: BTreeSet<MemberPath>,
+    /// What was fresh when the running evaluation was begun.
     evaluating: Option<BTreeSet<MemberPath>>,
     /// Whether nothing new is started any more.
     stopping: bool,
@@ -63,19 +67,39 @@ impl Schedule {
         parallel: usize,
         targets: Vec<MemberPath>,
     ) -> Self {
-        Self {
+        let mut schedule = Self {
             scope: scope::scope(&evaluation, &targets),
             targets,
-            evaluated_with: done.keys().cloned().collect(),
             evaluation,
             done,
             running: BTreeSet::new(),
             failed: BTreeSet::new(),
             open: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            blocked: BTreeSet::new(),
+            fresh: BTreeSet::new(),
             evaluating: None,
             stopping: false,
             parallel: parallel.max(1),
-        }
+        };
+        schedule.sort();
+        schedule
+    }
+
+    /// Sorts what is left anew, which takes a look at every member.
+    fn sort(&mut self) {
+        let left = self.evaluation.members.values().filter(|member| {
+            let scope = self.scope.as_ref();
+            scope.is_none_or(|scope| scope.contains(&member.path))
+                && !self.done.contains_key(&member.path)
+                && !self.failed.contains(&member.path)
+                && !self.running.contains(&member.path)
+        });
+        let (ready, blocked): (Vec<&Member>, Vec<&Member>) =
+            left.partition(|member| self.is_ready(member));
+        let paths =
+            |members: Vec<&Member>| members.into_iter().map(|one| one.path.clone()).collect();
+        (self.ready, self.blocked) = (paths(ready), paths(blocked));
     }
 
     /// The evaluation as it stands.
@@ -95,24 +119,25 @@ impl Schedule {
             return if is_idle { Next::End } else { Next::Wait };
         }
         let room = self.parallel.saturating_sub(self.running.len());
-        let ready: Vec<MemberPath> = self
-            .left()
-            .filter(|member| self.is_ready(member))
-            .take(room)
-            .map(|member| member.path.clone())
-            .collect();
-        if !ready.is_empty() {
-            self.running.extend(ready.iter().cloned());
-            return Next::Start(ready);
+        let mut starting = Vec::new();
+        while starting.len() < room
+            && let Some(path) = self.ready.pop_first()
+        {
+            self.running.insert(path.clone());
+            starting.push(path);
+        }
+        if !starting.is_empty() {
+            return Next::Start(starting);
         }
         if self.evaluating.is_none() && self.is_worth_evaluating() {
-            self.evaluating = Some(self.done.keys().cloned().collect());
+            self.evaluating = Some(std::mem::take(&mut self.fresh));
             return Next::Evaluate;
         }
         if !is_idle {
             return Next::Wait;
         }
-        if self.what_is_left().is_empty() || !self.failed.is_empty() {
+        let is_left = self.left().next().is_some() || self.structures().next().is_some();
+        if !is_left || !self.failed.is_empty() {
             Next::End
         } else {
             Next::Stalled
@@ -122,6 +147,7 @@ impl Schedule {
     /// A state resource is open, so that what it records can be worked on.
     pub(crate) fn opened(&mut self, path: MemberPath) {
         self.open.insert(path);
+        self.sort();
     }
 
     /// What runs.
@@ -131,14 +157,21 @@ impl Schedule {
 
     /// A resource is done.
     pub(crate) fn finished(&mut self, path: &MemberPath, outputs: Object) {
-        self.running.remove(path);
+        self.leaves(path);
+        self.fresh.insert(path.clone());
         self.done.insert(path.clone(), outputs);
     }
 
     /// A resource failed.
     pub(crate) fn failed(&mut self, path: &MemberPath) {
-        self.running.remove(path);
+        self.leaves(path);
         self.failed.insert(path.clone());
+    }
+
+    fn leaves(&mut self, path: &MemberPath) {
+        self.running.remove(path);
+        self.ready.remove(path);
+        self.blocked.remove(path);
     }
 
     /// The evaluation that was asked for is there.
@@ -148,14 +181,14 @@ impl Schedule {
             all.extend(scope);
         }
         self.evaluation = evaluation;
-        if let Some(with) = self.evaluating.take() {
-            self.evaluated_with = with;
-        }
+        self.evaluating = None;
+        self.sort();
     }
 
     /// The evaluation that was asked for failed.
     pub(crate) fn not_evaluated(&mut self) {
-        self.evaluating = None;
+        let with = self.evaluating.take();
+        self.fresh.extend(with.into_iter().flatten());
     }
 
     /// Nothing new is started any more.
@@ -178,12 +211,15 @@ impl Schedule {
                 .clone()
                 .filter(|state| !self.open.contains(state)),
         });
+        let mut left: Vec<Left> = members.collect();
+        left.sort_by(|a, b| a.path.cmp(&b.path));
         let structures = self.structures().map(|structure| Left {
             path: structure.path.clone(),
             waits_for: structure.waits_for.clone(),
             waits_for_state: None,
         });
-        members.chain(structures).collect()
+        left.extend(structures);
+        left
     }
 
     fn structures(&self) -> impl Iterator<Item = &Structure> {
@@ -192,13 +228,8 @@ impl Schedule {
     }
 
     fn left(&self) -> impl Iterator<Item = &Member> {
-        self.evaluation.members.values().filter(|member| {
-            let scope = self.scope.as_ref();
-            scope.is_none_or(|scope| scope.contains(&member.path))
-                && !self.done.contains_key(&member.path)
-                && !self.failed.contains(&member.path)
-                && !self.running.contains(&member.path)
-        })
+        let paths = self.ready.iter().chain(&self.blocked);
+        paths.filter_map(|path| self.evaluation.members.get(path))
     }
 
     fn is_ready(&self, member: &Member) -> bool {
@@ -210,26 +241,21 @@ impl Schedule {
     /// is done, and a place that is unknown waits for nothing else, or nothing
     /// runs that could make it worth more later.
     fn is_worth_evaluating(&self) -> bool {
-        let is_new =
-            |path: &MemberPath| self.done.contains_key(path) && !self.evaluated_with.contains(path);
-        if !self
-            .done
-            .keys()
-            .any(|path| !self.evaluated_with.contains(path))
-        {
+        if self.fresh.is_empty() {
             return false;
         }
         let may_be_known = |waits_for: &BTreeSet<OutputRef>| {
-            waits_for.is_empty() || waits_for.iter().any(|output| is_new(&output.path))
+            waits_for.is_empty()
+                || waits_for
+                    .iter()
+                    .any(|output| self.fresh.contains(&output.path))
         };
-        let blocked: Vec<&Member> = self.left().filter(|member| !member.is_known()).collect();
-        if blocked.is_empty() && self.structures().next().is_none() {
+        let mut blocked = self.left().filter(|member| !member.is_known()).peekable();
+        if blocked.peek().is_none() && self.structures().next().is_none() {
             return false;
         }
         self.running.is_empty()
-            || blocked
-                .iter()
-                .any(|member| member.unknown.values().all(may_be_known))
+            || blocked.any(|member| member.unknown.values().all(may_be_known))
             || self
                 .structures()
                 .any(|structure| may_be_known(&structure.waits_for))

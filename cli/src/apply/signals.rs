@@ -2,28 +2,41 @@
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use futures_util::stream::{self, LocalBoxStream, StreamExt as _};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Waits for the user to stop the command.
 pub(crate) struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
+    source: LocalBoxStream<'static, ()>,
 }
 
 impl Signals {
     /// From now on these signals no longer end the process by themselves.
     pub(crate) fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        let both = (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        );
+        let source = stream::unfold(both, async |(mut interrupt, mut terminate)| {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            Some(((), (interrupt, terminate)))
+        });
+        Ok(Self::from(source.boxed_local()))
     }
 
     /// The next one.
     pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        if self.source.next().await.is_none() {
+            std::future::pending::<()>().await;
         }
+    }
+}
+
+impl From<LocalBoxStream<'static, ()>> for Signals {
+    fn from(source: LocalBoxStream<'static, ()>) -> Self {
+        Self { source }
     }
 }

@@ -17,13 +17,18 @@ use std::sync::{Arc, OnceLock};
 
 use nixops4_protocol::Object;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::member::{MemberPath, OutputRef};
 
 pub(crate) use failure::EvalError;
+#[cfg(test)]
+pub(crate) use nix::Answer;
 use nix::Nix;
+pub(crate) use nix::{Driver, Request};
+pub(crate) use output::Mark;
 pub(crate) use root::Root;
 
 /// Takes what Nix and the author's own traces say on stderr, line by line.
@@ -160,7 +165,7 @@ pub(crate) struct Evaluator {
     /// As named by the user.
     named: Option<PathBuf>,
     root: OnceLock<Root>,
-    nix: Nix,
+    driver: Box<dyn Driver>,
     /// Whether this Nix remembers what failed, so that a missing output is only
     /// heard of once, however many places want it.
     remembers_failures: AtomicBool,
@@ -172,10 +177,15 @@ impl Evaluator {
     /// An evaluator of the file that is named, or of what is found. It need not
     /// be there before something is evaluated.
     pub(crate) fn new(named: Option<PathBuf>, show_trace: bool, notes: Notes) -> Self {
+        Self::with(named, Box::new(Nix::new(show_trace, notes)))
+    }
+
+    /// An evaluator that asks this driver.
+    pub(crate) fn with(named: Option<PathBuf>, driver: Box<dyn Driver>) -> Self {
         Self {
             named,
             root: OnceLock::new(),
-            nix: Nix::new(show_trace, notes),
+            driver,
             remembers_failures: AtomicBool::new(false),
             realised: Mutex::default(),
         }
@@ -206,7 +216,7 @@ impl Evaluator {
             Look::States => "states",
             Look::All => "all",
         };
-        let request = nix::Request {
+        let request = Request {
             root: self.root()?,
             mark: nix::MARK,
             known,
@@ -214,8 +224,10 @@ impl Evaluator {
             look,
             places: &[],
             edge: "",
+            // What inputs refer to is built later.
+            writes: true,
         };
-        let (items, marks): (Vec<_>, _) = self.nix.run(&request).await?;
+        let (items, marks) = self.run(&request).await?;
         let evaluation = output::evaluation(items, &marks)?;
         for place in output::unexplained(&evaluation) {
             if self.remembers_failures.load(Ordering::Relaxed) {
@@ -247,7 +259,7 @@ impl Evaluator {
 
     /// Evaluates a place without catching anything.
     async fn explain(&self, known: &Known, place: &Place) -> Result<(), EvalError> {
-        let request = nix::Request {
+        let request = Request {
             root: self.root()?,
             mark: nix::MARK,
             known,
@@ -255,9 +267,19 @@ impl Evaluator {
             look: "places",
             places: std::slice::from_ref(place),
             edge: "",
+            writes: true,
         };
-        let (_, _): (Vec<()>, _) = self.nix.run(&request).await?;
+        self.driver.run(&request).await?;
         Ok(())
+    }
+
+    async fn run<Item: DeserializeOwned>(
+        &self,
+        request: &Request<'_>,
+    ) -> Result<(Vec<Item>, Vec<Mark>), EvalError> {
+        let answer = self.driver.run(request).await?;
+        let items = serde_json::from_slice(&answer.items).map_err(EvalError::Answer)?;
+        Ok((items, answer.marks))
     }
 
     /// Makes sure that the Nix store holds these paths, building what is not
@@ -271,7 +293,7 @@ impl Evaluator {
         if missing.is_empty() {
             return Ok(());
         }
-        self.nix.realise(&missing).await?;
+        self.driver.realise(&missing).await?;
         realised.extend(missing.into_iter().cloned());
         Ok(())
     }

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::io;
 use std::process::Stdio;
 
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
@@ -22,15 +22,48 @@ const NIX_STORE: &str = "nix-store";
 
 /// What the driver is asked.
 #[derive(Debug, Serialize)]
-pub(super) struct Request<'a> {
+pub(crate) struct Request<'a> {
     pub(super) root: &'a Root,
     pub(super) mark: &'a str,
-    pub(super) known: &'a Known,
+    pub(crate) known: &'a Known,
     pub(super) catch: bool,
-    pub(super) look: &'a str,
+    pub(crate) look: &'a str,
     pub(super) places: &'a [Place],
     /// Begins the name of each store path that stands for an output.
-    pub(super) edge: &'a str,
+    pub(crate) edge: &'a str,
+    /// Whether derivations are written into the store.
+    pub(super) writes: bool,
+}
+
+/// What the driver answers.
+pub(crate) struct Answer {
+    /// A list of what it found, as JSON.
+    pub(crate) items: Vec<u8>,
+    /// The trace lines that it left, in order.
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// What runs the driver: Nix, or what a test puts in its place.
+pub(crate) trait Driver {
+    /// Evaluates once.
+    fn run<'a>(&'a self, request: &'a Request<'a>)
+    -> LocalBoxFuture<'a, Result<Answer, EvalError>>;
+
+    /// Builds, or fetches, store paths.
+    fn realise<'a>(&'a self, paths: &'a [&String]) -> LocalBoxFuture<'a, Result<(), EvalError>>;
+}
+
+impl Driver for Nix {
+    fn run<'a>(
+        &'a self,
+        request: &'a Request<'a>,
+    ) -> LocalBoxFuture<'a, Result<Answer, EvalError>> {
+        self.evaluate(request).boxed_local()
+    }
+
+    fn realise<'a>(&'a self, paths: &'a [&String]) -> LocalBoxFuture<'a, Result<(), EvalError>> {
+        self.make(paths).boxed_local()
+    }
 }
 
 /// The installed Nix.
@@ -62,11 +95,7 @@ impl Nix {
         Ok(command)
     }
 
-    /// Evaluates once.
-    pub(super) async fn run<Item: DeserializeOwned>(
-        &self,
-        request: &Request<'_>,
-    ) -> Result<(Vec<Item>, Vec<Mark>), EvalError> {
+    async fn evaluate(&self, request: &Request<'_>) -> Result<Answer, EvalError> {
         // Only the user can read what is in it.
         let directory = tempfile::Builder::new()
             .prefix("nixops4-resources-")
@@ -83,9 +112,7 @@ impl Nix {
             .args(["--eval", "--strict", "--json"])
             .args(["--show-trace"])
             .arg(&driver);
-        // Derivations that inputs refer to are built later, so they are written;
-        // but not what only stands for an output.
-        if request.edge.is_empty() {
+        if request.writes {
             command.arg("--read-write-mode");
         }
         if let Root::Flake(_) = request.root {
@@ -107,8 +134,10 @@ impl Nix {
             ));
         }
         let marks = self.sort_out(&stderr);
-        let items = serde_json::from_slice(&output.stdout).map_err(EvalError::Answer)?;
-        Ok((items, marks))
+        Ok(Answer {
+            items: output.stdout,
+            marks,
+        })
     }
 
     /// Keeps the driver's own lines and passes on what else was said.
@@ -127,8 +156,7 @@ impl Nix {
         marks
     }
 
-    /// Builds, or fetches, store paths.
-    pub(super) async fn realise(&self, paths: &[&String]) -> Result<(), EvalError> {
+    async fn make(&self, paths: &[&String]) -> Result<(), EvalError> {
         let mut command = self.command(NIX_STORE).await?;
         command
             .arg("--realise")

@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for Part {
 /// A trace line of the driver's.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Mark {
+pub(crate) enum Mark {
     /// This output was asked for and is not known.
     Wants(OutputRef),
     /// This place is unknown, because of what was wanted since the last one.
@@ -65,7 +65,7 @@ pub(super) enum Mark {
 }
 
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-pub(super) struct At {
+pub(crate) struct At {
     path: MemberPath,
     #[serde(default)]
     pointer: Option<String>,

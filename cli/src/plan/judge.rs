@@ -85,9 +85,12 @@ pub(crate) async fn judge(
         resource: recorded.cloned().map(ExtantResource::from),
     });
     let command = providers::command(&member.executable, &member.args);
-    let label = member.path.to_string();
     Ok(
-        match session.providers.ask(&command, &label, &request).await {
+        match session
+            .providers
+            .ask(&command, &member.path, &request)
+            .await
+        {
             Ok(Response::Plan(plan)) => with_defaults(decision::from_plan(member, recorded, plan)),
             Ok(_) => Judgement::Failed(
                 ClientError::Mismatch {

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::Object;
+use nixops4_protocol::message::RequestName;
 
 use super::judge::{self, Judgement};
 use super::scope;
 use crate::eval::{Evaluation, Known, Look, Member, Structure};
 use crate::failure::{Failure, Problem};
 use crate::member::{MemberPath, OutputRef};
+use crate::providers;
 use crate::records::{Opening, Records};
 use crate::session::Session;
 use crate::whereabouts;
@@ -206,7 +208,10 @@ pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey
         }
         let is_stable = settled == assumed;
         assumed = settled;
-        if is_stable && !open_keepers(session, &evaluation, &mut records, opening).await? {
+        if is_stable
+            && !open_keepers(session, &evaluation, &mut records, opening).await?
+            && !open_unnamed(session, &evaluation, &mut records, opening).await?
+        {
             break (evaluation, judgements);
         }
         if is_stable {
@@ -320,9 +325,40 @@ pub(crate) async fn open_keepers(
     Ok(opened)
 }
 
+/// Opens the state resources that nobody names any more, because what is recorded
+/// in them may be all that is left of what did.
+async fn open_unnamed(
+    session: &Session,
+    evaluation: &Evaluation,
+    records: &mut Records,
+    opening: Opening,
+) -> Result<bool, Failure> {
+    let mut opened = false;
+    for member in evaluation.members.values() {
+        if member.state.is_some() || !member.is_known() || records.is_open(&member.path) {
+            continue;
+        }
+        let command = providers::command(&member.executable, &member.args);
+        let Ok(Some(description)) = session.providers.describe(&command).await else {
+            continue;
+        };
+        let kind = description.kinds.get(&member.kind);
+        if kind.is_some_and(|kind| kind.offers(RequestName::StateRead)) {
+            session.evaluator.realise(&member.input_paths).await?;
+            let location = member.into();
+            records.open(&session.providers, &location, opening).await?;
+            opened = true;
+        }
+    }
+    Ok(opened)
+}
+
 /// What the records say of members, before anybody was asked. What stands in an
 /// unknown place is taken from wherever it is recorded.
-fn recorded_outputs(evaluation: &Evaluation, records: &Records) -> BTreeMap<MemberPath, Object> {
+pub(crate) fn recorded_outputs(
+    evaluation: &Evaluation,
+    records: &Records,
+) -> BTreeMap<MemberPath, Object> {
     let mut outputs = BTreeMap::new();
     for (keeper, path, recorded) in records.all() {
         let is_its_state = match evaluation.members.get(path) {
@@ -339,7 +375,7 @@ fn recorded_outputs(evaluation: &Evaluation, records: &Records) -> BTreeMap<Memb
     outputs
 }
 
-fn known(settled: &BTreeMap<MemberPath, Object>, records: &Records) -> Known {
+pub(crate) fn known(settled: &BTreeMap<MemberPath, Object>, records: &Records) -> Known {
     let mut known = Known::default();
     for (path, outputs) in settled.iter().chain(records.outputs()) {
         // A record may be older than an output that its provider has by now.

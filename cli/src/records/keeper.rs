@@ -1,17 +1,19 @@
 //! An open state resource: what it holds, and what is appended to it.
 
-use std::time::Duration;
+use std::rc::Rc;
 
 use json_patch::Patch;
-use nixops4_protocol::client::Provider;
+use nixops4_protocol::client::{ClientError, ProviderCommand};
 use nixops4_protocol::message::{
-    ExtantResource, HistoryEvent, StateResourceEvent, StateResourceHistoryRequest,
+    ExtantResource, HistoryEvent, Request, Response, StateResourceEvent,
+    StateResourceHistoryRequest, StateResourceReadRequest,
 };
 use nixops4_protocol::state::{self, RecordedResource};
 use serde_json::Value;
 
 use super::{CLOSE_PATIENCE, Location, RecordsError};
 use crate::member::MemberPath;
+use crate::providers::{Link, Providers, is_unanswered};
 
 /// How we name ourselves in the state's events.
 const VERSION: &str = concat!("nixops4-resources ", env!("CARGO_PKG_VERSION"));
@@ -23,16 +25,21 @@ pub(crate) struct Keeper {
     pub(super) path: MemberPath,
     pub(super) resource: ExtantResource,
     /// Absent if the place isn't there yet.
-    pub(super) process: Option<Provider>,
+    pub(super) process: Option<Box<dyn Link>>,
     /// The state as it stands after what we recorded.
     pub(super) document: Value,
     /// Whether its provider tells the events that it came from.
     pub(super) tells_history: bool,
-    limit: Duration,
+    providers: Rc<Providers>,
+    command: ProviderCommand,
 }
 
 impl Keeper {
-    pub(super) fn new(location: &Location, limit: Duration) -> Self {
+    pub(super) fn new(
+        location: &Location,
+        providers: Rc<Providers>,
+        command: ProviderCommand,
+    ) -> Self {
         Self {
             path: location.label.clone(),
             resource: ExtantResource {
@@ -43,7 +50,8 @@ impl Keeper {
             process: None,
             document: state::empty(),
             tells_history: false,
-            limit,
+            providers,
+            command,
         }
     }
 
@@ -81,54 +89,135 @@ impl Keeper {
         self.append(event, state::forget(path.names())).await
     }
 
-    /// Appends an event, now.
+    /// Starts the process that keeps it, and reads it.
+    pub(super) async fn start(&mut self) -> Result<(), ClientError> {
+        let label = self.path.to_string();
+        let mut process = self.providers.spawn(&self.command, &label)?;
+        let request = Request::StateRead(StateResourceReadRequest {
+            resource: self.resource.clone(),
+        });
+        match process.ask(&request, self.providers.limit()).await {
+            Ok(Response::StateRead(answer)) => {
+                self.document = Value::Object(answer.state);
+                self.process = Some(process);
+                Ok(())
+            }
+            Ok(_) => Err(ClientError::Mismatch {
+                request: "stateResourceReadRequest",
+            }),
+            Err(error) => {
+                process.close(CLOSE_PATIENCE).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Appends an event, now. If the process that keeps the state is lost, a new
+    /// one tells whether it was written, and it is written if it wasn't.
     pub(crate) async fn append(&mut self, event: &str, changes: Patch) -> Result<(), RecordsError> {
-        let process = self.process.as_mut().ok_or_else(|| RecordsError::Absent {
-            path: self.path.clone(),
-        })?;
-        let message = StateResourceEvent {
+        if self.process.is_none() {
+            return Err(RecordsError::Absent {
+                path: self.path.clone(),
+            });
+        }
+        let request = Request::StateEvent(StateResourceEvent {
             resource: self.resource.clone(),
             event: event.to_owned(),
             nixops_version: VERSION.to_owned(),
             patch: changes.clone(),
-        };
-        process
-            .state_event(message, self.limit)
-            .await
-            .map_err(|source| RecordsError::Write {
-                path: self.path.clone(),
-                source,
-            })?;
-        json_patch::patch(&mut self.document, &changes).map_err(|source| RecordsError::Mirror {
+        });
+        let mut attempt = 1;
+        loop {
+            let error = match self.ask(&request).await {
+                Ok(Response::StateEvent(_)) => return self.follow(&changes),
+                Ok(_) => ClientError::Mismatch {
+                    request: "stateResourceEvent",
+                },
+                Err(error) => error,
+            };
+            let retries = self.providers.retries();
+            if !is_unanswered(&error) || !retries.pause(&self.path, attempt, &error).await {
+                return Err(RecordsError::Write {
+                    path: self.path.clone(),
+                    source: error,
+                });
+            }
+            if self.is_written(&changes).await? {
+                return Ok(());
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<Response, ClientError> {
+        match &mut self.process {
+            Some(process) => process.ask(request, self.providers.limit()).await,
+            None => Err(ClientError::Spent),
+        }
+    }
+
+    fn follow(&mut self, changes: &Patch) -> Result<(), RecordsError> {
+        json_patch::patch(&mut self.document, changes).map_err(|source| RecordsError::Mirror {
             path: self.path.clone(),
             source,
         })
     }
 
+    /// Reads the state anew and finds changes in it, or what was there before
+    /// them; what is neither is somebody else's.
+    async fn is_written(&mut self, changes: &Patch) -> Result<bool, RecordsError> {
+        let before = self.document.clone();
+        self.start().await.map_err(|source| RecordsError::Read {
+            path: self.path.clone(),
+            source,
+        })?;
+        let now = std::mem::replace(&mut self.document, before.clone());
+        self.follow(changes)?;
+        let after = std::mem::replace(&mut self.document, now);
+        let stands_as_in = |other: &Value| {
+            let mut places = changes.0.iter().map(|operation| operation.path().as_str());
+            places.all(|place| self.document.pointer(place) == other.pointer(place))
+        };
+        if stands_as_in(&after) {
+            Ok(true)
+        } else if stands_as_in(&before) {
+            Ok(false)
+        } else {
+            Err(RecordsError::Overtaken {
+                path: self.path.clone(),
+            })
+        }
+    }
+
     /// The events from index `since` on.
     pub(crate) async fn history(&mut self, since: u64) -> Result<Vec<HistoryEvent>, RecordsError> {
-        let path = self.path.clone();
-        let Some(process) = &mut self.process else {
+        if self.process.is_none() {
             return Ok(Vec::new());
-        };
+        }
         if !self.tells_history {
-            return Err(RecordsError::NoHistory { path });
+            return Err(RecordsError::NoHistory {
+                path: self.path.clone(),
+            });
         }
         let mut events = Vec::new();
         let mut since = since;
         loop {
-            let request = StateResourceHistoryRequest {
+            let request = Request::StateHistory(StateResourceHistoryRequest {
                 resource: self.resource.clone(),
                 since,
                 limit: Some(HISTORY_AT_ONCE),
+            });
+            let answer = match self.ask(&request).await {
+                Ok(Response::StateHistory(answer)) => Ok(answer),
+                Ok(_) => Err(ClientError::Mismatch {
+                    request: "nixops4-resources/stateResourceHistoryRequest",
+                }),
+                Err(error) => Err(error),
             };
-            let answer = process
-                .state_history(request, self.limit)
-                .await
-                .map_err(|source| RecordsError::Read {
-                    path: path.clone(),
-                    source,
-                })?;
+            let answer = answer.map_err(|source| RecordsError::Read {
+                path: self.path.clone(),
+                source,
+            })?;
             since += answer.events.len() as u64;
             let is_last = answer.events.is_empty() || since >= answer.length;
             events.extend(answer.events);
@@ -140,8 +229,7 @@ impl Keeper {
 
     pub(super) async fn close(&mut self) {
         if let Some(process) = self.process.take() {
-            // Each event was answered; how it ends changes nothing any more.
-            let _ = process.close(CLOSE_PATIENCE).await;
+            process.close(CLOSE_PATIENCE).await;
         }
     }
 }

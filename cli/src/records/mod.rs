@@ -7,6 +7,7 @@ mod location;
 mod opening;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +47,13 @@ pub(crate) enum RecordsError {
         path: MemberPath,
         source: ClientError,
     },
+    /// Its process was lost, and somebody else was quicker.
+    #[error(
+        "cannot write into the state that '{path}' keeps: its process ended without an answer, and \
+         the same was changed by somebody else meanwhile; `nixops4-resources state history` shows \
+         by whom"
+    )]
+    Overtaken { path: MemberPath },
     /// What was read is not a state.
     #[error("cannot use the state that '{path}' keeps: {source}")]
     Document {
@@ -94,7 +102,7 @@ type Entries = BTreeMap<MemberPath, Arc<RecordedResource>>;
 /// Everything that is recorded, as it was when it was read.
 #[derive(Clone, Default)]
 pub(crate) struct Records {
-    keepers: BTreeMap<MemberPath, Arc<Mutex<Keeper>>>,
+    keepers: BTreeMap<MemberPath, Rc<Mutex<Keeper>>>,
     locations: BTreeMap<MemberPath, Location>,
     entries: BTreeMap<MemberPath, Entries>,
     /// The outputs of the state resources themselves.
@@ -109,7 +117,7 @@ impl Records {
     /// Opens one more state resource and reads it.
     pub(crate) async fn open(
         &mut self,
-        providers: &Providers,
+        providers: &Rc<Providers>,
         location: &Location,
         opening: Opening,
     ) -> Result<(), RecordsError> {
@@ -135,7 +143,7 @@ impl Records {
         }
         self.locations.insert(path.clone(), location.clone());
         self.keepers
-            .insert(path, Arc::new(Mutex::new(opened.keeper)));
+            .insert(path, Rc::new(Mutex::new(opened.keeper)));
         Ok(())
     }
 
@@ -155,7 +163,7 @@ impl Records {
     }
 
     /// The state resource that records this.
-    pub(crate) fn keeper(&self, path: &MemberPath) -> Option<Arc<Mutex<Keeper>>> {
+    pub(crate) fn keeper(&self, path: &MemberPath) -> Option<Rc<Mutex<Keeper>>> {
         self.keepers.get(path).cloned()
     }
 

@@ -1,14 +1,14 @@
 //! Opening a state resource.
 
+use std::rc::Rc;
+
+use super::{Keeper, Location, Opening, RecordsError};
+use crate::providers::{self, Providers};
 use nixops4_protocol::Object;
 use nixops4_protocol::client::ClientError;
 use nixops4_protocol::message::{
     CreateResourceRequest, ReadResourceRequest, Request, RequestName, Response,
 };
-use serde_json::Value;
-
-use super::{CLOSE_PATIENCE, Keeper, Location, Opening, RecordsError};
-use crate::providers::{self, Providers};
 
 pub(super) struct Opened {
     pub(super) keeper: Keeper,
@@ -17,18 +17,17 @@ pub(super) struct Opened {
 }
 
 pub(super) async fn open(
-    providers: &Providers,
+    providers: &Rc<Providers>,
     location: &Location,
     opening: Opening,
 ) -> Result<Opened, RecordsError> {
-    let label = location.label.to_string();
     let command = providers::command(&location.executable, &location.args);
     let reading = |source| RecordsError::Read {
         path: location.label.clone(),
         source,
     };
     let mut opened = Opened {
-        keeper: Keeper::new(location, providers.limit()),
+        keeper: Keeper::new(location, Rc::clone(providers), command.clone()),
         outputs: None,
         note: None,
     };
@@ -55,7 +54,7 @@ pub(super) async fn open(
             path: location.label.clone(),
             source,
         };
-        match providers.ask(&command, &label, &request).await {
+        match providers.ask(&command, &location.label, &request).await {
             Ok(Response::Create(answer)) => opened.outputs = Some(answer.output_properties),
             Ok(_) => {
                 return Err(creating(ClientError::Mismatch {
@@ -71,7 +70,7 @@ pub(super) async fn open(
             resource: None,
         });
         match providers
-            .ask(&command, &label, &request)
+            .ask(&command, &location.label, &request)
             .await
             .map_err(reading)?
         {
@@ -96,24 +95,15 @@ pub(super) async fn open(
         .resource
         .output_properties
         .clone_from(&opened.outputs);
-    let mut process = providers.spawn(&command, &label).map_err(reading)?;
-    let read = process
-        .state_read(opened.keeper.resource.clone(), providers.limit())
-        .await;
-    match read {
-        Ok(document) => {
-            opened.keeper.document = Value::Object(document);
-            opened.keeper.process = Some(process);
-            // Of v0 alone, whoever can be read is there; its outputs stay unknown.
-            Ok(opened)
-        }
+    match opened.keeper.start().await {
+        // Of v0 alone, whoever can be read is there; its outputs stay unknown.
+        Ok(()) => Ok(opened),
         Err(ClientError::Refused(message)) if opening == Opening::Look && !can_look => {
             opened.note = Some(format!(
                 "the state that '{}' keeps could not be read, and is taken as empty: {message}",
                 location.label,
                 message = message.lines().next().unwrap_or_default()
             ));
-            let _ = process.close(CLOSE_PATIENCE).await;
             Ok(opened)
         }
         Err(source) => Err(reading(source)),

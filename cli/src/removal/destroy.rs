@@ -1,12 +1,16 @@
 //! `destroy`: everything, or what is named, with the expression or without it.
+//!
+//! The expression also leads to what no state has.
 
+use super::servers::Servers;
 use super::target::{self, Target};
-use super::{Aside, Manner, remove};
+use super::{Aside, Manner, remove, unrecorded};
 use crate::apply::Signals;
 use crate::commands::Ending;
-use crate::eval::{EvalError, Known, Look};
+use crate::eval::{EvalError, Evaluation, Look};
 use crate::failure::Failure;
 use crate::member::MemberPath;
+use crate::plan::survey;
 use crate::records::{Opening, Records};
 use crate::session::Session;
 use crate::whereabouts;
@@ -24,7 +28,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) yes: bool,
 }
 
-/// Destroys what is recorded.
+/// Destroys what is recorded, and what the expression leads to beside that.
 pub(crate) async fn destroy(
     session: &Session,
     wanted: &Wanted<'_>,
@@ -62,29 +66,49 @@ async fn destroy_from(
     records: &Records,
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
-    let recorded = super::recorded(records);
-    for path in wanted.paths {
-        if !recorded.keys().any(|found| found.is_within(path)) {
-            return Err(Failure::NotRecorded(path.clone()));
-        }
-    }
-    let chosen = recorded.into_iter().filter(|(path, _)| {
+    let is_chosen = |path: &MemberPath| {
         wanted.paths.is_empty() || wanted.paths.iter().any(|of| path.is_within(of))
-    });
+    };
+    let recorded = super::recorded(records);
+    let mut aside = Aside {
+        notes: records.notes().to_vec(),
+        ..Aside::default()
+    };
+    let evaluation = if wanted.from_state.is_some() {
+        None
+    } else {
+        tokio::select! {
+            evaluation = evaluated(session, records, &mut aside) => evaluation,
+            () = signals.next() => return Err(Failure::Interrupted),
+        }
+    };
+    let servers = evaluation
+        .as_ref()
+        .map(|evaluation| Servers::new(evaluation, records))
+        .unwrap_or_default();
     let mut targets: Vec<Target> = Vec::new();
-    for (path, (keeper, resource)) in chosen {
-        let target = target::target(
-            session,
-            path,
-            Some(keeper),
-            (*resource).clone(),
-            wanted.forget,
-        );
+    for (path, (keeper, resource)) in recorded.into_iter().filter(|(path, _)| is_chosen(path)) {
+        let resource = servers.reach(&resource);
+        let target = target::target(session, path, Some(keeper), resource, wanted.forget);
         targets.push(target.await);
     }
-    let mut aside = Aside::default();
-    if wanted.from_state.is_none() {
-        aside.notes = notes(session, &targets).await?;
+    if let Some(evaluation) = evaluation {
+        aside.notes.extend(stays(&evaluation, &targets));
+        if !wanted.forget {
+            let mut chosen = evaluation;
+            chosen.members.retain(|path, _| is_chosen(path));
+            let found = tokio::select! {
+                found = unrecorded::find(session, &chosen, records) => found,
+                () = signals.next() => return Err(Failure::Interrupted),
+            };
+            targets.extend(found.targets);
+            aside.notes.extend(found.notes);
+        }
+    }
+    for path in wanted.paths {
+        if !targets.iter().any(|found| found.path.is_within(path)) {
+            return Err(Failure::NotRecorded(path.clone()));
+        }
     }
     let manner = Manner {
         yes: wanted.yes,
@@ -93,27 +117,37 @@ async fn destroy_from(
     remove(session, targets, aside, records, manner, signals).await
 }
 
-/// What whoever has the expression should know.
-async fn notes(session: &Session, targets: &[Target]) -> Result<Vec<String>, Failure> {
-    let evaluation = session
-        .evaluator
-        .evaluate(Look::States, &Known::default())
-        .await?;
-    let names = |paths: Vec<&MemberPath>| {
-        let names: Vec<String> = paths.into_iter().map(ToString::to_string).collect();
-        names.join(", ")
-    };
-    let mut notes = Vec::new();
-    let stays: Vec<&MemberPath> = targets
-        .iter()
-        .map(|target| &target.path)
-        .filter(|path| evaluation.members.contains_key(*path))
+/// What the expression says, as far as what is recorded goes. What is recorded can
+/// be destroyed without.
+async fn evaluated(session: &Session, records: &Records, aside: &mut Aside) -> Option<Evaluation> {
+    let outputs = records
+        .all()
+        .map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
         .collect();
-    if !stays.is_empty() {
-        notes.push(format!(
-            "the next apply makes again what the expression still has: {}",
-            names(stays)
-        ));
+    let known = survey::known(&outputs, records);
+    match session.evaluator.evaluate(Look::All, &known).await {
+        Ok(evaluation) => Some(evaluation),
+        Err(error) => {
+            aside.notes.push(format!(
+                "members that are not recorded, such as those without state, are left alone, \
+                 because the expression could not be evaluated: {error}"
+            ));
+            None
+        }
     }
-    Ok(notes)
+}
+
+/// What whoever has the expression should know.
+fn stays(evaluation: &Evaluation, targets: &[Target]) -> Option<String> {
+    let stays: Vec<String> = targets
+        .iter()
+        .filter(|target| evaluation.members.contains_key(&target.path))
+        .map(|target| target.path.to_string())
+        .collect();
+    (!stays.is_empty()).then(|| {
+        format!(
+            "the next apply makes again what the expression still has: {}",
+            stays.join(", ")
+        )
+    })
 }

@@ -6,12 +6,14 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::stream::{self, StreamExt as _};
+use nixops4_protocol::Object;
 use nixops4_protocol::message::{
     ExtantResource, ReadResourceRequest, Request, RequestName, Response,
 };
-use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
 
+use super::servers::Servers;
 use super::target::{self, Target};
 use super::{Aside, Manner, orphans, remove};
 use crate::apply::Signals;
@@ -25,11 +27,6 @@ use crate::plan::survey::{self, Survey};
 use crate::records::Opening;
 use crate::report::{Fate, Renamed};
 use crate::session::Session;
-
-/// The input that says where a server is, by which its resources are reached.
-const CONNECTION: &str = "connection";
-/// The output by which a server is known, whatever its address.
-const SERVER: &str = "systemIdentifier";
 
 /// What is to be collected, and how.
 #[derive(Debug, Default)]
@@ -87,24 +84,28 @@ async fn collect(
         notes: survey.records.notes().to_vec(),
         ..Aside::default()
     };
-    let mut targets = Vec::new();
-    for gone in abandoned {
-        if !wanted.paths.is_empty() && !wanted.paths.iter().any(|of| gone.path.is_within(of)) {
-            continue;
-        }
-        let Some((keeper, resource)) = recorded.get(&gone.path) else {
-            continue;
-        };
-        let resource = reached_as_now(resource, survey);
-        let mut target = target::target(
-            session,
-            gone.path.clone(),
-            Some(keeper.clone()),
-            resource,
-            wanted.forget,
-        )
+    let servers = Servers::new(&survey.evaluation, &survey.records);
+    let index = Index::new(&live);
+    let chosen = abandoned.into_iter().filter(|gone| {
+        wanted.paths.is_empty() || wanted.paths.iter().any(|of| gone.path.is_within(of))
+    });
+    let gone = chosen.filter_map(|gone| Some((recorded.get(&gone.path)?, gone)));
+    let mut looked: Vec<_> = stream::iter(gone)
+        .map(async |((keeper, resource), gone)| {
+            let path = gone.path.clone();
+            let resource = servers.reach(resource);
+            let target =
+                target::target(session, path, Some(keeper.clone()), resource, wanted.forget).await;
+            let still_wanted = still_wanted(session, &target, &index).await;
+            (gone, keeper, target, still_wanted)
+        })
+        .buffer_unordered(session.parallel)
+        .collect()
         .await;
-        match still_wanted(session, &target, &live).await {
+    looked.sort_by(|(a, ..), (b, ..)| a.path.cmp(&b.path));
+    let mut targets = Vec::new();
+    for (gone, keeper, mut target, still_wanted) in looked {
+        match still_wanted {
             Ok(None) => {}
             Ok(Some(other)) => {
                 aside.notes.push(advice(&gone.path, keeper, other));
@@ -191,61 +192,70 @@ fn live(survey: &Survey) -> Vec<Live> {
         .collect()
 }
 
-/// What was recorded, reached by the address that its server has now.
-fn reached_as_now(resource: &RecordedResource, survey: &Survey) -> RecordedResource {
-    let mut resource = resource.clone();
-    let Some(server) = resource.output_properties.get(SERVER).cloned() else {
-        return resource;
-    };
-    let recorded_at = resource.input_properties.get(CONNECTION);
-    let mut connections = BTreeMap::new();
-    for member in survey.evaluation.members.values() {
-        let is_there = survey
-            .records
-            .of(member)
-            .is_some_and(|recorded| recorded.output_properties.get(SERVER) == Some(&server));
-        if let (true, Some(connection)) = (is_there, member.inputs.get(CONNECTION)) {
-            connections.insert(connection.to_string(), connection.clone());
+/// The live members, by what makes them the same thing as another.
+struct Index<'a> {
+    kinds: BTreeMap<&'a str, Alike<'a>>,
+}
+
+/// Those of one kind.
+#[derive(Default)]
+struct Alike<'a> {
+    by_inputs: BTreeMap<String, &'a Live>,
+    by_identity: BTreeMap<String, &'a Live>,
+    /// One of which nobody can say what it is.
+    nameless: Option<&'a Live>,
+}
+
+impl<'a> Index<'a> {
+    fn new(live: &'a [Live]) -> Self {
+        let mut kinds = BTreeMap::<&str, Alike<'_>>::new();
+        for live in live {
+            let alike = kinds.entry(live.member.kind.as_str()).or_default();
+            if live.member.is_known() {
+                let inputs = in_order(&live.member.inputs);
+                alike.by_inputs.entry(inputs).or_insert(live);
+            }
+            if live.identity.is_null() {
+                alike.nameless.get_or_insert(live);
+            } else {
+                let identity = live.identity.to_string();
+                alike.by_identity.entry(identity).or_insert(live);
+            }
         }
+        Self { kinds }
     }
-    let is_still_used =
-        recorded_at.is_none_or(|connection| connections.contains_key(&connection.to_string()));
-    if let (false, Some(connection)) = (is_still_used, connections.into_values().next()) {
-        resource
-            .input_properties
-            .insert(CONNECTION.to_owned(), connection);
-    }
-    resource
+}
+
+/// Inputs as text, the same whatever the order of their names.
+fn in_order(inputs: &Object) -> String {
+    let sorted: BTreeMap<&String, &Value> = inputs.iter().collect();
+    serde_json::json!(sorted).to_string()
 }
 
 /// The member that is the same thing; why that can't be told, if it can't.
 async fn still_wanted<'a>(
     session: &Session,
     target: &Target,
-    live: &'a [Live],
+    index: &Index<'a>,
 ) -> Result<Option<&'a Live>, String> {
-    let kind = &target.recorded.r#type;
-    let alike: Vec<&Live> = live
-        .iter()
-        .filter(|live| live.member.kind == *kind)
-        .collect();
-    let same_inputs = alike.iter().find(|live| {
-        live.member.is_known() && live.member.inputs == target.recorded.input_properties
-    });
-    if let Some(live) = same_inputs {
+    let Some(alike) = index.kinds.get(target.recorded.r#type.as_str()) else {
+        return Ok(None);
+    };
+    let inputs = in_order(&target.recorded.input_properties);
+    if let Some(live) = alike.by_inputs.get(&inputs) {
         return Ok(Some(live));
     }
-    if alike.is_empty() || matches!(target.fate, Fate::Forget | Fate::Refuse) {
+    if matches!(target.fate, Fate::Forget | Fate::Refuse) {
         return Ok(None);
     }
     let identity = identity(session, target).await?;
     if identity.is_null() {
         return Ok(None);
     }
-    if let Some(live) = alike.iter().find(|live| live.identity == identity) {
+    if let Some(live) = alike.by_identity.get(&identity.to_string()) {
         return Ok(Some(live));
     }
-    match alike.iter().find(|live| live.identity.is_null()) {
+    match alike.nameless {
         None => Ok(None),
         Some(live) => Err(format!(
             "it may be the same thing as '{}', of which nobody can say yet what it is: apply that \
@@ -274,10 +284,9 @@ async fn identity(session: &Session, target: &Target) -> Result<Value, String> {
         input_properties: target.recorded.input_properties.clone(),
         resource: Some(ExtantResource::from(target.recorded.clone())),
     });
-    let label = target.path.to_string();
     match session
         .providers
-        .ask(&target.provider, &label, &request)
+        .ask(&target.provider, &target.path, &request)
         .await
     {
         Ok(Response::Read(answer)) => Ok(answer.identity),

@@ -5,12 +5,14 @@ pub(crate) mod gc;
 mod order;
 mod orphans;
 mod run;
+mod servers;
 mod target;
+mod unrecorded;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use nixops4_protocol::state::RecordedResource;
+use nixops4_protocol::state::{Extension, RecordedResource};
 use serde_json::Value;
 
 use crate::apply::Signals;
@@ -76,7 +78,15 @@ pub(crate) async fn remove(
     session.ui.event(&Event::Removal {
         plan: report.clone(),
     });
-    refuse(&targets, &recorded)?;
+    // Of what is recorded under two names, the old one says what it was made from
+    // when it was still called that.
+    let outdated: BTreeSet<&MemberPath> = report
+        .renamed
+        .iter()
+        .filter(|renamed| recorded.contains_key(&renamed.to))
+        .map(|renamed| &renamed.from)
+        .collect();
+    refuse(&targets, &recorded, &outdated)?;
     if targets.is_empty() {
         session.ui.event(&Event::Summary(Summary {
             success: true,
@@ -113,8 +123,20 @@ fn question(report: &RemovalReport) -> String {
 }
 
 /// Nothing goes if one of them must not, or something that stays uses it.
-fn refuse(targets: &[Target], recorded: &Recorded) -> Result<(), Failure> {
-    let going: BTreeSet<&MemberPath> = targets.iter().map(|target| &target.path).collect();
+fn refuse(
+    targets: &[Target],
+    recorded: &Recorded,
+    outdated: &BTreeSet<&MemberPath>,
+) -> Result<(), Failure> {
+    let mut going = outdated.clone();
+    going.extend(targets.iter().map(|target| &target.path));
+    let mut users_that_stay = BTreeMap::<MemberPath, Vec<String>>::new();
+    for (path, (_, other)) in recorded.iter().filter(|(path, _)| !going.contains(path)) {
+        for used in uses(other).into_iter().flatten() {
+            let users = users_that_stay.entry(used).or_default();
+            users.push(format!("'{path}'"));
+        }
+    }
     let mut problems: Vec<Problem> = targets
         .iter()
         .filter(|target| target.fate == Fate::Refuse)
@@ -124,13 +146,7 @@ fn refuse(targets: &[Target], recorded: &Recorded) -> Result<(), Failure> {
         })
         .collect();
     for target in targets.iter().filter(|target| target.keeper.is_some()) {
-        let users: Vec<String> = recorded
-            .iter()
-            .filter(|(path, _)| !going.contains(path))
-            .filter(|(_, (_, other))| uses(other).is_some_and(|uses| uses.contains(&target.path)))
-            .map(|(path, _)| format!("'{path}'"))
-            .collect();
-        if !users.is_empty() {
+        if let Some(users) = users_that_stay.get(&target.path) {
             problems.push(Problem {
                 path: target.path.clone(),
                 message: format!(
@@ -162,7 +178,11 @@ fn uses(recorded: &RecordedResource) -> Option<BTreeSet<MemberPath>> {
 
 fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> {
     let mut known_texts = BTreeMap::<&str, BTreeSet<&MemberPath>>::new();
-    for (path, (_, resource)) in recorded {
+    let unrecorded = targets.iter().filter(|target| target.keeper.is_none());
+    let recorded = recorded
+        .iter()
+        .map(|(path, (_, resource))| (path, &**resource));
+    for (path, resource) in recorded.chain(unrecorded.map(|it| (&it.path, &it.recorded))) {
         for value in resource.output_properties.values() {
             texts(value, &mut |text| {
                 known_texts.entry(text).or_default().insert(path);
@@ -174,7 +194,9 @@ fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> 
         .map(|target| {
             let uses = uses(&target.recorded);
             let mut seems_to_use = BTreeSet::new();
-            if uses.is_none() {
+            let extension = target.recorded.extension.as_ref();
+            let is_incomplete = !extension.is_some_and(Extension::knows_all);
+            if is_incomplete {
                 for value in target.recorded.input_properties.values() {
                     texts(value, &mut |text| {
                         // Its own name in its own outputs says nothing.
@@ -185,7 +207,8 @@ fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> 
                 seems_to_use.remove(&target.path);
             }
             let node = Node {
-                uses,
+                is_incomplete,
+                uses: uses.unwrap_or_default(),
                 seems_to_use,
                 is_secret: target.recorded.r#type.starts_with("secrets_"),
             };

@@ -1,9 +1,10 @@
 //! In which order things go: what uses another goes before it. Pure.
 //!
-//! Where the edges are recorded, they decide. Where they are not, as in a state
-//! that upstream wrote, an input that equals a recorded output is taken for one,
-//! and what a server refuses is tried again when something else is gone. Secrets
-//! go last, because others may need them to go.
+//! Where the edges are recorded, they decide. Where they may not be all, as in a
+//! state that upstream wrote, an input that equals a recorded output is taken for
+//! one. What a server refuses is tried again when something else is gone, because
+//! a number or a derivation does not tell what it was made from. Secrets go last,
+//! because others may need them to go.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,23 +13,40 @@ use crate::member::MemberPath;
 /// A resource that is to go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Node {
-    /// What it was made from, as recorded; absent where nobody knows.
-    pub(crate) uses: Option<BTreeSet<MemberPath>>,
+    /// What it was made from, as recorded.
+    pub(crate) uses: BTreeSet<MemberPath>,
+    /// Whether that may not be all.
+    pub(crate) is_incomplete: bool,
     /// What it was probably made from.
     pub(crate) seems_to_use: BTreeSet<MemberPath>,
     /// Whether it keeps a secret.
     pub(crate) is_secret: bool,
 }
 
+/// How many of those that are still there use something.
+#[derive(Debug, Clone, Copy, Default)]
+struct Users {
+    certain: usize,
+    guessed: usize,
+}
+
 /// How far a removal is.
 #[derive(Debug)]
 pub(crate) struct Order {
     nodes: BTreeMap<MemberPath, Node>,
+    users: BTreeMap<MemberPath, Users>,
     waiting: BTreeSet<MemberPath>,
-    running: BTreeSet<MemberPath>,
-    /// What failed, and how many were gone then.
+    /// Of what waits, what nobody uses, as far as anybody knows or guesses.
+    free: BTreeSet<MemberPath>,
+    /// Of what waits, what nobody is known to use, and somebody seems to.
+    doubtful: BTreeSet<MemberPath>,
+    /// What runs, and how many were gone when it began.
+    running: BTreeMap<MemberPath, usize>,
+    /// What failed, and how many were gone when it began.
     failed: BTreeMap<MemberPath, (String, usize)>,
     gone: usize,
+    /// How many of what waits or runs are no secrets.
+    others: usize,
     stopping: bool,
 }
 
@@ -42,13 +60,54 @@ pub(crate) struct Rest {
 
 impl Order {
     pub(crate) fn new(nodes: BTreeMap<MemberPath, Node>) -> Self {
-        Self {
-            waiting: nodes.keys().cloned().collect(),
-            nodes,
-            running: BTreeSet::new(),
+        let mut users = BTreeMap::<MemberPath, Users>::new();
+        for (path, node) in &nodes {
+            for used in node.uses.iter().filter(|used| *used != path) {
+                users.entry(used.clone()).or_default().certain += 1;
+            }
+            for used in node.guesses(path) {
+                users.entry(used.clone()).or_default().guessed += 1;
+            }
+        }
+        let mut order = Self {
+            users,
+            waiting: BTreeSet::new(),
+            free: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            running: BTreeMap::new(),
             failed: BTreeMap::new(),
             gone: 0,
+            others: 0,
             stopping: false,
+            nodes,
+        };
+        let all: Vec<MemberPath> = order.nodes.keys().cloned().collect();
+        for path in all {
+            order.wait(path);
+        }
+        order
+    }
+
+    fn wait(&mut self, path: MemberPath) {
+        if !self.is_secret(&path) {
+            self.others += 1;
+        }
+        self.sort(&path);
+        self.waiting.insert(path);
+    }
+
+    /// Puts what waits where it belongs now.
+    fn sort(&mut self, path: &MemberPath) {
+        let users = self.users.get(path).copied().unwrap_or_default();
+        self.doubtful.remove(path);
+        match (users.certain, users.guessed) {
+            (0, 0) => {
+                self.free.insert(path.clone());
+            }
+            (0, _) => {
+                self.doubtful.insert(path.clone());
+            }
+            _ => {}
         }
     }
 
@@ -57,33 +116,57 @@ impl Order {
         if self.stopping {
             return Vec::new();
         }
-        let mut ready = self.ready(true);
+        let mut ready = self.ready(room, false);
         if ready.is_empty() && self.running.is_empty() {
             // What only seems to be in the way is not waited for any longer.
-            ready = self.ready(false);
+            ready = self.ready(room, true);
         }
-        if ready.is_empty() && self.running.is_empty() {
-            self.try_again();
-            ready = self.ready(false);
+        if ready.is_empty() && self.running.is_empty() && self.try_again() {
+            ready = self.ready(room, true);
         }
-        ready.truncate(room);
         for path in &ready {
             self.waiting.remove(path);
-            self.running.insert(path.clone());
+            self.free.remove(path);
+            self.doubtful.remove(path);
+            self.running.insert(path.clone(), self.gone);
         }
         ready
     }
 
     /// It is gone.
     pub(crate) fn gone(&mut self, path: &MemberPath) {
-        self.running.remove(path);
+        self.ended(path);
         self.gone += 1;
+        let Some(node) = self.nodes.get(path).cloned() else {
+            return;
+        };
+        for (used, is_guess) in node.all(path) {
+            if let Some(users) = self.users.get_mut(used) {
+                let count = if is_guess {
+                    &mut users.guessed
+                } else {
+                    &mut users.certain
+                };
+                *count = count.saturating_sub(1);
+            }
+            if self.waiting.contains(used) {
+                self.sort(used);
+            }
+        }
     }
 
     /// It is not.
     pub(crate) fn failed(&mut self, path: &MemberPath, error: String) {
-        self.running.remove(path);
-        self.failed.insert(path.clone(), (error, self.gone));
+        let gone_then = self.ended(path).unwrap_or(self.gone);
+        self.failed.insert(path.clone(), (error, gone_then));
+    }
+
+    fn ended(&mut self, path: &MemberPath) -> Option<usize> {
+        let begun = self.running.remove(path);
+        if begun.is_some() && !self.is_secret(path) {
+            self.others -= 1;
+        }
+        begun
     }
 
     /// Nothing new is begun any more.
@@ -96,14 +179,13 @@ impl Order {
     }
 
     pub(crate) fn running(&self) -> impl Iterator<Item = &MemberPath> {
-        self.running.iter()
+        self.running.keys()
     }
 
     /// Whether a failure may be undone by removing something else first.
     pub(crate) fn may_be_tried_again(&self, path: &MemberPath) -> bool {
-        !self.stopping
-            && self.has_unknown_edges()
-            && (!self.waiting.is_empty() || !self.running.is_empty() || self.was_one_gone(path))
+        let may_others_go = !self.running.is_empty() || self.waiting.iter().any(|it| it != path);
+        !self.stopping && (may_others_go || self.was_one_gone(path))
     }
 
     /// What is left at the end.
@@ -127,8 +209,9 @@ impl Order {
         if self.stopping {
             return "the command ended before its turn".to_owned();
         }
-        let users: Vec<String> = self
-            .users(path, false)
+        let still_there = self.waiting.iter().chain(self.failed.keys());
+        let users: Vec<String> = still_there
+            .filter(|other| *other != path && self.nodes[*other].uses.contains(path))
             .map(|user| format!("'{user}'"))
             .collect();
         if users.is_empty() {
@@ -138,52 +221,19 @@ impl Order {
         }
     }
 
-    /// Those that are still there and use it.
-    fn users<'a>(
-        &'a self,
-        path: &'a MemberPath,
-        with_guesses: bool,
-    ) -> impl Iterator<Item = &'a MemberPath> {
-        self.still_there().filter(move |other| {
-            *other != path
-                && self.nodes.get(*other).is_some_and(|node| {
-                    node.uses.as_ref().is_some_and(|uses| uses.contains(path))
-                        || (with_guesses && node.seems_to_use.contains(path))
-                })
-        })
-    }
-
-    fn still_there(&self) -> impl Iterator<Item = &MemberPath> {
-        self.waiting
+    fn ready(&self, room: usize, with_doubtful: bool) -> Vec<MemberPath> {
+        // What failed and does not say all that it uses may use any of them.
+        let may_secrets_go = self.others == 0
+            && !self
+                .failed
+                .keys()
+                .any(|path| !self.is_secret(path) && self.nodes[path].is_incomplete);
+        let doubtful = with_doubtful.then_some(&self.doubtful);
+        self.free
             .iter()
-            .chain(&self.running)
-            .chain(self.failed.keys())
-    }
-
-    fn ready(&self, with_guesses: bool) -> Vec<MemberPath> {
-        let mut used = BTreeSet::new();
-        for other in self.still_there() {
-            let Some(node) = self.nodes.get(other) else {
-                continue;
-            };
-            let guesses = with_guesses.then_some(&node.seems_to_use);
-            let edges = node.uses.iter().chain(guesses).flatten();
-            used.extend(edges.filter(|path| *path != other));
-        }
-        let others_are_gone = !self
-            .waiting
-            .iter()
-            .chain(&self.running)
-            .any(|path| !self.is_secret(path));
-        // What failed and does not say what it uses may use any of them.
-        let nobody_knows = self
-            .failed
-            .keys()
-            .any(|path| !self.is_secret(path) && self.nodes[path].uses.is_none());
-        self.waiting
-            .iter()
-            .filter(|path| !used.contains(*path))
-            .filter(|path| !self.is_secret(path) || (others_are_gone && !nobody_knows))
+            .chain(doubtful.into_iter().flatten())
+            .filter(|path| may_secrets_go || !self.is_secret(path))
+            .take(room)
             .cloned()
             .collect()
     }
@@ -192,31 +242,40 @@ impl Order {
         self.nodes.get(path).is_some_and(|node| node.is_secret)
     }
 
-    fn has_unknown_edges(&self) -> bool {
-        self.nodes.values().any(|node| node.uses.is_none())
-    }
-
     fn was_one_gone(&self, path: &MemberPath) -> bool {
         self.failed
             .get(path)
             .is_some_and(|(_, gone_then)| self.gone > *gone_then)
     }
 
-    /// Where edges are missing, what failed is tried again once others are gone.
-    fn try_again(&mut self) {
-        if !self.has_unknown_edges() {
-            return;
-        }
+    /// What failed is tried again once others are gone.
+    fn try_again(&mut self) -> bool {
         let again: Vec<MemberPath> = self
             .failed
             .keys()
             .filter(|path| self.was_one_gone(path))
             .cloned()
             .collect();
-        for path in again {
-            self.failed.remove(&path);
-            self.waiting.insert(path);
+        for path in &again {
+            self.failed.remove(path);
+            self.wait(path.clone());
         }
+        !again.is_empty()
+    }
+}
+
+impl Node {
+    /// What it seems to use beside what it is known to.
+    fn guesses<'a>(&'a self, path: &'a MemberPath) -> impl Iterator<Item = &'a MemberPath> {
+        let guesses = self.seems_to_use.iter();
+        guesses.filter(move |used| *used != path && !self.uses.contains(*used))
+    }
+
+    /// What it uses, and whether that is a guess.
+    fn all<'a>(&'a self, path: &'a MemberPath) -> impl Iterator<Item = (&'a MemberPath, bool)> {
+        let known = self.uses.iter().filter(move |used| *used != path);
+        let known = known.map(|used| (used, false));
+        known.chain(self.guesses(path).map(|used| (used, true)))
     }
 }
 
@@ -246,12 +305,13 @@ mod tests {
                 let others = rest.split(',').filter(|n| !n.is_empty()).map(path);
                 let node = if is_known {
                     Node {
-                        uses: Some(others.collect()),
+                        uses: others.collect(),
                         is_secret,
                         ..Node::default()
                     }
                 } else {
                     Node {
+                        is_incomplete: true,
                         seems_to_use: others.collect(),
                         is_secret,
                         ..Node::default()
@@ -307,12 +367,20 @@ mod tests {
             (&["a?b", "b?a"], &[], &["a b"], &[]),
             // Without edges what is refused is tried again.
             (&["a?", "b?"], &[("a", &["b"][..])], &["a b", "a"], &[]),
-            // With edges it is not.
-            (&["a", "b"], &[("a", &["b"])], &["a b"], &["a"]),
+            // And with edges, which may not tell of a number.
+            (&["a", "b"], &[("a", &["b"])], &["a b", "a"], &[]),
+            // But not where nothing else is gone.
+            (&["a", "b>a"], &[("b", &["a"])], &["b"], &["a", "b"]),
+            (&["a", "b"], &[("a", &["a"])], &["a b", "a"], &["a"]),
             // What is used by a failure stays.
-            (&["a", "b>a", "c"], &[("b", &["b"])], &["b c"], &["a", "b"]),
+            (
+                &["a", "b>a", "c"],
+                &[("b", &["b"])],
+                &["b c", "b"],
+                &["a", "b"],
+            ),
             (&["*s", "b?"], &[("b", &["b"])], &["b"], &["b", "s"]),
-            (&["*s", "b>"], &[("b", &["b"])], &["b", "s"], &["b"]),
+            (&["*s", "b>"], &[("b", &["b"])], &["b", "s", "b"], &["b"]),
             (&["*s", "b>s"], &[("b", &["b"])], &["b"], &["b", "s"]),
         ] {
             assert_eq!(

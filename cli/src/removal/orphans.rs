@@ -19,6 +19,7 @@ use serde_json::Value;
 use super::gc::Live;
 use super::target::{self, Target};
 use super::{Recorded, provider};
+use crate::eval::Member;
 use crate::member::MemberPath;
 use crate::providers;
 use crate::report::Orphan;
@@ -39,8 +40,11 @@ pub(super) struct Found {
     pub(super) notes: Vec<String>,
 }
 
+/// Where to look: a provider, a kind, and the inputs that say where.
+pub(super) type Place = (ProviderCommand, String, String);
+
 /// A member or record that shows where to look, and how such things are named.
-struct Example {
+pub(super) struct Example {
     provider: ProviderCommand,
     extension: Extension,
     kind: String,
@@ -56,12 +60,8 @@ pub(super) async fn find(session: &Session, live: &[Live], recorded: &Recorded) 
     }
     let mut places = BTreeMap::new();
     for example in examples(live, recorded) {
-        let key = (
-            example.provider.clone(),
-            example.kind.clone(),
-            shared(&example.inputs).to_string(),
-        );
-        places.entry(key).or_insert_with(Vec::new).push(example);
+        let examples: &mut Vec<Example> = places.entry(example.place()).or_default();
+        examples.push(example);
     }
     for ((provider, kind, _), examples) in places {
         let Ok(Some(description)) = session.providers.describe(&provider).await else {
@@ -108,7 +108,29 @@ fn examples<'a>(
         .iter()
         .map(|live| &live.member)
         .filter(|member| member.is_known())
-        .map(|member| Example {
+        .map(Example::from);
+    let records = recorded.values().map(|(_, recorded)| Example {
+        provider: provider(recorded),
+        extension: recorded.extension.clone().unwrap_or_default(),
+        kind: recorded.r#type.clone(),
+        inputs: recorded.input_properties.clone(),
+    });
+    members.chain(records)
+}
+
+impl Example {
+    pub(super) fn place(&self) -> Place {
+        (
+            self.provider.clone(),
+            self.kind.clone(),
+            shared(&self.inputs).to_string(),
+        )
+    }
+}
+
+impl From<&Member> for Example {
+    fn from(member: &Member) -> Self {
+        Self {
             provider: providers::command(&member.executable, &member.args),
             extension: Extension {
                 executable: member.executable.clone(),
@@ -117,14 +139,26 @@ fn examples<'a>(
             },
             kind: member.kind.clone(),
             inputs: member.inputs.clone(),
-        });
-    let records = recorded.values().map(|(_, recorded)| Example {
-        provider: provider(recorded),
-        extension: recorded.extension.clone().unwrap_or_default(),
-        kind: recorded.r#type.clone(),
-        inputs: recorded.input_properties.clone(),
+        }
+    }
+}
+
+/// What was taken out of service before, at the place of an example, as far as its
+/// provider lists that.
+pub(super) async fn retained(session: &Session, example: &Example) -> BTreeSet<String> {
+    let description = session.providers.describe(&example.provider).await;
+    let offers = description.ok().flatten().is_some_and(|description| {
+        let kind = description.kinds.get(&example.kind);
+        kind.is_some_and(|kind| kind.offers(RequestName::List))
     });
-    members.chain(records)
+    if !offers {
+        return BTreeSet::new();
+    }
+    let listed = list(session, example).await.unwrap_or_default().into_iter();
+    listed
+        .filter(|thing| is_retained(&thing.mark))
+        .map(|thing| thing.identity.to_string())
+        .collect()
 }
 
 /// The part of an example's inputs that says where, and not which one.
@@ -136,6 +170,15 @@ fn shared(inputs: &Object) -> Value {
     Value::Object(shared.collect())
 }
 
+fn is_retained(mark: &str) -> bool {
+    mark.contains(RETAINED)
+}
+
+/// Who asks for what no member is known to be.
+fn nobody(kind: &str) -> MemberPath {
+    MemberPath(vec![kind.to_owned()])
+}
+
 async fn list(session: &Session, example: &Example) -> Result<Vec<ListedResource>, String> {
     let request = Request::List(ListResourcesRequest {
         r#type: example.kind.clone(),
@@ -143,7 +186,7 @@ async fn list(session: &Session, example: &Example) -> Result<Vec<ListedResource
     });
     match session
         .providers
-        .ask(&example.provider, &example.kind, &request)
+        .ask(&example.provider, &nobody(&example.kind), &request)
         .await
     {
         Ok(Response::List(answer)) => Ok(answer.resources),
@@ -164,7 +207,7 @@ async fn read_identity(
     });
     match session
         .providers
-        .ask(&example.provider, &example.kind, &request)
+        .ask(&example.provider, &nobody(&example.kind), &request)
         .await
     {
         Ok(Response::Read(answer)) => Ok(answer.identity),
@@ -183,7 +226,7 @@ async fn orphan(
     let Some(first) = examples.first() else {
         return;
     };
-    if thing.mark.contains(RETAINED) {
+    if is_retained(&thing.mark) {
         found.retained.push(Orphan {
             r#type: first.kind.clone(),
             identity: thing.identity,

@@ -82,6 +82,7 @@ pub(super) async fn run(
                 }
                 summary.interrupted = true;
                 order.stop();
+                session.providers.retries().stop();
                 session.ui.event(&Event::Note {
                     message: "stopping: what is running is finished, nothing new is started; \
                               Ctrl-C again kills it"
@@ -147,7 +148,9 @@ fn note(
             order.failed(&path, error.clone());
             if order.may_be_tried_again(&path) {
                 session.ui.event(&Event::Note {
-                    message: format!("{path} could not be removed yet, and is tried again later"),
+                    message: format!(
+                        "{path} could not be removed yet, and is tried again later if that may help"
+                    ),
                 });
             }
             session.ui.event(&Event::Failed {
@@ -214,10 +217,9 @@ async fn destroy(
         let request = Request::Destroy(DestroyResourceRequest {
             resource: ExtantResource::from(target.recorded.clone()),
         });
-        let label = target.path.to_string();
         let answer = session
             .providers
-            .ask(&target.provider, &label, &request)
+            .ask(&target.provider, &target.path, &request)
             .await;
         match answer {
             Ok(Response::Destroy(_)) => {}

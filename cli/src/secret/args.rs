@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use nixops4_secrets_store::{Generation, Recipient, SecretName};
+use nixops4_secrets_store::{Generation, Recipient, SecretName, Span};
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+use time::{Date, OffsetDateTime};
 
 /// Look after the secrets in a store.
 ///
@@ -30,7 +33,8 @@ pub(crate) enum Command {
     Set(Set),
     /// Ask for a new value: the next apply of whoever declares the secret makes it.
     Rotate(Rotate),
-    /// Say who did what with the secrets, and when; the newest first.
+    /// Say who did what with the secrets, and when, the newest first; or delete
+    /// what is old of that.
     Audit(Audit),
     /// Say who can open the store, or change it.
     Recipients(Recipients),
@@ -86,6 +90,14 @@ pub(crate) struct Audit {
     /// At most so many lines.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u32,
+    /// Delete what was recorded before then, after a question: a date such as
+    /// 2026-01-31 (UTC), or an age such as 90d or 1y. That it was pruned, by whom,
+    /// is recorded in turn, and that stays.
+    #[arg(long, value_name = "DATE|AGE", value_parser = before, conflicts_with_all = ["name", "limit"])]
+    pub(crate) prune_before: Option<OffsetDateTime>,
+    /// Delete it without a question.
+    #[arg(long, requires = "prune_before")]
+    pub(crate) yes: bool,
 }
 
 /// Arguments of recipients.
@@ -110,6 +122,28 @@ pub(crate) enum RecipientsCommand {
         /// The public key.
         key: Recipient,
     },
+}
+
+/// A time in the past.
+fn before(text: &str) -> Result<OffsetDateTime, String> {
+    let now = OffsetDateTime::now_utc();
+    let time = text
+        .parse::<Span>()
+        .ok()
+        .and_then(|age| now.checked_sub(age.duration()))
+        .or_else(|| {
+            let date = Date::parse(text, format_description!("[year]-[month]-[day]")).ok()?;
+            Some(date.midnight().assume_utc())
+        })
+        .or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok())
+        .ok_or(
+            "it has to be a date such as 2026-01-31 or 2026-01-31T12:00:00Z, or an age such as 90d \
+             (units s, m, h, d, w, y)",
+        )?;
+    if time > now {
+        return Err("it is in the future".to_owned());
+    }
+    Ok(time)
 }
 
 fn generation(text: &str) -> Result<Generation, String> {

@@ -14,6 +14,8 @@ use nixops4_secrets_store::{
     Store, forbid_core_dumps,
 };
 
+use time::OffsetDateTime;
+
 use crate::failure::Failure;
 use crate::ui::{Reader, Ui, text};
 use args::{Audit, Command, RecipientsCommand, Secret, Set, Show};
@@ -205,10 +207,44 @@ async fn rotate(mut store: Store, name: &SecretName, ui: &Ui) -> Result<(), Fail
 }
 
 async fn audit(mut store: Store, wanted: &Audit, ui: &Ui) -> Result<(), Failure> {
+    if let Some(before) = wanted.prune_before {
+        return prune(store, before, wanted.yes, ui).await;
+    }
     let records = store.audit(wanted.name.as_ref(), wanted.limit).await?;
     match ui.reader() {
         Reader::Machine => ui.json(&report::records(&records), true),
         Reader::Person => ui.print(&report::audit(&records, ui.paint())),
+    }
+    Ok(())
+}
+
+async fn prune(
+    mut store: Store,
+    before: OffsetDateTime,
+    is_sure: bool,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    let records = store.count_audit(before).await?;
+    if records > 0 && !is_sure {
+        let question = format!(
+            "Delete {records} records from before {}, for good?",
+            report::date(before)
+        );
+        if !terminal::confirmed(ui, &question)? {
+            return Err(Failure::SecretRefused("nothing was deleted".to_owned()));
+        }
+    }
+    let pruned = store.prune_audit(before).await?;
+    match ui.reader() {
+        Reader::Machine => ui.json(&report::Pruned::new(pruned, before), true),
+        Reader::Person if pruned == 0 => ui.print(&format!(
+            "nothing is on record from before {}\n",
+            report::date(before)
+        )),
+        Reader::Person => ui.print(&format!(
+            "deleted {pruned} records from before {}, and recorded that\n",
+            report::date(before)
+        )),
     }
     Ok(())
 }

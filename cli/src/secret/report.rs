@@ -6,8 +6,8 @@ use nixops4_secrets_store::{
     Entry, ListedRecipient, Record, Retained, Rotation, SecretName, Version,
 };
 use serde::Serialize;
-use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::ui::text::{self, Paint};
 
@@ -73,6 +73,22 @@ pub(super) struct Line<'a> {
     detail: Option<&'a str>,
 }
 
+/// What was deleted of the record.
+#[derive(Debug, Serialize)]
+pub(super) struct Pruned {
+    pruned: u64,
+    before: String,
+}
+
+impl Pruned {
+    pub(super) fn new(pruned: u64, before: OffsetDateTime) -> Self {
+        Self {
+            pruned,
+            before: date(before),
+        }
+    }
+}
+
 /// A recipient.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -84,6 +100,8 @@ pub(super) struct Key<'a> {
 
 /// A time, to the second, in UTC.
 pub(super) fn date(time: OffsetDateTime) -> String {
+    let time = time.to_offset(UtcOffset::UTC);
+    let time = time.replace_nanosecond(0).unwrap_or(time);
     time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }
 

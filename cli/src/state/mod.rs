@@ -10,6 +10,7 @@ mod touched;
 mod transfer;
 mod verify;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use nixops4_protocol::state::StateError as DocumentError;
@@ -132,7 +133,7 @@ struct Chosen<'a> {
 
 impl Chosen<'_> {
     /// The only one.
-    fn one(&self) -> Result<(&MemberPath, Arc<Mutex<Keeper>>), StateError> {
+    fn one(&self) -> Result<(&MemberPath, Rc<Mutex<Keeper>>), StateError> {
         match &self.keepers[..] {
             [] => Err(StateError::None),
             [path] => self
@@ -145,7 +146,7 @@ impl Chosen<'_> {
     }
 
     /// The one that has something at or below `path` recorded.
-    fn that_has(&self, path: &MemberPath) -> Result<(&MemberPath, Arc<Mutex<Keeper>>), StateError> {
+    fn that_has(&self, path: &MemberPath) -> Result<(&MemberPath, Rc<Mutex<Keeper>>), StateError> {
         let mut having = self.keepers.iter().filter(|keeper| {
             self.recorded()
                 .any(|(other, recorded, _)| other == *keeper && recorded.is_within(path))

@@ -9,7 +9,7 @@ mod removal;
 mod summary;
 pub(crate) mod text;
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, PoisonError};
 
 use anstream::{AutoStream, ColorChoice};
@@ -39,7 +39,11 @@ pub(crate) struct Ui {
     paint: Paint,
     errors: Paint,
     progress: Mutex<Progress>,
+    stdout: Output,
+    stderr: Output,
 }
+
+type Output = Mutex<Box<dyn Write + Send>>;
 
 impl Ui {
     /// `all` lists what stays as it is, too.
@@ -54,6 +58,22 @@ impl Ui {
             paint: coloured(AutoStream::choice(&io::stdout())),
             errors: coloured(AutoStream::choice(&io::stderr())),
             progress: Mutex::new(Progress::new(is_live)),
+            stdout: Mutex::new(Box::new(io::stdout())),
+            stderr: Mutex::new(Box::new(io::stderr())),
+        }
+    }
+
+    /// One that tells a machine, and a test what it told.
+    #[cfg(test)]
+    pub(crate) fn to(stdout: impl Write + Send + 'static) -> Self {
+        Self {
+            reader: Reader::Machine,
+            all: false,
+            paint: Paint { colour: false },
+            errors: Paint { colour: false },
+            progress: Mutex::new(Progress::new(false)),
+            stdout: Mutex::new(Box::new(stdout)),
+            stderr: Mutex::new(Box::new(io::sink())),
         }
     }
 
@@ -78,11 +98,7 @@ impl Ui {
 
     /// Text on stdout.
     pub(crate) fn print(&self, text: &str) {
-        self.progress().around(|| {
-            // Nobody is left to be told if stdout is closed.
-            let _ = io::stdout().lock().write_all(text.as_bytes());
-            let _ = io::stdout().flush();
-        });
+        self.write(&self.stdout, text);
     }
 
     /// One JSON document on stdout, on one line or made to be read.
@@ -191,6 +207,15 @@ impl Ui {
                 let lines = progress::failed(path, *operation, error, *seconds, paint);
                 self.print(&format!("{lines}\n"));
             }
+            Event::Retried {
+                path,
+                error,
+                attempt,
+                of,
+            } => {
+                let lines = progress::retried(path, error, *attempt, *of, paint);
+                self.print(&format!("{lines}\n"));
+            }
             // The summary lists them.
             Event::Skipped { .. } => {}
             Event::Note { message } => self.print(&format!("{message}\n")),
@@ -200,8 +225,15 @@ impl Ui {
     }
 
     fn stderr(&self, text: &str) {
+        self.write(&self.stderr, text);
+    }
+
+    fn write(&self, output: &Output, text: &str) {
         self.progress().around(|| {
-            let _ = io::stderr().lock().write_all(text.as_bytes());
+            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody is left to be told if it is closed.
+            let _ = output.write_all(text.as_bytes());
+            let _ = output.flush();
         });
     }
 

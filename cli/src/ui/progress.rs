@@ -130,3 +130,19 @@ pub(super) fn failed(
         reason.lines().next().unwrap_or_default()
     )
 }
+
+/// The lines of something that is asked again.
+pub(super) fn retried(
+    path: &MemberPath,
+    error: &str,
+    attempt: usize,
+    of: usize,
+    paint: Paint,
+) -> String {
+    let reason = text::reason(error);
+    format!(
+        "  {path}  {}\n      {}",
+        paint.dim(&format!("is tried again ({attempt} of {of})")),
+        reason.lines().next().unwrap_or_default()
+    )
+}

@@ -1,4 +1,5 @@
-//! Random deployments, edited and killed at random: in the end reality is what
+//! Random deployments, edited and killed at random, through the real Nix and real
+//! processes; `cli/src/model.rs` does it by the thousand, in memory. In the end reality is what
 //! the expression says, the state what reality is, and nothing is there twice.
 //!
 //! `MODEL_SEEDS=1000` runs that many, `MODEL_SEED=7` that one. A failure names
@@ -231,12 +232,17 @@ fn run(seed: u64) {
 }
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "who looks for a failure needs the seeds"
+)]
 fn whatever_happens_the_last_apply_makes_it_right() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     let seeds = match number("MODEL_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("MODEL_SEEDS").unwrap_or(SEEDS),
     };
+    eprintln!("seeds {seeds:?}");
     for seed in seeds {
         let result = std::panic::catch_unwind(|| run(seed));
         assert!(result.is_ok(), "it fails with MODEL_SEED={seed}");

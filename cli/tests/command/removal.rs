@@ -92,6 +92,72 @@ fn what_is_made_from_what_is_recorded() {
 }
 
 #[test]
+fn what_went_into_a_derivation_is_recorded() {
+    let deployment = Deployment::new(
+        r#"let
+            made = name: text: derivation { inherit name text; system = builtins.currentSystem;
+              builder = "/bin/sh"; args = [ "-c" "echo $text > $out" ]; };
+          in { inherit state; a = thing "a" { }; b = thing "b" { };
+            plain = thing "plain" { content = "${made "plain" "nothing"}"; };
+            through = thing "through" { content = "${made "outer" "${made "inner" o.a.serial} and more"}"; };
+            both = thing "both" { content = [ "${made "both" o.b.serial}" o.a.serial ]; }; }"#,
+    );
+    let apply = || {
+        let mut command = deployment.command(&["apply"]);
+        // Whoever runs the tests may build here, whatever this Nix is set up for.
+        command.env(
+            "NIX_CONFIG",
+            "build-users-group =\nsandbox = false\nsubstitute = false",
+        );
+        crate::support::ran(&mut command).expect(0)
+    };
+    apply().says("5 created");
+    let edges =
+        |name: &str| deployment.recorded(name).unwrap()["nixops4-resources"]["dependsOn"].clone();
+    let of = |name: &str| json!({ "path": [name], "output": "serial" });
+    assert_eq!(edges("plain"), json!([]));
+    assert_eq!(edges("through"), json!([of("a")]));
+    assert_eq!(edges("both"), json!([of("a"), of("b")]));
+    // One that uses what was there before never waited for it.
+    deployment.write(
+        r#"let
+            made = name: text: derivation { inherit name text; system = builtins.currentSystem;
+              builder = "/bin/sh"; args = [ "-c" "echo $text > $out" ]; };
+          in { inherit state; a = thing "a" { }; late = thing "late" { content = "${made "late" o.a.serial}"; }; }"#,
+    );
+    apply().says("1 created");
+    assert_eq!(edges("late"), json!([of("a")]));
+}
+
+#[test]
+fn a_killed_apply_leaves_what_was_waited_for() {
+    let deployment = Deployment::new(
+        r#"{ inherit state; a = thing "a" { content = 7; }; b = thing "b" { content = o.a.serial; };
+          last = thing "last" { content = o.b.serial; sleep = 60000; }; }"#,
+    );
+    let mut child = deployment.command(&["apply"]);
+    let mut child = child.stdout(std::process::Stdio::null()).spawn().unwrap();
+    while deployment.times("create-began last") == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let of = |name: &str| deployment.recorded(name).unwrap()["nixops4-resources"].clone();
+    assert_eq!(
+        of("b")["dependsOn"],
+        json!([{ "path": ["a"], "output": "serial" }])
+    );
+    assert_eq!(of("b")["provisional"], true);
+    // The next apply looks at the whole.
+    deployment.write(
+        r#"{ inherit state; a = thing "a" { content = 7; }; b = thing "b" { content = o.a.serial; }; }"#,
+    );
+    deployment.run(&["apply"]).expect(0);
+    assert_eq!(of("b")["provisional"], json!(null));
+    assert_eq!(of("a")["dependsOn"], json!([]));
+}
+
+#[test]
 fn without_recorded_edges_the_order_is_found() {
     let deployment = Deployment::new(
         r#"{ inherit state; a = thing "a" { }; b = thing "b" { content = o.a.serial; };

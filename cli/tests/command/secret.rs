@@ -98,7 +98,7 @@ impl Place {
 }
 
 /// Runs a command on a terminal of its own, typing `answer` once it asked.
-fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
+pub(crate) fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
@@ -127,7 +127,8 @@ fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
     // It ends with an error once nobody has the other side open.
     while let Ok(length @ 1..) = terminal.read(&mut bytes) {
         seen.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
-        if seen.ends_with("[y/N] ") || seen.ends_with("shown): ") {
+        let asks = ["[y/N] ", "shown): ", "Type yes: "];
+        if asks.iter().any(|question| seen.ends_with(question)) {
             // What is typed before echo is off would be seen.
             std::thread::sleep(Duration::from_millis(300));
             terminal.write_all(answer.as_bytes()).unwrap();
@@ -334,4 +335,44 @@ fn recipients_come_and_go() {
         .expect(1)
         .says("is a recipient of the secrets store");
     as_other(&["list"]).expect(0).says("app/smtp");
+}
+
+#[test]
+fn the_record_is_pruned_on_demand() {
+    let place = Place::with_secret();
+    for (arguments, code, says) in [
+        (&["--prune-before", "soon"][..], 64, "such as 90d"),
+        (&["--prune-before", "2999-01-01"], 64, "in the future"),
+        (&["app/smtp", "--prune-before", "1d"], 64, "cannot be used"),
+        (&["--yes"], 64, "--prune-before"),
+        (&["--prune-before", "2020-01-31"], 0, "nothing is on record"),
+    ] {
+        let mut all = vec!["audit"];
+        all.extend_from_slice(arguments);
+        place.run(&all).expect(code).says(says);
+    }
+    // Everything so far is older than a second.
+    std::thread::sleep(Duration::from_millis(2100));
+    let prune = ["audit", "--prune-before", "1s"];
+    place.run(&prune).expect(1).says("say --yes");
+    let (code, seen) = on_terminal(&mut place.command(&prune), "n\n");
+    assert_eq!(code, Some(1), "{seen}");
+    assert!(seen.contains("Delete 2 records from before"), "{seen}");
+    assert!(seen.contains("nothing was deleted"), "{seen}");
+    assert_eq!(place.actions(), ["created", "made"]);
+
+    let (code, seen) = on_terminal(&mut place.command(&prune), "y\n");
+    assert_eq!(code, Some(0), "{seen}");
+    assert!(seen.contains("deleted 2 records"), "{seen}");
+    assert_eq!(place.actions(), ["pruned"]);
+    let record = &place.json(&["audit"])[0];
+    let detail = record["detail"].as_str().unwrap();
+    assert!(detail.starts_with("2 from before "), "{record}");
+    assert!(record["person"].as_str().unwrap().contains('@'), "{record}");
+
+    let now = place.json(&["audit", "--prune-before", "1s", "--yes"]);
+    assert_eq!(now["pruned"], 0);
+    // The values are as they were.
+    let shown = place.run(&["show", "app/smtp", "--to-pipe-or-file"]);
+    assert_eq!(shown.expect(0).stdout, format!("{CANARY}\n"));
 }

@@ -17,16 +17,12 @@ let
       throw "${name}: must be a number, but is ${text}"
     else
       builtins.fromJSON text;
-
-  # A file that holds the password; none for a server that asks for none.
-  passwordFile = setting "DEMO_PASSWORD_FILE" null;
 in
 {
   connection = {
     host = setting "DEMO_HOST" "127.0.0.1";
     port = number "DEMO_PORT" 5432;
     user = setting "DEMO_USER" "postgres";
-    password = if passwordFile == null then null else { file = passwordFile; };
   };
 
   # Logical name of the secrets' store; NIXOPS4_SECRETS_STORES says where it is.

@@ -57,10 +57,9 @@
       inputs.name = "backup/age";
     };
 
-    # Without state: looked at by every apply, so that they are renewed in time.
+    # Not recorded: looked at by every apply, so that they are renewed in time.
     members.ca = {
       type = secrets.tls_ca;
-      state = null;
       inputs = {
         name = "ca";
         commonName = "Example CA";
@@ -70,7 +69,6 @@
 
     members.web = {
       type = secrets.tls_certificate;
-      state = null;
       inputs = {
         name = "web1/tls";
         dnsNames = [ "web1.example.org" ];
@@ -96,6 +94,20 @@
         secrets = {
           database = members.database.outputs.secret;
           tls = members.web.outputs.secret;
+        };
+        recipients = [ members.hostKey.outputs.publicKey ];
+      };
+    };
+
+    # The same for sops-nix: one file of them all.
+    members.sops = {
+      type = secrets.sealed;
+      inputs = {
+        name = "web1/sops";
+        format = "sops";
+        secrets = {
+          "mastodon/database" = members.database.outputs.secret;
+          "mastodon/relay" = members.relay.outputs.secret;
         };
         recipients = [ members.hostKey.outputs.publicKey ];
       };

@@ -5,9 +5,9 @@
 
 mod inputs;
 mod list;
-mod ownership;
 mod parts;
 
+use nixops4_provider_sdk::pair::{Moment, Part, together};
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
     Step,
@@ -17,28 +17,12 @@ use crate::database::{self, Database};
 use crate::role::{self, Role};
 
 use inputs::{Identity, Inputs, Outputs, PasswordRef, url};
-use ownership::Moment;
 use parts::Parts;
 
 /// A tenant as the catalog has it; one of the two may be missing.
 pub(crate) struct Facts {
     role: Option<Part<role::Facts>>,
     database: Option<Part<database::Facts>>,
-}
-
-/// A role or a database.
-struct Part<F> {
-    facts: F,
-    is_retained: bool,
-}
-
-impl<F> From<Observed<F>> for Part<F> {
-    fn from(seen: Observed<F>) -> Self {
-        Self {
-            is_retained: ownership::is_retained(&seen.ownership),
-            facts: seen.facts,
-        }
-    }
 }
 
 /// One step.
@@ -240,7 +224,7 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
     let role = have.role.as_ref();
     let mut steps: Vec<_> = Role::diff(&parts.role, role.map(|role| &role.facts))
         .into_iter()
-        .map(|step| convert(step, |path| role_path(path, want), Change::Role))
+        .map(|step| step.of_whole(|path| role_path(path, want), Change::Role))
         .collect();
     let database = have.database.as_ref().map(|database| &database.facts);
     // A database follows its owner through a rename.
@@ -251,26 +235,9 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
         Database::diff(&parts.database, database)
             .into_iter()
             .filter(|step| !(follows && step.path == "/ownerRole"))
-            .map(|step| convert(step, |path| database_path(path, want), Change::Database)),
+            .map(|step| step.of_whole(|path| database_path(path, want), Change::Database)),
     );
     steps
-}
-
-/// The same step of a tenant.
-fn convert<C>(
-    step: Step<C>,
-    path: impl FnOnce(&str) -> String,
-    change: impl FnOnce(C) -> Change,
-) -> Step<Change> {
-    Step {
-        path: path(&step.path),
-        before: step.before,
-        after: step.after,
-        effect: step.effect,
-        unverifiable: step.unverifiable,
-        note: step.note,
-        change: change(step.change),
-    }
 }
 
 /// Where a tenant has what a role has at `path`.
@@ -321,7 +288,7 @@ fn put_together(
     let whose = (role.as_ref(), database.as_ref());
     let ownership = match whose {
         (Some(role), Some(database)) => {
-            ownership::together(&role.ownership, &database.ownership, &cx.mark(), moment).clone()
+            together(&role.ownership, &database.ownership, &cx.mark(), moment).clone()
         }
         (Some(role), None) => role.ownership.clone(),
         (None, Some(database)) => database.ownership.clone(),

@@ -8,7 +8,6 @@ mod making;
 mod password;
 mod password_hash;
 mod sealed;
-mod span;
 mod ssh_key;
 mod tls;
 mod token;

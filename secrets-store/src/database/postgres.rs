@@ -119,16 +119,22 @@ pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: &sqlx::Error)
              PGPASSFILE names (~/.pgpass, mode 600)",
         ),
         "3D000" => unreachable("make the database first (`createdb`), or check the address"),
-        "42501" => {
-            unreachable("let the role create tables in its schema, and read and write them (GRANT)")
-        }
+        // insufficient_privilege
+        "42501" => Error::Database {
+            store,
+            action,
+            reason: format!(
+                "{reason}; let the role create tables in its schema, and read and write them \
+                 (GRANT), or do this as one that may"
+            ),
+        },
         // undefined_table, undefined_column
         "42P01" | "42703" => Error::Damaged { store, reason },
         "" => match error {
             sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => {
                 unreachable(
                     "check the address, that the server runs, and its certificate (`sslmode` and \
-                     `sslrootcert` in the address)",
+                     `sslrootcert` in the address) or yours (`sslcert` and `sslkey`)",
                 )
             }
             _ => Error::Database {

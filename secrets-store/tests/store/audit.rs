@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nixops4_secrets_store::{Action, Error, ExposeSecret, OpenOptions, Record, Store};
 use sqlx::Executor;
+use time::OffsetDateTime;
 
 use crate::deployment::{CANARY, Deployment, canary, generation, name, password};
 
@@ -136,8 +137,48 @@ async fn a_store_that_is_only_read_by_its_address_leaves_no_record(it: Deploymen
     }
 }
 
+async fn what_is_old_can_be_pruned(it: Deployment) {
+    let mut store = it.open().await;
+    let db = name("app/db");
+    store
+        .ensure(&db, generation(1), &password(), canary)
+        .await
+        .unwrap();
+    store.reveal(&db, generation(1), None).await.unwrap();
+    let now = OffsetDateTime::now_utc();
+    let days = |days| now - time::Duration::days(days);
+    // As if the store had been made and its secret too ten days ago.
+    it.sql("UPDATE audit SET done_at = done_at - 864000 WHERE action <> 'read'")
+        .await;
+    // None is as old, and that leaves no record.
+    assert_eq!(store.prune_audit(days(11)).await.unwrap(), 0);
+    assert_eq!(store.audit(None, 9).await.unwrap().len(), 3);
+
+    assert_eq!(store.count_audit(days(9)).await.unwrap(), 2);
+    assert_eq!(store.audit(None, 9).await.unwrap().len(), 3);
+    assert_eq!(store.prune_audit(days(9)).await.unwrap(), 2);
+    let records = store.audit(None, 9).await.unwrap();
+    assert_eq!(lines(&records), ["read app/db 1 for prod", "pruned"]);
+    let detail = records[0].detail.as_deref().unwrap();
+    assert!(detail.starts_with("2 from before "), "{detail}");
+    assert!(records[0].person.contains('@'), "{records:?}");
+
+    // That it was pruned stays on record, however old.
+    it.sql("UPDATE audit SET done_at = done_at - 864000").await;
+    assert_eq!(store.prune_audit(days(5)).await.unwrap(), 1);
+    let records = store.audit(None, 9).await.unwrap();
+    assert_eq!(lines(&records), ["pruned", "pruned"]);
+    store.reveal(&db, generation(1), None).await.unwrap();
+
+    let mut store = Store::open(&it.read_only(), &it.identities).await.unwrap();
+    let error = store.prune_audit(now).await.unwrap_err();
+    assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
+    assert_eq!(store.audit(None, 9).await.unwrap().len(), 3);
+}
+
 on_each!(
     everything_is_recorded,
+    what_is_old_can_be_pruned,
     what_cant_be_recorded_isnt_read,
     a_store_that_is_only_read_by_its_address_leaves_no_record,
 );

@@ -6,8 +6,10 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, Output, Stdio};
 
 use nixops4_secrets_store::{
-    Error, ExposeSecret, Identities, Made, Recipient, SecretString, Store, StoreUrl,
+    Action, Error, ExposeSecret, Identities, Made, Recipient, SecretString, Store, StoreUrl,
 };
+
+use time::OffsetDateTime;
 
 use crate::deployment::{CANARY, Deployment, generation, name, password, write};
 use crate::fixture;
@@ -81,6 +83,10 @@ async fn actor() {
         }
         ("retain", _) => drop(store.retain(&db, "prod").await.unwrap()),
         ("delete", _) => drop(store.delete(&db).await.unwrap()),
+        ("prune", _) => {
+            let soon = OffsetDateTime::now_utc() + time::Duration::MINUTE;
+            store.prune_audit(soon).await.unwrap();
+        }
         ("add", key) => drop(store.add_recipient(&key.parse().unwrap()).await.unwrap()),
         ("remove", key) => store.remove_recipient(&key.parse().unwrap()).await.unwrap(),
         ("reveal", _) => {
@@ -206,7 +212,23 @@ async fn before_a_read_is_recorded(it: Deployment) {
     );
 }
 
+async fn while_the_record_is_pruned(it: Deployment) {
+    succeed(&it, "make=1");
+    let records = it.open().await.audit(None, 9).await.unwrap();
+    assert_eq!(records.len(), 2);
+    for point in ["store:pruned", "store:commit"] {
+        kill(&it, "prune", point);
+        let left = it.open().await.audit(None, 9).await.unwrap();
+        assert_eq!(left, records, "{point}");
+    }
+    succeed(&it, "prune");
+    let left = it.open().await.audit(None, 9).await.unwrap();
+    let actions: Vec<_> = left.iter().map(|record| record.action).collect();
+    assert_eq!(actions, [Action::Pruned]);
+}
+
 on_each!(
+    while_the_record_is_pruned,
     while_a_value_is_made,
     while_the_recipients_change,
     before_a_read_is_recorded,

@@ -29,6 +29,7 @@ mod fixture;
 mod identities;
 mod killed;
 mod lifecycle;
+mod memory;
 mod opening;
 mod postgres;
 mod recipients;

@@ -1,10 +1,13 @@
 //! What is PostgreSQL's own: logging in, its schema, its locks, its refusals.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nixops4_secrets_store::{Error, Identities, OpenOptions, Store, StoreUrl};
+use nixops4_resources_tests::postgres::{Config, Server, Tls};
+use nixops4_secrets_store::{Error, ExposeSecret as _, Identities, OpenOptions, Store, StoreUrl};
 use sqlx::Executor as _;
+use time::OffsetDateTime;
 
 use crate::deployment::{CANARY, Deployment, SERVER, canary, generation, name, password, write};
 
@@ -153,6 +156,127 @@ async fn servers_that_let_nobody_in_are_explained() {
     let url = at(&format!("postgres@{server}/{database}?sslmode=verify-full"));
     let error = refused(&url, &it).await.to_string();
     assert!(error.contains("sslrootcert"), "{error}");
+}
+
+#[tokio::test]
+async fn a_role_that_may_only_add_to_the_record_does_not_prune_it() {
+    let it = Deployment::postgresql();
+    let (db, what) = (name("app/db"), password());
+    let mut store = it.open().await;
+    store
+        .ensure(&db, generation(1), &what, canary)
+        .await
+        .unwrap();
+    SERVER.sql("CREATE ROLE adder LOGIN");
+    it.sql(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO adder; \
+         REVOKE UPDATE, DELETE ON audit FROM adder",
+    )
+    .await;
+    let url = it.url.to_string().replace("postgres@", "adder@");
+    let mut adder = Store::open(&url.parse().unwrap(), &it.identities)
+        .await
+        .unwrap();
+    adder.reveal(&db, generation(1), None).await.unwrap();
+    adder
+        .ensure(&db, generation(2), &what, canary)
+        .await
+        .unwrap();
+    let soon = OffsetDateTime::now_utc() + time::Duration::MINUTE;
+    let text = adder.prune_audit(soon).await.unwrap_err().to_string();
+    assert!(text.starts_with("unable to prune the record"), "{text}");
+    assert!(text.contains("permission denied for table audit"), "{text}");
+    assert!(text.contains("or do this as one that may"), "{text}");
+    assert_eq!(store.audit(None, 9).await.unwrap().len(), 4);
+    assert_eq!(store.prune_audit(soon).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_store_is_reached_with_a_certificate_instead_of_a_password() {
+    let server = Server::start(&Config {
+        tls: Tls::Required,
+        hba: vec!["hostssl all certified 127.0.0.1/32 cert".into()],
+        ..Config::default()
+    });
+    server.sql("CREATE ROLE certified LOGIN");
+    server.sql("CREATE DATABASE secrets OWNER certified");
+    let it = Deployment::new();
+    let client = server.client_certificate("certified");
+    let certificate = write(
+        &it.dir.path().join("client.pem"),
+        &client.certificate,
+        0o600,
+    );
+    let key = write(&it.dir.path().join("client.key"), &client.key, 0o600);
+    let other = server.client_certificate("somebody");
+    let other_certificate = write(&it.dir.path().join("other.pem"), &other.certificate, 0o600);
+    let other_key = write(&it.dir.path().join("other.key"), &other.key, 0o600);
+    let url = |authority: &Path, rest: &str| -> StoreUrl {
+        let authority = authority.display();
+        let url = format!(
+            "postgresql://certified@{}:{}/secrets?sslmode=verify-full&sslrootcert={authority}{rest}",
+            server.host(),
+            server.port()
+        );
+        url.parse().unwrap()
+    };
+    let with = |certificate: &Path, key: &Path| {
+        format!(
+            "&sslcert={}&sslkey={}",
+            certificate.display(),
+            key.display()
+        )
+    };
+    let authority = server.ca_file();
+    let wanted = url(&authority, &with(&certificate, &key));
+    let mut store = Store::open_or_create(&wanted, &it.identities)
+        .await
+        .unwrap();
+    let db = name("app/db");
+    store
+        .ensure(&db, generation(1), &password(), canary)
+        .await
+        .unwrap();
+    let value = store.reveal(&db, generation(1), None).await.unwrap();
+    assert_eq!(value.expose_secret(), CANARY);
+    let encrypted = server.sql_in(
+        "secrets",
+        "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+         WHERE usename = 'certified'",
+    );
+    assert_eq!(encrypted, "t");
+    store.close().await.unwrap();
+
+    // Without it, with somebody else's, with one whose key is another, to a server
+    // of another authority, and with files that aren't there.
+    let stranger = Server::start(&Config {
+        tls: Tls::Required,
+        ..Config::default()
+    });
+    let missing = it.dir.path().join("missing.pem");
+    for (url, says) in [
+        (url(&authority, ""), "certificate"),
+        (
+            url(&authority, &with(&other_certificate, &other_key)),
+            "check the user",
+        ),
+        (url(&authority, &with(&certificate, &other_key)), "sslkey"),
+        (
+            url(&stranger.ca_file(), &with(&certificate, &key)),
+            "certificate",
+        ),
+        (url(&missing, &with(&certificate, &key)), "missing.pem"),
+        (url(&authority, &with(&missing, &key)), "missing.pem"),
+    ] {
+        let error = Store::open(&url, &it.identities).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(says), "{says}: {text}");
+        assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+        assert!(
+            !format!("{text}{error:?}").contains("PRIVATE KEY"),
+            "{text}"
+        );
+    }
 }
 
 #[tokio::test]

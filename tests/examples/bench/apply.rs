@@ -24,7 +24,7 @@ const ROLES_GOAL: f64 = 1.5;
 const STATE: &str = "apply.sqlite";
 
 /// The folder of the expressions that are measured.
-fn expressions() -> PathBuf {
+pub(crate) fn expressions() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/bench")
 }
 

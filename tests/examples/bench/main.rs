@@ -2,15 +2,17 @@
 //! run, because machines differ; none is asserted, because they are shared.
 //!
 //! `scripts/bench.sh` builds the executables as users have them and names their
-//! folder in `BENCH_BIN`: those of the tests carry failpoints. `BENCH_RUNS` and
-//! `BENCH_MEMBERS` make a run shorter.
+//! folder in `BENCH_BIN`: those of the tests carry failpoints. `BENCH_RUNS`,
+//! `BENCH_MEMBERS` and `BENCH_ONLY` make a run shorter.
 
 mod apply;
 mod create;
+mod garage;
 mod machine;
 mod place;
 mod report;
 mod sample;
+mod scale;
 mod secrets;
 mod server;
 mod start;
@@ -42,16 +44,40 @@ impl Settings {
     }
 }
 
+/// A part of the report.
+type Part = fn(&Place, &Settings) -> String;
+
+const PARTS: [(&str, Part); 7] = [
+    ("create", create::section),
+    ("apply", apply::section),
+    ("scale", scale::section),
+    ("server", server::section),
+    ("state", state::section),
+    ("secrets", secrets::section),
+    ("garage", garage::section),
+];
+
 fn main() {
     let settings = Settings::from_environment();
+    let parts = parts();
     let place = Place::new();
     say(&machine::heading(&place, &settings));
-    say(&create::section(&place, &settings));
-    say(&apply::section(&place, &settings));
-    say(&server::section(&place, &settings));
-    say(&state::section(&place, &settings));
-    say(&secrets::section(&place, &settings));
+    for part in parts {
+        say(&part(&place, &settings));
+    }
     say(&format!("load at the end: {}\n", machine::load()));
+}
+
+/// All of them, or the one that `BENCH_ONLY` names.
+fn parts() -> Vec<Part> {
+    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
+    let wanted = PARTS
+        .iter()
+        .filter(|(name, _)| only.is_empty() || *name == only);
+    let parts: Vec<_> = wanted.map(|(_, part)| *part).collect();
+    let names = PARTS.map(|(name, _)| name).join(", ");
+    assert!(!parts.is_empty(), "BENCH_ONLY has to be one of {names}");
+    parts
 }
 
 /// Prints a part when it is there: the next one takes a while.

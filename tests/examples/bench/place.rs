@@ -13,12 +13,16 @@ use serde_json::{Value, json};
 const BIN: &str = "BENCH_BIN";
 
 /// The executables that are measured.
-const EXECUTABLES: [&str; 4] = [
+const EXECUTABLES: [&str; 5] = [
     "nixops4-resources",
+    "nixops4-resources-garage",
     "nixops4-resources-postgresql",
     "nixops4-resources-secrets",
     "nixops4-resources-state",
 ];
+
+/// The SDK's example of a provider, which needs no server.
+const SCRATCH: &str = "scratch";
 
 /// The store of secrets that `main` means.
 const STORE: &str = "secrets.sqlite";
@@ -101,6 +105,11 @@ impl Place {
         })
     }
 
+    /// The scratch provider of the SDK.
+    pub(crate) fn scratch(&self) -> PathBuf {
+        self.bin.join(SCRATCH)
+    }
+
     /// What the command says of its version.
     pub(crate) fn version(&self) -> String {
         let text = succeed(self.command("nixops4-resources").arg("--version"));
@@ -136,8 +145,9 @@ fn copy_executables(sandbox: &Sandbox) -> PathBuf {
     );
     let to = sandbox.path().join("bin");
     fs::create_dir(&to).expect("cannot create a folder");
-    for name in EXECUTABLES {
-        let original = from.join(name);
+    let executables = EXECUTABLES.map(|name| (name, from.join(name)));
+    let scratch = (SCRATCH, from.join("examples").join(SCRATCH));
+    for (name, original) in executables.into_iter().chain([scratch]) {
         refuse_failpoints(&original);
         fs::copy(&original, to.join(name))
             .unwrap_or_else(|error| panic!("cannot copy {}: {error}", original.display()));

@@ -117,7 +117,7 @@ fn spawn(command: &mut Command) -> Child {
 
 /// `VmHWM` belongs to the program that runs now: what the parent had before it
 /// became that program is not in it, as it is in the maximum that `wait4` gives.
-fn high_water(id: u32) -> Option<u64> {
+pub(crate) fn high_water(id: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status
         .lines()

@@ -33,7 +33,7 @@ pub trait Fixture: Sized + 'static {
     const OWNED: bool = true;
     /// What the failpoints begin with that this kind shares with another, which
     /// is killed at them instead.
-    const KILLED_ELSEWHERE: Option<&'static str> = None;
+    const KILLED_ELSEWHERE: &'static [&'static str] = &[];
     /// The inputs by which a thing is found, as every record has them.
     const LOCATED_BY: &'static [&'static str] = &["owner", "name", "connection", "store"];
 
@@ -96,6 +96,13 @@ pub trait Fixture: Sized + 'static {
     /// Makes a thing without a mark, as somebody would by hand; false where
     /// every thing has an owner.
     fn make_unmarked(&self, name: &str) -> bool;
+
+    /// Takes the owner's mark off a thing, or puts one without a mark in its place,
+    /// where [`Self::make_unmarked`] can make one.
+    fn unmark(&self, name: &str) {
+        self.vanish(name);
+        assert!(self.make_unmarked(name));
+    }
 
     /// Pointers to the inputs that hold a reference to a secret.
     fn references(&self) -> Vec<&'static str>;

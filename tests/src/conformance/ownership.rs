@@ -24,8 +24,7 @@ pub fn foreign_is_refused_and_adopted<F: Fixture>() {
     // A mark that somebody removed: it is not ours to remove any more.
     let mut lost = at.thing("unmarked");
     lost.create();
-    at.fixture.vanish(&lost.name);
-    assert!(at.fixture.make_unmarked(&lost.name));
+    at.fixture.unmark(&lost.name);
     let error = lost
         .try_destroy(Some("delete"))
         .expect_err("it carries no mark");

@@ -15,10 +15,6 @@ use super::{HOST, SUPERUSER, Server, Tls};
 /// The database in which sessions are kept.
 const KEPT_IN: &str = "postgres";
 
-#[expect(
-    clippy::must_use_candidate,
-    reason = "most statements are run for what they change"
-)]
 impl Server {
     /// Runs statements as the superuser in the database `postgres`, each by itself,
     /// and gives their rows: columns separated by `|`. Panics if one fails.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::installation;
 use crate::lifeline::{self, Ending, Process};
+use crate::required::{REQUIRED, required};
 
 /// How long a second run may take.
 const PATIENCE: Duration = Duration::from_mins(30);
@@ -15,10 +16,6 @@ const PATIENCE: Duration = Duration::from_mins(30);
 /// The environment variable that names the major version of the servers that
 /// don't ask for one.
 pub const VERSION: &str = "NIXOPS4_TESTS_POSTGRESQL";
-
-/// The environment variable that lists, with blanks between, what has to be there:
-/// `postgresql-18`, `pgbouncer`. Without it, what isn't there isn't tested.
-pub const REQUIRED: &str = "NIXOPS4_TESTS_REQUIRED";
 
 /// Major versions of the servers that are there, the machine's own first. Panics
 /// if one is missing that is required.
@@ -35,17 +32,6 @@ pub fn versions() -> Vec<u32> {
         found
     });
     FOUND.clone()
-}
-
-/// Whether [`REQUIRED`] lists something.
-#[must_use]
-pub fn is_required(what: &str) -> bool {
-    required().iter().any(|required| required == what)
-}
-
-fn required() -> Vec<String> {
-    let list = std::env::var(REQUIRED).unwrap_or_default();
-    list.split_whitespace().map(ToOwned::to_owned).collect()
 }
 
 /// Those of the required servers that aren't there.

@@ -2,7 +2,7 @@
 # that STATE names.
 let
   nixops4-resources = import ../../../nixops4/lib/root.nix;
-  settings = import ../../../nixops4/examples/demo/settings.nix;
+  settings = import ./settings.nix;
   inherit (settings) connection;
   listed = builtins.fromJSON (builtins.readFile (builtins.getEnv "MODEL"));
 in

@@ -1,7 +1,7 @@
 # As many roles as ROLES says, recorded in one state.
 let
   nixops4-resources = import ../../../nixops4/lib/root.nix;
-  settings = import ../../../nixops4/examples/demo/settings.nix;
+  settings = import ./settings.nix;
   count = builtins.fromJSON (builtins.getEnv "ROLES");
 in
 nixops4-resources.mkRoot { name = "roles"; } (

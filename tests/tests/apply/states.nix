@@ -1,7 +1,7 @@
 # Some roles, recorded in a state of the kind that STATE names.
 let
   nixops4-resources = import ../../../nixops4/lib/root.nix;
-  settings = import ../../../nixops4/examples/demo/settings.nix;
+  settings = import ./settings.nix;
 in
 nixops4-resources.mkRoot { name = "states"; } (
   { members, providers, ... }:

@@ -1,7 +1,7 @@
 # A deployment that changes with the years: STEP says which one it is.
 let
   nixops4-resources = import ../../../nixops4/lib/root.nix;
-  settings = import ../../../nixops4/examples/demo/settings.nix;
+  settings = import ./settings.nix;
   inherit (settings) connection;
   step = builtins.fromJSON (builtins.getEnv "STEP");
 in

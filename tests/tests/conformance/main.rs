@@ -6,6 +6,13 @@ mod support {
     pub(crate) mod secrets;
 }
 
+mod garage;
+mod garage_admin_token;
+mod garage_bucket;
+mod garage_credential;
+mod garage_key;
+mod garage_permission;
+mod garage_tenant;
 #[macro_use]
 mod postgresql;
 mod postgresql_database;

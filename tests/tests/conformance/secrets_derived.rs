@@ -11,6 +11,13 @@ use serde_json::{Value, json};
 
 use crate::secrets::{Kind, Secrets, bad, patched};
 
+/// A key that sops-nix could not open with.
+const RSA: &str = "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQC4+lhSZ/qBuPtCYz2XELgzNxSIharx3P7W1+weJXEB\
+    ER3valfsL4WNBsBWZjAkEBnRCIHvKPQHAZ3JArkTg0D/qnVEhYFPo3+H2svbFKOszOkiYMlQ4sBTa3Wp\
+    TwtjnAp8ghvKVtgHEeoAMaHStTsiazQ9tiOwNAabG5OBI5vHDpJBFo7dsPR0VSsXpv3pcVJL7Slc8Dr1\
+    EgFzuegshCdaI29p5X1RXtU7M1c6LJYM6kF4lTNnIFEiSw0CVmDcG1nq2onzM0uRcRNVqfOPU7zG9Beq\
+    9K8EZtXRcMCz9dd+lHUqwN3bWbxHvdr1YFCtsLeMewZfJ4+gugh3hJPCfqnf";
+
 mod password_hash {
     nixops4_resources_tests::conformance!(super::Secrets<super::PasswordHash>);
 }
@@ -134,6 +141,8 @@ impl Kind for Sealed {
         vec![
             ("/recipients", json!(self.recipients), Verdict::Changed),
             ("/recipients", json!([spelt]), Verdict::Ignored),
+            ("/format", json!("sops"), Verdict::Changed),
+            ("/format", json!("age"), Verdict::Ignored),
             ("/secrets/db", self.other.reference(), Verdict::Changed),
             ("/secrets", two, Verdict::Changed),
         ]
@@ -149,6 +158,23 @@ impl Kind for Sealed {
                 "/recipients/0",
                 &["age public key"],
             ),
+            bad("/format", json!("yaml"), &["age", "sops"]),
+            patched(
+                &[("/format", json!("sops")), ("/recipients", json!([RSA]))],
+                "/recipients/0",
+                &["RSA"],
+            ),
+            patched(
+                &[
+                    ("/format", json!("sops")),
+                    (
+                        "/secrets",
+                        json!({"a/b": self.one.reference(), "a": self.one.reference()}),
+                    ),
+                ],
+                "/secrets/a~1b",
+                &["another secret is on this one"],
+            ),
         ]
     }
 
@@ -156,6 +182,7 @@ impl Kind for Sealed {
         let files = public["files"].as_object().expect("files");
         json!([
             files.keys().collect::<Vec<_>>(),
+            public["sops"]["names"],
             public["recipients"].as_array().expect("recipients").len(),
         ])
     }

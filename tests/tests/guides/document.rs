@@ -1,6 +1,7 @@
 //! A page in Markdown, as far as a test has to read it. It must not know what
 //! the page is about.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// A page of this project.
@@ -72,6 +73,43 @@ impl Document {
         if let Some(file) = block.note.strip_prefix("from: ") {
             let example = std::fs::read_to_string(root().join(file)).unwrap();
             assert_eq!(block.body, example, "{} and {file}", self.path);
+        }
+    }
+
+    /// Whether what its table of errors quotes is said by the code in these folders.
+    pub(crate) fn check_errors(&self, folders: &[&str]) {
+        let mut code = String::new();
+        for folder in folders {
+            read_code(&root().join(folder), &mut code);
+        }
+        // A text that goes on in the next line.
+        let code: String = code
+            .split("\\\n")
+            .map(str::trim_start)
+            .collect::<Vec<_>>()
+            .concat();
+        let mut parts = self.text.split("\n| it says |");
+        let table = parts.nth(1).expect("the table");
+        let quoted: HashSet<_> = table
+            .lines()
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.split('`').nth(1).expect("a quotation"))
+            .collect();
+        assert!(quoted.len() > 6, "{quoted:?}");
+        for text in quoted {
+            assert!(code.contains(text), "nothing says: {text}");
+        }
+    }
+}
+
+fn read_code(folder: &Path, code: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_code(&path, code);
+        } else {
+            code.push_str(&std::fs::read_to_string(path).unwrap());
         }
     }
 }

@@ -3,6 +3,7 @@
 //! servers on ports of their own, and keys in a folder of their own.
 
 mod document;
+mod garage;
 mod options;
 mod postgresql;
 mod readme;

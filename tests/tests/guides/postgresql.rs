@@ -1,8 +1,6 @@
 //! `docs/guides/postgresql.md`, by an administrator that is no superuser, on
 //! two servers: from each version to the newest.
 
-use std::collections::HashSet;
-
 use nixops4_resources_tests::postgres::{Config, Server, versions};
 
 use crate::document::{Block, Document, root};
@@ -235,37 +233,5 @@ fn its_links_lead_somewhere() {
 /// The table of errors quotes what the code says.
 #[test]
 fn its_errors_are_ours() {
-    let mut code = String::new();
-    for folder in ["providers/postgresql/src", "sdk/src"] {
-        read_code(&root().join(folder), &mut code);
-    }
-    // A text that goes on in the next line.
-    let code: String = code
-        .split("\\\n")
-        .map(str::trim_start)
-        .collect::<Vec<_>>()
-        .concat();
-    let guide = guide();
-    let table = guide.text.split("\n| it says |").nth(1).expect("the table");
-    let quoted: HashSet<_> = table
-        .lines()
-        .skip(2)
-        .take_while(|line| line.starts_with('|'))
-        .map(|line| line.split('`').nth(1).expect("a quotation"))
-        .collect();
-    assert!(quoted.len() > 8, "{quoted:?}");
-    for text in quoted {
-        assert!(code.contains(text), "nothing says: {text}");
-    }
-}
-
-fn read_code(folder: &std::path::Path, code: &mut String) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            read_code(&path, code);
-        } else {
-            code.push_str(&std::fs::read_to_string(path).unwrap());
-        }
-    }
+    guide().check_errors(&["providers/postgresql/src", "sdk/src"]);
 }

@@ -16,9 +16,10 @@ const COPIED: [&str; 2] = ["nixops4", "schemas"];
 
 pub(crate) struct Workshop {
     sandbox: Sandbox,
-    /// The server of each host name.
-    ports: BTreeMap<&'static str, u16>,
-    programs: PathBuf,
+    /// What the page names, and what is there in the test.
+    places: Vec<(String, String)>,
+    /// What commands find beside what is in `PATH`.
+    programs: Option<PathBuf>,
     /// The examples' files as the page has them so far, by path.
     files: BTreeMap<String, String>,
     /// What the page's commands have exported.
@@ -26,8 +27,32 @@ pub(crate) struct Workshop {
 }
 
 impl Workshop {
-    /// The first server's programs are those that commands find.
+    /// PostgreSQL servers by their host names. The first one's programs are those that
+    /// commands find.
     pub(crate) fn new(servers: &[(&'static str, &Server)]) -> Self {
+        let places = servers.iter().flat_map(|(host, server)| {
+            let port = server.port();
+            [
+                (
+                    format!("host = \"{host}\";"),
+                    format!("host = \"127.0.0.1\"; port = {port};"),
+                ),
+                (
+                    format!("\"host\": \"{host}\","),
+                    format!("\"host\": \"127.0.0.1\", \"port\": {port},"),
+                ),
+                (
+                    format!("--host {host} "),
+                    format!("--host 127.0.0.1 --port {port} "),
+                ),
+            ]
+        });
+        let programs = servers[0].1.programs().to_owned();
+        Self::at(places.collect(), Some(programs))
+    }
+
+    /// Where what the page names is at these places.
+    pub(crate) fn at(places: Vec<(String, String)>, programs: Option<PathBuf>) -> Self {
         let sandbox = Sandbox::new();
         std::fs::create_dir(sandbox.work().join("keys")).unwrap();
         let mut files = BTreeMap::new();
@@ -36,11 +61,8 @@ impl Workshop {
         }
         let workshop = Self {
             sandbox,
-            ports: servers
-                .iter()
-                .map(|(host, server)| (*host, server.port()))
-                .collect(),
-            programs: servers[0].1.programs().to_owned(),
+            places,
+            programs,
             files,
             exported: String::new(),
         };
@@ -67,23 +89,8 @@ impl Workshop {
     pub(crate) fn adapt(&self, text: &str) -> String {
         let keys = self.sandbox.work().join("keys");
         let mut text = text.replace("/run/keys", keys.to_str().unwrap());
-        for (host, port) in &self.ports {
-            for (page, test) in [
-                (
-                    format!("host = \"{host}\";"),
-                    format!("host = \"127.0.0.1\"; port = {port};"),
-                ),
-                (
-                    format!("\"host\": \"{host}\","),
-                    format!("\"host\": \"127.0.0.1\", \"port\": {port},"),
-                ),
-                (
-                    format!("--host {host} "),
-                    format!("--host 127.0.0.1 --port {port} "),
-                ),
-            ] {
-                text = text.replace(&page, &test);
-            }
+        for (page, test) in &self.places {
+            text = text.replace(page, test);
         }
         text
     }
@@ -105,13 +112,10 @@ impl Workshop {
     /// An environment as a reader has it, with our executables.
     pub(crate) fn command(&self, program: &str) -> Command {
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let path = [
-            self.sandbox.work().join("bin"),
-            binaries::folder(),
-            self.programs.clone(),
-        ]
-        .into_iter()
-        .chain(std::env::split_paths(&path));
+        let path = [self.sandbox.work().join("bin"), binaries::folder()]
+            .into_iter()
+            .chain(self.programs.clone())
+            .chain(std::env::split_paths(&path));
         let mut command = self.sandbox.command(program);
         command.env("PATH", std::env::join_paths(path).unwrap());
         command

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nixops4_resources_tests::messages;
 use nixops4_resources_tests::postgres::{Config, Server, Tls};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
 
 use crate::support::{DATABASE, Place, ROLE, config};
@@ -34,7 +34,7 @@ fn encryption_is_what_was_asked_for() {
     ] {
         place.ensure(ROLE, &inputs(&place, tls));
     }
-    let stranger = place.sandbox.write("stranger.pem", authority().0);
+    let stranger = place.sandbox.write("stranger.pem", stranger());
     let empty = place.sandbox.write("empty.pem", "nothing");
     for (tls, pointer, problem) in [
         (json!({"mode": "disable"}), "/connection", "no encryption"),
@@ -126,53 +126,31 @@ fn the_host_name_counts_where_it_is_verified() {
     assert!(error.contains("not valid for name"), "{error}");
 }
 
-/// A certificate authority: its certificate, and what signs in its name.
-fn authority() -> (String, Issuer<'static, KeyPair>) {
+/// The certificate of an authority that signed nothing here.
+fn stranger() -> String {
     let mut parameters = CertificateParams::default();
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     let key = KeyPair::generate().expect("a key");
     let certificate = parameters.self_signed(&key).expect("a certificate");
-    (certificate.pem(), Issuer::new(parameters, key))
+    certificate.pem()
 }
 
 #[test]
 fn a_certificate_instead_of_a_password() {
-    let mut server = Server::start(&Config {
+    let server = Server::start(&Config {
         tls: Tls::Required,
         hba: vec!["hostssl all certified 127.0.0.1/32 cert".to_owned()],
         ..config()
     });
     server.sql("create role certified login superuser");
-    let (ca, issuer) = authority();
-    let ca_file = server.folder().join("clients.pem");
-    std::fs::write(&ca_file, ca).expect("it can be written");
-    let settings = server.data().join("postgresql.auto.conf");
-    std::fs::write(
-        &settings,
-        format!("ssl_ca_file = '{}'\n", ca_file.display()),
-    )
-    .expect("it can be written");
-    server.stop();
-    server.start_again();
+    let client = server.client_certificate("certified");
     let place = Place::on(server, false);
-
-    let mut parameters = CertificateParams::default();
-    parameters
-        .distinguished_name
-        .push(DnType::CommonName, "certified");
-    let key = KeyPair::generate().expect("a key");
-    let certificate = parameters
-        .signed_by(&key, &issuer)
-        .expect("a certificate")
-        .pem();
-    let certificate = place.sandbox.write("client.pem", certificate);
-    let key_pem = key.serialize_pem();
+    let certificate = place.sandbox.write("client.pem", &client.certificate);
     let mut inputs = inputs(
         &place,
         json!({
             "mode": "verify-full", "caFile": place.server.ca_file(),
-            "certificateFile": certificate, "key": place.secret("client.key", &key_pem),
+            "certificateFile": certificate, "key": place.secret("client.key", &client.key),
         }),
     );
     messages::set(&mut inputs, "/connection/user", json!("certified"));

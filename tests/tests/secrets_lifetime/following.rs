@@ -1,5 +1,6 @@
 //! Hashes and ciphertext: they stay while what they follow from does.
 
+use nixops4_resources_tests::judges;
 use nixops4_resources_tests::postgres::{Config, Server};
 use serde_json::{Value, json};
 
@@ -141,4 +142,72 @@ fn a_file_that_holds_another_value_is_sealed_anew() {
     let followed = site.make(SEALED, &wanted);
     assert_ne!(followed, made);
     assert_eq!(site.plan(SEALED, &wanted), [""; 0]);
+}
+
+#[test]
+fn a_machine_opens_with_sops_what_is_sealed_for_it() {
+    let Some(sops) = judges::find("sops") else {
+        return;
+    };
+    let site = Site::new();
+    let host = site.make("secrets_ssh_key", &json!({"name": "host"}));
+    let age = site.make("secrets_age_key", &json!({"name": "age"}));
+    let key = site
+        .sandbox
+        .write("age.key", site.reveal(&age["secret"]).unwrap());
+    let open = |made: &Value| {
+        site.write("sealed.yaml", &made["sops"]);
+        let mut command = site.sandbox.command(&sops);
+        command
+            .args(["--decrypt", "--output-type", "json", "sealed.yaml"])
+            .env("SOPS_AGE_KEY_FILE", &key);
+        let output = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        serde_json::from_slice::<Value>(&output.stdout).expect("JSON")
+    };
+    let first = password(&site, 1);
+    let wanted = |secret: &Value, recipients: Value| json!({"name": "web", "secrets": {"mastodon/db": secret, "host": host["secret"]}, "recipients": recipients, "format": "sops"});
+    let both = json!([host["publicKey"], age["publicKey"]]);
+    let made = site.make(SEALED, &wanted(&first, both.clone()));
+    assert_eq!(made["files"], json!({}));
+    let value = |secret: &Value| site.reveal(secret).unwrap();
+    assert_eq!(
+        open(&made),
+        json!({"mastodon": {"db": value(&first)}, "host": value(&host["secret"])})
+    );
+    // To the byte, in whatever order.
+    let turned = json!([age["publicKey"], host["publicKey"]]);
+    for recipients in [both.clone(), turned] {
+        let again = wanted(&first, recipients);
+        assert_eq!(site.plan(SEALED, &again), [""; 0]);
+        assert_eq!(site.make(SEALED, &again), made);
+    }
+
+    let second = password(&site, 2);
+    let wanted = |recipients| wanted(&second, recipients);
+    assert_eq!(
+        site.plan(SEALED, &wanted(both.clone())),
+        ["/secrets/mastodon~1db"]
+    );
+    let followed = site.make(SEALED, &wanted(both.clone()));
+    assert_eq!(open(&followed)["mastodon"]["db"], json!(value(&second)));
+    let alone = json!([age["publicKey"]]);
+    assert_eq!(site.plan(SEALED, &wanted(alone.clone())), ["/recipients"]);
+    let narrowed = site.make(SEALED, &wanted(alone));
+    let keys = |made: &Value| {
+        let document: Value = serde_json::from_str(made["sops"].as_str().unwrap()).unwrap();
+        document["sops"]["age"].as_array().unwrap().len()
+    };
+    assert_eq!((keys(&followed), keys(&narrowed)), (2, 1));
+
+    // As files of age, and as one of sops again.
+    let mut as_age = wanted(both);
+    as_age["format"] = json!("age");
+    assert_eq!(site.plan(SEALED, &as_age), ["/format", "/recipients"]);
+    let files = site.make(SEALED, &as_age);
+    assert_eq!(files["sops"], Value::Null);
+    site.write("sealed.age", &files["files"]["mastodon/db"]);
+    let opened = site.succeed("age", &["-d", "-i", path(&key), "sealed.age"]);
+    assert_eq!(opened, value(&second));
 }

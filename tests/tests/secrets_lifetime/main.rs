@@ -8,6 +8,7 @@ mod support {
 }
 
 mod applied;
+mod broken;
 mod canary;
 mod following;
 mod obtained;

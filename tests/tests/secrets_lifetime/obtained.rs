@@ -67,7 +67,7 @@ fn a_file_that_others_can_read_is_refused() {
 
 #[test]
 fn vault_has_versions_and_fields() {
-    let bao = Bao::start();
+    let Some(bao) = Bao::start() else { return };
     let put = |value: &str| {
         bao.run(&[
             "kv",
@@ -102,8 +102,15 @@ fn vault_has_versions_and_fields() {
     none["sourceName"] = json!("app/nothing");
     let error = site.try_make(VALUE, &none).unwrap_err();
     assert!(error.starts_with("/sourceName: "), "{error}");
-    site.sandbox.write("token", "no-such-token-at-all");
-    let error = site.try_make(VALUE, &wanted).unwrap_err();
-    assert!(error.starts_with("/source: "), "{error}");
-    assert!(!error.contains("no-such-token"), "{error}");
+    // A token that has run out, and one that never was: the copy stays.
+    let short = bao.run(&["token", "create", "-field=token", "-ttl=1s"]);
+    crate::wait(2);
+    for token in [short.trim(), "no-such-token-at-all"] {
+        site.sandbox.write("token", token);
+        let error = site.try_make(VALUE, &wanted).unwrap_err();
+        assert!(error.starts_with("/source: "), "{error}");
+        assert!(error.contains("it expired, was revoked"), "{error}");
+        assert!(!error.contains(token), "{error}");
+        assert_eq!(site.reveal(&followed["secret"]).unwrap(), "second-value");
+    }
 }

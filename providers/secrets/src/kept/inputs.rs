@@ -3,7 +3,7 @@
 
 use nixops4_secrets_store::{Generation, SecretName};
 
-use crate::span::Span;
+use nixops4_secrets_store::Span;
 
 /// Where a secret is kept, and when another value is wanted.
 pub(crate) trait Place {
@@ -44,7 +44,7 @@ macro_rules! kept_inputs {
             /// w, y). A plan shows when it is, and the next apply that looks at
             /// it makes the value; the one before stays readable. Unset: never.
             #[serde(default)]
-            rotate_after: Option<$crate::span::Span>,
+            rotate_after: Option<nixops4_secrets_store::Span>,
             $($fields)*
         } |this| this.rotate_after);
     };
@@ -87,7 +87,7 @@ macro_rules! kept_inputs {
             fn keep_generations(&self) -> u32 {
                 self.keep_generations
             }
-            fn rotate_after(&self) -> Option<$crate::span::Span> {
+            fn rotate_after(&self) -> Option<nixops4_secrets_store::Span> {
                 let $this = self;
                 $rotate
             }

@@ -1,7 +1,7 @@
 //! When another value is made, and what is refused. Pure.
 
+use nixops4_provider_sdk::kept::following;
 use nixops4_provider_sdk::{Effect, Step, Value};
-use nixops4_secrets_store::Generation;
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 
@@ -140,11 +140,6 @@ fn on_purpose<P, S>(want: &impl Place, have: &Facts<P, S>) -> Option<Due> {
             current.generation
         )),
     )
-}
-
-fn following(generation: Generation) -> Generation {
-    // At the end of the numbers it stays, and making it fails.
-    Generation::try_from(generation.get().saturating_add(1)).unwrap_or(generation)
 }
 
 /// A secret that stands elsewhere than where it is wanted.

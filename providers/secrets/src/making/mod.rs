@@ -4,6 +4,7 @@
 pub(crate) mod age_key;
 pub(crate) mod hash;
 pub(crate) mod seal;
+pub(crate) mod sops;
 pub(crate) mod ssh;
 pub(crate) mod token;
 pub(crate) mod wireguard;

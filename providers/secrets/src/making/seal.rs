@@ -3,7 +3,11 @@
 use std::io::Write as _;
 
 use age::armor::{ArmoredWriter, Format};
+use bech32::Hrp;
 use nixops4_provider_sdk::{Error, ExposeSecret as _, Result, SecretString};
+
+/// What the text of an age public key begins with.
+const AGE: Hrp = Hrp::parse_unchecked("age");
 
 /// Who can open what is sealed.
 pub(crate) struct Recipients(Vec<Recipient>);
@@ -11,7 +15,23 @@ pub(crate) struct Recipients(Vec<Recipient>);
 struct Recipient {
     /// Without the comment of an SSH key.
     text: String,
-    key: Box<dyn age::Recipient + Send>,
+    /// Which of the inputs it is.
+    index: usize,
+    key: Key,
+}
+
+enum Key {
+    Age(age::x25519::Recipient),
+    Ssh(age::ssh::Recipient),
+}
+
+impl Key {
+    fn as_recipient(&self) -> &dyn age::Recipient {
+        match self {
+            Self::Age(key) => key,
+            Self::Ssh(key) => key,
+        }
+    }
 }
 
 impl Recipients {
@@ -40,32 +60,66 @@ impl Recipients {
 
     /// Encrypts a value, as ASCII armour. Each call gives another ciphertext.
     pub(crate) fn seal(&self, value: &SecretString) -> Result<String> {
-        let unable = |error: &dyn std::fmt::Display| {
-            Error::input("/recipients", "unable to encrypt for these").because(error)
+        let keys = self.0.iter().map(|one| one.key.as_recipient());
+        armoured(keys, value.expose_secret().as_bytes())
+    }
+
+    /// Each as an age key, in the order of their text and each once: an SSH key of
+    /// the kind Ed25519 is a point on the same curve as one of age's, and that is
+    /// how sops-nix opens with it. Fails for an RSA key.
+    pub(crate) fn as_age(&self) -> Result<Vec<age::x25519::Recipient>> {
+        let as_age = |one: &Recipient| match &one.key {
+            Key::Age(key) => Ok(key.clone()),
+            Key::Ssh(age::ssh::Recipient::SshEd25519(_, point)) => {
+                converted(&point.to_montgomery().to_bytes(), one.index)
+            }
+            Key::Ssh(age::ssh::Recipient::SshRsa(..)) => Err(refuse(
+                one.index,
+                "sops can't encrypt to an RSA key for sops-nix to open",
+            )),
         };
-        let keys = self
-            .0
-            .iter()
-            .map(|one| one.key.as_ref() as &dyn age::Recipient);
-        let encryptor = age::Encryptor::with_recipients(keys).map_err(|error| unable(&error))?;
-        let write = || -> std::io::Result<Vec<u8>> {
-            let armour = ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor)?;
-            let mut writer = encryptor.wrap_output(armour)?;
-            writer.write_all(value.expose_secret().as_bytes())?;
-            writer.finish()?.finish()
-        };
-        let bytes = write().map_err(|error| unable(&error))?;
-        String::from_utf8(bytes).map_err(|error| unable(&error))
+        let mut keys = self.0.iter().map(as_age).collect::<Result<Vec<_>>>()?;
+        keys.sort_by_cached_key(ToString::to_string);
+        keys.dedup_by_key(|key| key.to_string());
+        Ok(keys)
     }
 }
 
-fn recipient(key: &str, index: usize) -> Result<Recipient> {
-    let refuse = |problem: &str| {
-        Error::input(format!("/recipients/{index}"), problem).hint(
-            "give an age public key (age1...), or an SSH public key of the kind ssh-ed25519 or \
-             ssh-rsa, such as `ssh-keyscan -t ed25519 HOST` prints",
-        )
+/// Encrypts to all of them, as ASCII armour.
+pub(super) fn armoured<'a>(
+    keys: impl Iterator<Item = &'a dyn age::Recipient>,
+    plain: &[u8],
+) -> Result<String> {
+    let unable = |error: &dyn std::fmt::Display| {
+        Error::input("/recipients", "unable to encrypt for these").because(error)
     };
+    let encryptor = age::Encryptor::with_recipients(keys).map_err(|error| unable(&error))?;
+    let write = || -> std::io::Result<Vec<u8>> {
+        let armour = ArmoredWriter::wrap_output(Vec::new(), Format::AsciiArmor)?;
+        let mut writer = encryptor.wrap_output(armour)?;
+        writer.write_all(plain)?;
+        writer.finish()?.finish()
+    };
+    let bytes = write().map_err(|error| unable(&error))?;
+    String::from_utf8(bytes).map_err(|error| unable(&error))
+}
+
+/// The age key on a point of its curve.
+fn converted(point: &[u8; 32], index: usize) -> Result<age::x25519::Recipient> {
+    let odd = || refuse(index, "this is not an SSH key that age could use");
+    let text = bech32::encode::<bech32::Bech32>(AGE, point).map_err(|_| odd())?;
+    text.parse().map_err(|_| odd())
+}
+
+fn refuse(index: usize, problem: &str) -> Error {
+    Error::input(format!("/recipients/{index}"), problem).hint(
+        "give an age public key (age1...), or an SSH public key of the kind ssh-ed25519 (or \
+         ssh-rsa, for age files alone), such as `ssh-keyscan -t ed25519 HOST` prints",
+    )
+}
+
+fn recipient(key: &str, index: usize) -> Result<Recipient> {
+    let refuse = |problem| refuse(index, problem);
     let key = key.trim();
     if key.starts_with("AGE-SECRET-KEY-") || key.contains("PRIVATE KEY") {
         return Err(refuse(
@@ -78,17 +132,24 @@ fn recipient(key: &str, index: usize) -> Result<Recipient> {
             .map_err(|_| refuse("this is not an age public key that can be used"))?;
         return Ok(Recipient {
             text: parsed.to_string(),
-            key: Box::new(parsed),
+            index,
+            key: Key::Age(parsed),
         });
     }
-    let parsed: age::ssh::Recipient = key
+    let parsed = key
         .parse()
         .map_err(|_| refuse("this is not a public key that can be encrypted to"))?;
     let text = key.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
     Ok(Recipient {
         text,
-        key: Box::new(parsed),
+        index,
+        key: Key::Ssh(parsed),
     })
+}
+
+/// Where a secret that is to be sealed stands in the inputs.
+pub(crate) fn pointer(name: &str) -> String {
+    format!("/secrets/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]

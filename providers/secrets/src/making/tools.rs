@@ -1,7 +1,7 @@
 //! Other people's programs, to judge what we make.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// A folder of its own, removed afterwards.
@@ -37,14 +37,26 @@ impl Bench {
 
     /// Runs a program, with this on its stdin, in the folder.
     pub(crate) fn run(&self, program: &str, arguments: &[&str], stdin: &str) -> Output {
+        self.run_with(program.as_ref(), arguments, stdin, &[])
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn run_with(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        stdin: &str,
+        environment: &[(&str, &str)],
+    ) -> Output {
         let mut child = Command::new(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .current_dir(self.folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{program} is needed here: {error}"));
+            .unwrap_or_else(|error| panic!("{} is needed here: {error}", program.display()));
         let mut pipe = child.stdin.take().unwrap();
         // A program that doesn't read its stdin may have closed it.
         let _ = pipe.write_all(stdin.as_bytes());
@@ -59,4 +71,10 @@ impl Bench {
         assert!(output.status.success(), "{program} {arguments:?}: {stderr}");
         String::from_utf8(output.stdout).unwrap()
     }
+}
+
+/// `sops`; none where it can't be had, which is said, and is a failure where it has
+/// to be there.
+pub(crate) fn sops() -> Option<PathBuf> {
+    nixops4_resources_tests::judges::find("sops")
 }

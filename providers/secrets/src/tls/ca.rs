@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::{Asked, Public, Wanted, rfc3339, tls_inputs};
 use crate::kept::{Current, Keeps, Making, Misfit, New, References, Remedy};
 use crate::making::x509::{Names, Profile, Purpose};
-use crate::span::Span;
+use nixops4_secrets_store::Span;
 
 tls_inputs!(
 validity "Default: ten years.", key EcdsaP256;
@@ -61,7 +61,7 @@ impl Keeps for TlsCa {
     const TYPE: &'static str = "secrets_tls_ca";
     // Upstream skips what is recorded and whose inputs didn't change; without a
     // record it looks at it each time, and it is renewed in time.
-    const STATE: StateNeed = StateNeed::Optional;
+    const STATE: StateNeed = StateNeed::OnRequest;
 
     type Inputs = Inputs;
     type Outputs = Outputs;

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 use super::{Asked, Public, Wanted, rfc3339, tls_inputs};
 use crate::kept::{Current, Keeps, Making, Misfit, New, References, Remedy, defaults};
 use crate::making::x509::{Names, Profile, Purpose, Usage};
-use crate::span::Span;
+use nixops4_secrets_store::Span;
 
 tls_inputs!(
 validity "Default: 90 days.", key EcdsaP256;
@@ -70,7 +70,7 @@ pub(crate) struct TlsCertificate;
 impl Keeps for TlsCertificate {
     const TYPE: &'static str = "secrets_tls_certificate";
     // As with an authority: it has to be looked at each time.
-    const STATE: StateNeed = StateNeed::Optional;
+    const STATE: StateNeed = StateNeed::OnRequest;
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const FOLLOWS: bool = true;
 

@@ -14,7 +14,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::kept::{Current, Making, Misfit, New, Remedy};
 use crate::making::x509::{Authority, Certificates, Issued, Key, KeyType, Profile};
-use crate::span::Span;
+use nixops4_secrets_store::Span;
 
 pub(crate) use wanted::{Wanted, tls_inputs};
 

@@ -5,7 +5,7 @@ use nixops4_provider_sdk::{Error, Result, SecretRef};
 use super::{Asked, certificates};
 use crate::kept::Remedy;
 use crate::making::x509::{KeyType, Subject};
-use crate::span::Span;
+use nixops4_secrets_store::Span;
 
 /// What is wanted of any certificate.
 pub(crate) trait Wanted {
@@ -76,11 +76,11 @@ macro_rules! tls_inputs {
             key_type: $crate::making::x509::KeyType,
             #[doc = concat!("For how long it is valid from when it is made (units s, m, h, d, w, y). ", $validity)]
             #[serde(default = "default_validity")]
-            validity: $crate::span::Span,
+            validity: nixops4_secrets_store::Span,
             /// How long before it expires it is renewed by the next apply that
             /// looks at it. Unset: a third of the validity.
             #[serde(default)]
-            renew_before: Option<$crate::span::Span>,
+            renew_before: Option<nixops4_secrets_store::Span>,
             /// Private key of the authority that signs it: the `secret` output
             /// of a `tls_ca`, or a file with one in PKCS #8. Unset, together with
             /// `authorityCertificate`: it signs itself.
@@ -105,10 +105,10 @@ macro_rules! tls_inputs {
             fn key_type(&self) -> $crate::making::x509::KeyType {
                 self.key_type
             }
-            fn validity(&self) -> $crate::span::Span {
+            fn validity(&self) -> nixops4_secrets_store::Span {
                 self.validity
             }
-            fn renew_before(&self) -> $crate::span::Span {
+            fn renew_before(&self) -> nixops4_secrets_store::Span {
                 self.renew_before.unwrap_or_else(|| self.validity.third())
             }
             fn authority(&self) -> Option<&nixops4_provider_sdk::SecretRef> {

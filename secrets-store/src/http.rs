@@ -1,5 +1,6 @@
-//! The one place in this crate that builds an HTTP client: TLS by rustls with
-//! `ring`, verified always, no redirects, with time limits.
+//! The one place that builds an HTTP client, for the sources here and for whoever
+//! writes a provider: TLS by rustls with `ring`, verified always, no redirects,
+//! with time limits.
 
 use std::io;
 use std::path::Path;
@@ -12,14 +13,16 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+pub use reqwest;
+
 /// To reach the server.
 const CONNECT: Duration = Duration::from_secs(10);
-/// For a whole request.
+/// For a whole request, unless its own says otherwise.
 const REQUEST: Duration = Duration::from_secs(30);
 
 /// A client that trusts the authorities in a file of PEM, or else those that the
 /// system trusts. It follows no redirect: it would take the credentials along.
-pub(super) fn client(authorities: Option<&Path>) -> io::Result<reqwest::Client> {
+pub fn client(authorities: Option<&Path>) -> io::Result<reqwest::Client> {
     let mut roots = RootCertStore::empty();
     match authorities {
         Some(path) => {
@@ -54,4 +57,19 @@ pub(super) fn client(authorities: Option<&Path>) -> io::Result<reqwest::Client> 
         .user_agent(concat!("nixops4-resources/", env!("CARGO_PKG_VERSION")))
         .build()
         .map_err(io::Error::other)
+}
+
+/// An error with what caused it: the reason is the last one.
+#[must_use]
+pub fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
 }

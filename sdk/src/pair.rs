@@ -1,12 +1,32 @@
-//! Whose two things are that are one to whoever declares them.
+//! Whose two things are that are one to whoever declares them: a tenant's login and
+//! what it logs in to.
 //!
 //! It must not know what they are.
 
-use nixops4_provider_sdk::{Mark, Ownership};
+use crate::kind::{Observed, Ownership};
+use crate::mark::Mark;
+
+/// One of the two, as it was found.
+#[derive(Debug, Clone)]
+pub struct Part<F> {
+    /// What it is like.
+    pub facts: F,
+    /// Whether it is out of service with its data kept.
+    pub is_retained: bool,
+}
+
+impl<F> From<Observed<F>> for Part<F> {
+    fn from(seen: Observed<F>) -> Self {
+        Self {
+            is_retained: is_retained(&seen.ownership),
+            facts: seen.facts,
+        }
+    }
+}
 
 /// What is to be done with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Moment {
+pub enum Moment {
     /// Both are to be in service: one that is retained is all that it takes for
     /// taking back to go on.
     Declared,
@@ -15,7 +35,8 @@ pub(super) enum Moment {
 }
 
 /// What decides for the two of them. What is foreign does, whatever the other is.
-pub(super) fn together<'a>(
+#[must_use]
+pub fn together<'a>(
     one: &'a Ownership,
     other: &'a Ownership,
     mark: &Mark,
@@ -31,16 +52,14 @@ pub(super) fn together<'a>(
     if decides(one) { one } else { other }
 }
 
-/// Whether it is out of service with its data kept.
-pub(super) fn is_retained(whose: &Ownership) -> bool {
+fn is_retained(whose: &Ownership) -> bool {
     matches!(whose, Ownership::Marked(mark) if mark.retained_since.is_some())
 }
 
 #[cfg(test)]
 mod tests {
-    use nixops4_provider_sdk::Owner;
-
     use super::*;
+    use crate::kind::Owner;
 
     #[test]
     fn what_decides() {

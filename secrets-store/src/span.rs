@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const UNITS: [(char, u64); 6] = [
@@ -19,28 +18,38 @@ const MOST: u64 = 1000 * 365 * 86_400;
 
 /// A length of time, at least a second: a number and one of s, m, h, d, w and y
 /// (365 days).
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(with = "String", extend("pattern" = "^[0-9]+[smhdwy]$"))]
-pub(crate) struct Span(u64);
+#[cfg_attr(
+    feature = "schemas",
+    derive(schemars::JsonSchema),
+    schemars(with = "String", extend("pattern" = "^[0-9]+[smhdwy]$"))
+)]
+pub struct Span(u64);
 
 impl Span {
-    pub(crate) const fn days(days: u64) -> Self {
+    /// So many days.
+    #[must_use]
+    pub const fn days(days: u64) -> Self {
         Self(days * 86_400)
     }
 
-    pub(crate) fn seconds(self) -> u64 {
+    /// Its length in seconds.
+    #[must_use]
+    pub fn seconds(self) -> u64 {
         self.0
     }
 
-    pub(crate) fn duration(self) -> time::Duration {
+    /// The same as a duration.
+    #[must_use]
+    pub fn duration(self) -> time::Duration {
         // At most a thousand years.
         time::Duration::seconds(self.0.cast_signed())
     }
 
-    pub(crate) fn third(self) -> Self {
+    /// A third of it, and a second at least.
+    #[must_use]
+    pub fn third(self) -> Self {
         Self((self.0 / 3).max(1))
     }
 }

@@ -1,5 +1,8 @@
 //! The harness itself: what it starts works, and nothing of it stays.
 
+mod garage;
+mod proxy;
+
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,228 @@
+//! The kind `garage_bucket`.
+
+mod change;
+mod emptying;
+mod facts;
+mod inputs;
+mod rules;
+mod steps;
+
+use nixops4_provider_sdk::{
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
+    Step,
+};
+
+use crate::api::{self, Absent, Alias, Permissions};
+use crate::cluster::{Cluster, Failure};
+use crate::{ownership, standin};
+
+pub(crate) use change::Change;
+pub(crate) use facts::{Facts, marked};
+pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs, Quotas, Website};
+pub(crate) use rules::{CorsRule, LifecycleRule};
+
+/// See [`Inputs`].
+pub(crate) struct Bucket;
+
+impl ResourceKind for Bucket {
+    const TYPE: &'static str = "garage_bucket";
+    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
+    const LOCATED_BY: &'static [&'static str] = &["connection", "name", "globalAliases"];
+    const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "systemIdentifier"];
+    const FLUCTUATING: &'static [&'static str] = &["objects", "bytes"];
+    const LISTS: bool = true;
+
+    type Inputs = Inputs;
+    type Outputs = Outputs;
+    type Prior = Prior<PriorInputs, PriorOutputs>;
+    type Identity = Identity;
+    type Facts = Facts;
+    type Change = Change;
+
+    fn validate(inputs: &Inputs) -> Result<()> {
+        inputs.validate()
+    }
+
+    fn identity(inputs: &Inputs) -> Identity {
+        Identity {
+            server: inputs.connection.to_string(),
+            bucket: inputs.name.clone(),
+        }
+    }
+
+    fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
+        Ok(Identity {
+            server: prior.inputs.connection.to_string(),
+            bucket: prior.inputs.name.clone(),
+        })
+    }
+
+    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+        match have {
+            None => vec![Step::create(Change::Create)],
+            Some(have) => change::difference(want, have),
+        }
+    }
+
+    fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
+        facts.outputs(inputs)
+    }
+
+    fn predict(inputs: &Inputs) -> Object {
+        let mut outputs = Object::new();
+        if inputs.wanted_aliases().contains(&inputs.name) {
+            outputs.insert("bucket".to_owned(), inputs.name.as_str().into());
+        }
+        if let Some(endpoint) = &inputs.connection.s3_endpoint {
+            outputs.insert("s3Endpoint".to_owned(), endpoint.to_string().into());
+        }
+        outputs
+    }
+
+    async fn observe(
+        cx: &Context,
+        inputs: &Inputs,
+        prior: Option<&Self::Prior>,
+    ) -> Result<Option<Observed<Facts>>> {
+        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let cluster = Cluster::of(cx, &inputs.connection, node).await?;
+        if inputs.empty_on_delete {
+            // Whoever destroys it may not have the expression any more.
+            emptying::endpoint(&cluster)?;
+        }
+        let id = prior.and_then(|prior| prior.outputs.id.as_ref());
+        let found = match facts::by_id(cx, &cluster, id).await? {
+            None => facts::by_name(cx, &cluster, inputs).await?,
+            found => found,
+        };
+        Ok(found.map(|bucket| facts::observed(cx, &cluster, node, bucket)))
+    }
+
+    async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
+        steps::apply(cx, inputs, change).await
+    }
+
+    /// Others' claims go last: until then the bucket is theirs.
+    async fn write_mark(cx: &Context, inputs: &Inputs, facts: &Facts, mark: &Mark) -> Result<()> {
+        let cluster = Cluster::of(cx, &inputs.connection, None).await?;
+        let doing = format!("unable to mark {}", facts.described());
+        let (ours, others): (Vec<_>, Vec<_>) = facts
+            .claims
+            .iter()
+            .partition(|claim| claim.mark.is_of_same(mark));
+        if ours.iter().all(|claim| claim.names.is_empty()) {
+            let alias = Alias::Local {
+                local_alias: inputs.name.clone(),
+                access_key_id: standin::any(cx, &cluster, mark).await?,
+            };
+            let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
+            steps::alias_added(&cluster, answer, &alias, "/name", &doing)?;
+            cx.failpoint("bucket:claimed");
+        }
+        for claim in ours {
+            steps::remove_local(cx, &cluster, facts.id(), &claim.key, claim.retained.iter())
+                .await?;
+        }
+        for claim in others {
+            let aliases = claim.names.iter().chain(&claim.retained);
+            steps::remove_local(cx, &cluster, facts.id(), &claim.key, aliases).await?;
+        }
+        Ok(())
+    }
+
+    async fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> Result<Option<Observed<Facts>>> {
+        let node = prior.outputs.system_identifier.as_deref();
+        let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
+        let id = prior.outputs.id.as_ref();
+        let found = facts::recorded(cx, &cluster, id, &prior.inputs.name).await?;
+        Ok(found.map(|bucket| facts::observed(cx, &cluster, node, bucket)))
+    }
+
+    async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
+        let cluster = Cluster::of(cx, &prior.inputs.connection, None).await?;
+        emptying::tidy(cx, &cluster, facts).await?;
+        // Garage passes over uploads that nobody finished, and keeps their parts for ever.
+        let half = facts.bucket.unfinished_uploads > 0;
+        if !half && deleted(cx, &cluster, facts).await? {
+            return Ok(());
+        }
+        if !prior.inputs.empty_on_delete {
+            return Err(facts::not_empty(facts));
+        }
+        emptying::empty(cx, &cluster, facts).await?;
+        cx.failpoint("bucket:emptied");
+        if deleted(cx, &cluster, facts).await? {
+            return Ok(());
+        }
+        Err(facts::still_not_empty(facts))
+    }
+
+    async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
+        let cluster = Cluster::of(cx, &prior.inputs.connection, None).await?;
+        let doing = format!("unable to take {} out of service", facts.described());
+        for key in &facts.bucket.keys {
+            if key.permissions != Permissions::NONE {
+                let taken = api::deny(facts.id(), &key.access_key_id, key.permissions);
+                let answer = cluster.call(cx, taken).await;
+                cluster.done(answer, &doing)?;
+            }
+        }
+        cx.failpoint("bucket:locked");
+        if facts.bucket.website_access {
+            let answer = cluster
+                .call(cx, api::update_bucket(facts.id(), &change::website_off()))
+                .await;
+            cluster.done(answer, &doing)?;
+        }
+        cx.failpoint("bucket:unpublished");
+        let since = mark
+            .retained_since
+            .unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        let claim = facts
+            .claims
+            .iter()
+            .find(|claim| claim.mark.is_of_same(mark));
+        let (Some(local_alias), Some(claim)) =
+            (ownership::retained_alias(&facts.bucket, since), claim)
+        else {
+            return Err(Error::new(doing).because("its mark can't be written"));
+        };
+        let alias = Alias::Local {
+            local_alias,
+            access_key_id: claim.key.clone(),
+        };
+        let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
+        cluster.done(answer, &doing).map(|_| ())
+    }
+
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        let cluster = Cluster::of(cx, &inputs.connection, None).await?;
+        let found = marked(cx, &cluster).await?.into_iter().map(|marked| {
+            let identity = Identity {
+                server: inputs.connection.to_string(),
+                bucket: marked.name.clone(),
+            };
+            Found {
+                identity: serde_json::to_value(identity).unwrap_or_default(),
+                facts: marked.facts(),
+                mark: marked.mark,
+            }
+        });
+        Ok(found.collect())
+    }
+}
+
+/// Deletes the bucket unless there is an object in it.
+async fn deleted(cx: &Context, cluster: &Cluster, facts: &Facts) -> Result<bool> {
+    let doing = format!("unable to delete {}", facts.described());
+    match cluster.call(cx, api::delete_bucket(facts.id())).await {
+        Err(Failure::Refused(refusal)) if refusal.is("BucketNotEmpty") => Ok(false),
+        answer => cluster.found(answer, Absent::Bucket, &doing).map(|_| true),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,14 @@
+//! Keys, permissions and admin tokens of Garage: what is particular to them, beside
+//! what the conformance suite asks of every kind.
+
+#[path = "../support"]
+mod support {
+    pub(crate) mod secrets;
+}
+
+mod existing;
+mod lost;
+mod permission;
+mod rotation;
+mod site;
+mod token;

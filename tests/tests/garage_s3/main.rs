@@ -1,0 +1,4 @@
+//! What we make of buckets, as S3 and browsers see it.
+
+mod bucket;
+mod site;
