@@ -1,7 +1,7 @@
 # Roles on a server whose port is DEMO_PORT's; STEP 2 has one less.
 let
   nixops4-resources = import ../../../nixops4/lib/root.nix;
-  settings = import ../../../nixops4/examples/demo/settings.nix;
+  settings = import ./settings.nix;
   role = providers: name: {
     inherit name;
     value = {

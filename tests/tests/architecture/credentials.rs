@@ -8,7 +8,33 @@ use serde_json::{Value, json};
 
 /// What speaks of secrets and can't be one, and why. A kind that ends with `*` is
 /// all that begin like that.
-const NO_CREDENTIAL: [(&str, &str, &str); 7] = [
+const NO_CREDENTIAL: [(&str, &str, &str); 17] = [
+    ("garage_*", "/connection/endpoint", "an address"),
+    ("garage_*", "/store", "which store, not what opens it"),
+    ("garage_*", "/secretName", "which secret of a store"),
+    (
+        "garage_bucket",
+        "/keys/*/accessKeyId",
+        "an id, which lets nobody in",
+    ),
+    (
+        "garage_bucket",
+        "/localAliases/*/accessKeyId",
+        "an id, which lets nobody in",
+    ),
+    (
+        "garage_permission",
+        "/accessKeyId",
+        "an id, which lets nobody in",
+    ),
+    (
+        "garage_*",
+        "/lifecycleRules/*/prefix",
+        "how the names of objects begin",
+    ),
+    ("garage_tenant", "/name", "a name"),
+    ("garage_tenant", "/key", "the name of a key"),
+    ("garage_tenant", "/expiration", "a time"),
     ("postgresql_role", "/validUntil", "a time"),
     ("secrets_*", "/store", "which store, not what opens it"),
     ("secrets_*", "/name", "which secret of a store"),
@@ -47,11 +73,18 @@ fn is_reference(schema: &Value) -> bool {
     })
 }
 
-/// Whether nothing fits in there that somebody chooses freely.
+/// Whether no text fits in there that somebody chooses freely.
 fn is_closed(schema: &Value) -> bool {
+    let has_no_text = |kind: &Value| {
+        ["boolean", "integer", "null", "number"]
+            .iter()
+            .any(|textless| kind == textless)
+    };
     let is_closed = |schema: &Value| {
-        schema["type"] == "boolean"
-            || schema["type"] == "null"
+        let kind = &schema["type"];
+        let kinds = kind.as_array();
+        has_no_text(kind)
+            || kinds.is_some_and(|kinds| kinds.iter().all(has_no_text))
             || schema.get("enum").is_some()
             || schema.get("const").is_some()
     };

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use nixops4_provider_sdk::{Context, Error, Result, Retry};
+use nixops4_provider_sdk::{Context, Error, Owner, Result, Retry};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
 
@@ -20,7 +20,7 @@ use crate::sql::{Ident, Literal};
 use crate::{admin, failure};
 
 /// What the name of a database begins with that isn't ready yet.
-pub(super) const STAGING: &str = "nixops4-staging-";
+const STAGING: &str = "nixops4-staging-";
 
 /// Makes a database, with all that is wanted of it.
 pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
@@ -252,10 +252,21 @@ fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
 
 /// The same for each try of the same thing, and for nothing else.
 fn staging_name(cx: &Context, inputs: &Inputs) -> Result<Name> {
-    let digest = Sha256::new()
-        .chain_update(cx.owner().as_str())
-        .chain_update([0])
-        .chain_update(inputs.name.as_str())
-        .finalize();
-    Name::of_server(format!("{STAGING}{}", hex::encode(&digest[..8])))
+    let prefix = staging_prefix(cx.owner());
+    Name::of_server(format!("{prefix}{}", short_hash(inputs.name.as_str())))
+}
+
+/// What the names of an owner's databases begin with that aren't ready yet. Until
+/// one is marked, that alone says whose it is.
+pub(super) fn staging_prefix(owner: &Owner) -> String {
+    format!("{STAGING}{}-", short_hash(owner.as_str()))
+}
+
+/// Whether a database isn't ready: nobody has been given it.
+pub(super) fn is_staged(name: &str) -> bool {
+    name.starts_with(STAGING)
+}
+
+fn short_hash(text: &str) -> String {
+    hex::encode(&Sha256::digest(text)[..8])
 }

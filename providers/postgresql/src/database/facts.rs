@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nixops4_provider_sdk::{Context, Error, Mark, Observed, Ownership, Result, Retry};
 use sqlx::postgres::PgRow;
 
+use super::create;
 use super::inputs::LocaleProvider;
 use crate::connection::Connection;
 use crate::name::Name;
@@ -193,7 +194,8 @@ pub(super) struct Marked {
     pub(super) size: Option<i64>,
 }
 
-/// Every database that carries this owner's mark.
+/// Every database that carries this owner's mark, or is called as those are that it
+/// was about to mark.
 pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marked>> {
     let rows = sqlx::query(
         "SELECT d.datname::text, d.oid::int8, shobj_description(d.oid, 'pg_database'),
@@ -202,16 +204,22 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marke
                      THEN pg_database_size(d.oid) END
          FROM pg_database d
          WHERE position($1 IN shobj_description(d.oid, 'pg_database')) > 0
+            OR starts_with(d.datname, $2) AND shobj_description(d.oid, 'pg_database') IS NULL
          ORDER BY d.datname",
     )
     .bind(mark.trace())
+    .bind(create::staging_prefix(&mark.owner))
     .fetch_all(&mut server.connection)
     .await
     .map_err(|error| failure::stating("unable to list the databases", &error))?;
     let mut found = Vec::new();
     for row in &rows {
-        let comment: String = column(row, 2)?;
-        if let Some(own) = Mark::find_in(&comment).filter(|own| own.is_of_same(mark)) {
+        let comment: Option<String> = column(row, 2)?;
+        let own = match comment {
+            Some(comment) => Mark::find_in(&comment).filter(|own| own.is_of_same(mark)),
+            None => Some(mark.clone()),
+        };
+        if let Some(own) = own {
             found.push(Marked {
                 name: column(row, 0)?,
                 oid: column(row, 1)?,

@@ -6,7 +6,8 @@ mod facts;
 mod inputs;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Found, Mark, Object, Observed, Prior, ResourceKind, Result, Step,
+    Context, DeletionPolicy, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind, Result,
+    Step,
 };
 
 pub(crate) use change::{Change, difference};
@@ -120,10 +121,26 @@ impl ResourceKind for Database {
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
         let known_server = prior.outputs.system_identifier.as_deref();
-        on_server(cx, &prior.inputs.connection, known_server, async |server| {
+        let seen = on_server(cx, &prior.inputs.connection, known_server, async |server| {
             look_up(server, prior.outputs.oid, &prior.inputs.name, None).await
         })
-        .await
+        .await?;
+        let ours = create::staging_prefix(cx.owner());
+        Ok(seen.map(|mut seen| {
+            let unfinished = seen.facts.name.as_str().starts_with(&ours);
+            if unfinished && seen.ownership == Ownership::Unmarked {
+                seen.ownership = Ownership::Marked(cx.mark());
+            }
+            seen
+        }))
+    }
+
+    fn deletion(facts: &Facts, policy: DeletionPolicy) -> Result<DeletionPolicy> {
+        // Nobody was given it, so that nobody's data is in it.
+        if create::is_staged(facts.name.as_str()) {
+            return Ok(DeletionPolicy::Delete);
+        }
+        Ok(policy)
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
@@ -214,10 +231,7 @@ fn to_found(server: String, one: facts::Marked) -> Found {
     facts.insert("oid".to_owned(), one.oid.into());
     facts.insert("bytes".to_owned(), one.size.into());
     // Somebody was killed while making it; the next to make it clears it away.
-    facts.insert(
-        "unfinished".to_owned(),
-        one.name.starts_with(create::STAGING).into(),
-    );
+    facts.insert("unfinished".to_owned(), create::is_staged(&one.name).into());
     let identity = Identity {
         server,
         database: one.name,
