@@ -88,8 +88,11 @@ pub(super) async fn find(session: &Session, live: &[Live], recorded: &Recorded) 
             )),
             Ok(listed) => {
                 for thing in listed {
-                    let identity = thing.identity.to_string();
-                    if known.contains(&(kind.clone(), identity)) {
+                    let is_wanted = |(of, identity): &(String, String)| {
+                        let identity = serde_json::from_str(identity);
+                        *of == kind && identity.is_ok_and(|named| is_named(&thing.identity, &named))
+                    };
+                    if known.iter().any(is_wanted) {
                         continue;
                     }
                     orphan(session, described, &examples, thing, &mut found).await;
@@ -239,7 +242,8 @@ async fn orphan(
             continue;
         };
         for inputs in guesses(described, &example.inputs, &named, &thing.identity) {
-            if read_identity(session, example, &inputs).await.as_ref() != Ok(&thing.identity) {
+            let named = read_identity(session, example, &inputs).await;
+            if !named.is_ok_and(|named| is_named(&thing.identity, &named)) {
                 continue;
             }
             let recorded = RecordedResource {
@@ -291,7 +295,8 @@ fn guesses(
     };
     for (part, old) in named {
         let new = wanted.get(part).unwrap_or(&Value::Null);
-        if old == new {
+        // What was made by halves lacks a part.
+        if old == new || new.is_null() {
             continue;
         }
         let holders: Vec<&String> = inputs
@@ -312,6 +317,17 @@ fn guesses(
             .collect();
     }
     guesses
+}
+
+/// Whether `named` names what was found, as far as that has a name: of what was made
+/// by halves a part is missing, which is null.
+fn is_named(found: &Value, named: &Value) -> bool {
+    let (Some(found), Some(named)) = (found.as_object(), named.as_object()) else {
+        return found == named;
+    };
+    found
+        .iter()
+        .all(|(part, value)| value.is_null() || named.get(part) == Some(value))
 }
 
 fn names_something(value: &Value, named: &Value) -> bool {

@@ -170,6 +170,13 @@ impl ResourceKind for Tenant {
         Ok(put_together(cx, role, database, Moment::Destroyed))
     }
 
+    fn deletion(facts: &Facts, policy: DeletionPolicy) -> Result<DeletionPolicy> {
+        match &facts.database {
+            Some(database) => Database::deletion(&database.facts, policy),
+            None => Ok(policy),
+        }
+    }
+
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
         if let Some(database) = &facts.database {
             let recorded = parts::prior_of_database(prior)?;

@@ -258,7 +258,7 @@ fn staging_name(cx: &Context, inputs: &Inputs) -> Result<Name> {
 
 /// What the names of an owner's databases begin with that aren't ready yet. Until
 /// one is marked, that alone says whose it is.
-pub(super) fn staging_prefix(owner: &Owner) -> String {
+pub(crate) fn staging_prefix(owner: &Owner) -> String {
     format!("{STAGING}{}-", short_hash(owner.as_str()))
 }
 

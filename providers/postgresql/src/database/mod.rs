@@ -11,6 +11,7 @@ use nixops4_provider_sdk::{
 };
 
 pub(crate) use change::{Change, difference};
+pub(crate) use create::staging_prefix;
 pub(crate) use facts::{Facts, extensions, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
 

@@ -4,24 +4,31 @@ use nixops4_provider_sdk::{Context, Found, Mark, Object, Result};
 use sqlx::postgres::PgRow;
 
 use crate::connection::Connection;
+use crate::database;
 use crate::failure;
 use crate::server::{column, on_server};
 
 /// Marked databases with their owners, and marked roles that own none of them:
-/// what is left of a tenant that was made or dropped by halves is found, too.
+/// what is left of a tenant that was made or dropped by halves is found, too. So is a
+/// database that isn't ready: it is the administrator's, who is no part of it, so that the
+/// role is called as the database is, and there is none.
 const MARKED: &str = "
     WITH roles AS (
         SELECT oid, rolname, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles),
     databases AS (
         SELECT d.oid, d.datname, d.datdba, o.rolname, shobj_description(d.oid, 'pg_database') AS comment
         FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba)
-    SELECT coalesce(r.rolname, d.rolname)::text, d.datname::text, coalesce(d.comment, r.comment),
+    SELECT coalesce(r.rolname,
+                    CASE WHEN starts_with(d.datname, $2) THEN d.datname ELSE d.rolname END)::text,
+           d.datname::text, coalesce(d.comment, r.comment),
            r.oid::int8, d.oid::int8,
            CASE WHEN has_database_privilege(d.oid, 'CONNECT')
                   OR pg_has_role('pg_read_all_stats', 'USAGE')
                 THEN pg_database_size(d.oid) END
     FROM (SELECT * FROM roles WHERE position($1 IN comment) > 0) r
-    FULL JOIN (SELECT * FROM databases WHERE position($1 IN comment) > 0) d ON d.datdba = r.oid
+    FULL JOIN (SELECT * FROM databases
+               WHERE position($1 IN comment) > 0
+                  OR comment IS NULL AND starts_with(datname, $2)) d ON d.datdba = r.oid
     ORDER BY 1, 2";
 
 /// Every tenant that carries this owner's mark.
@@ -30,6 +37,7 @@ pub(super) async fn list(cx: &Context, at: &Connection) -> Result<Vec<Found>> {
     let rows = on_server(cx, at, None, async |server| {
         sqlx::query(MARKED)
             .bind(ours.trace())
+            .bind(database::staging_prefix(&ours.owner))
             .fetch_all(&mut server.connection)
             .await
             .map_err(|error| failure::stating("unable to list the tenants", &error))
@@ -40,8 +48,12 @@ pub(super) async fn list(cx: &Context, at: &Connection) -> Result<Vec<Found>> {
 }
 
 fn read(row: &PgRow, at: &Connection, ours: &Mark) -> Result<Option<Found>> {
-    let comment: String = column(row, 2)?;
-    let Some(mark) = Mark::find_in(&comment).filter(|mark| mark.is_of_same(ours)) else {
+    let comment: Option<String> = column(row, 2)?;
+    let mark = match comment {
+        Some(comment) => Mark::find_in(&comment).filter(|mark| mark.is_of_same(ours)),
+        None => Some(ours.clone()),
+    };
+    let Some(mark) = mark else {
         return Ok(None);
     };
     let (role, database): (String, Option<String>) = (column(row, 0)?, column(row, 1)?);
