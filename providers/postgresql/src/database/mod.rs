@@ -126,7 +126,7 @@ impl ResourceKind for Database {
             look_up(server, prior.outputs.oid, &prior.inputs.name, None).await
         })
         .await?;
-        let ours = create::staging_prefix(cx.owner());
+        let ours = staging_prefix(cx.owner());
         Ok(seen.map(|mut seen| {
             let unfinished = seen.facts.name.as_str().starts_with(&ours);
             if unfinished && seen.ownership == Ownership::Unmarked {
