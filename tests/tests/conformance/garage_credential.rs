@@ -291,9 +291,10 @@ impl<K: Kind> Fixture for Credentials<K> {
                 let mut thing = K::one(&self.site, id);
                 let title = text(&thing["name"]);
                 let words = title.split(' ').map(|word| {
-                    match word.starts_with("since=") || word.starts_with("retained-since=") {
-                        true => word.split_once('=').map_or(word, |(name, _)| name),
-                        false => word,
+                    if word.starts_with("since=") || word.starts_with("retained-since=") {
+                        word.split_once('=').map_or(word, |(name, _)| name)
+                    } else {
+                        word
                     }
                 });
                 let is_retained = title.contains(" retained-since=");
