@@ -278,7 +278,10 @@ impl Cluster {
                 "see that it is the token of this cluster, that it hasn't expired, and that its \
                      scope has this endpoint (`garage admin-token info`)",
             ),
-            StatusCode::SERVICE_UNAVAILABLE if refusal.code.is_some() => {
+            // To be told who is missing is not asked for twice.
+            StatusCode::SERVICE_UNAVAILABLE
+                if refusal.code.is_some() && endpoint != api::cluster_status().endpoint =>
+            {
                 self.without_quorum(cx, endpoint, &refusal).await
             }
             StatusCode::TOO_MANY_REQUESTS => self
