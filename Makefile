@@ -14,7 +14,7 @@ demo: ## Applies a real deployment to a throwaway PostgreSQL server, and shows i
 	@scripts/demo.sh
 
 demo-garage: ## The same with a throwaway Garage, which takes 17 minutes to compile, once
-	@scripts/setup.sh cc nix garage
+	@scripts/setup.sh cc nix curl garage
 	@scripts/demo-garage.sh
 
 test: ## Checks everything: format, lints, all tests, Nix, generated files, documents

@@ -148,7 +148,7 @@ access_key() {
 as_the_key() {
   {
     printf 'user = "%s:' "$(access_key)"
-    nixops4-resources-secrets show garage/mastodon-media | tr -d '\n'
+    nixops4-resources secret show garage/mastodon-media --to-pipe-or-file | tr -d '\n'
     echo '"'
   } | curl --silent --show-error --config - --aws-sigv4 aws:amz:garage:s3 \
     --header 'x-amz-content-sha256: UNSIGNED-PAYLOAD' "$@"

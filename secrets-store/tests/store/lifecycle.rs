@@ -73,6 +73,39 @@ async fn rotating_keeps_what_was(it: Deployment) {
     }
 }
 
+async fn old_values_go_when_nobody_uses_them(it: Deployment) {
+    let mut store = it.open().await;
+    let (db, what) = (name("app/db"), password().keep(u32::MAX));
+    assert_eq!(store.prune(&db, 0).await.unwrap(), []);
+    for number in 1..=4 {
+        store
+            .ensure(&db, generation(number), &what, canary)
+            .await
+            .unwrap();
+    }
+    let numbers = |versions: &[nixops4_secrets_store::Version]| {
+        let numbers = versions.iter().map(|version| version.generation.get());
+        numbers.collect::<Vec<_>>()
+    };
+    assert_eq!(store.prune(&db, 3).await.unwrap(), []);
+    assert_eq!(numbers(&store.prune(&db, 1).await.unwrap()), [1, 2]);
+    // What is left is still vouched for, and what is gone is told.
+    let entry = store.lookup(&db).await.unwrap().unwrap();
+    assert_eq!(numbers(&entry.generations), [3, 4]);
+    value(&mut store, 3).await;
+    let missing = store.reveal(&db, generation(2), None).await.unwrap_err();
+    assert!(matches!(missing, Error::Missing { .. }), "{missing}");
+    // The one in use never goes.
+    assert_eq!(numbers(&store.prune(&db, 0).await.unwrap()), [3]);
+    assert_eq!(store.prune(&db, 0).await.unwrap(), []);
+    value(&mut store, 4).await;
+    let records = store.audit(Some(&db), 100).await.unwrap();
+    let deleted = |record: &&nixops4_secrets_store::Record| {
+        record.action == nixops4_secrets_store::Action::Deleted
+    };
+    assert_eq!(records.iter().filter(deleted).count(), 3);
+}
+
 async fn values_come_back_as_they_were(it: Deployment) {
     let mut store = it.open().await;
     let long = "x\n\n".repeat(100_000);
@@ -296,6 +329,7 @@ async fn calls_on_nothing_and_bad_texts_are_refused(it: Deployment) {
 on_each!(
     a_value_is_made_once,
     rotating_keeps_what_was,
+    old_values_go_when_nobody_uses_them,
     values_come_back_as_they_were,
     what_is_missing_or_made_anew_is_told_apart,
     what_is_foreign_is_refused_until_adopted,

@@ -33,7 +33,7 @@ pub trait Fixture: Sized + 'static {
     const OWNED: bool = true;
     /// What the failpoints begin with that this kind shares with another, which
     /// is killed at them instead.
-    const KILLED_ELSEWHERE: Option<&'static str> = None;
+    const KILLED_ELSEWHERE: &'static [&'static str] = &[];
     /// The inputs by which a thing is found, as every record has them.
     const LOCATED_BY: &'static [&'static str] = &["owner", "name", "connection", "store"];
 

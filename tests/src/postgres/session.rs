@@ -138,7 +138,11 @@ impl Session {
         self.to_server.clear();
         message(&mut self.to_server)
             .and_then(|()| self.socket.write_all(&self.to_server))
-            .map_err(|error| format!("cannot tell the server: {error}"))
+            .or_else(|error| match error.kind() {
+                // It has hung up, and what it said before is still to be read.
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(()),
+                _ => Err(format!("cannot tell the server: {error}")),
+            })
     }
 
     fn receive(&mut self) -> Result<Message, String> {

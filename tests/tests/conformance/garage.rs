@@ -159,7 +159,7 @@ impl Site {
         all.extend(
             buckets
                 .iter()
-                .map(|bucket| (name_of(bucket), String::new())),
+                .map(|bucket| (name_of(bucket), "a bucket".to_owned())),
         );
         let names: BTreeSet<_> = all.iter().cloned().collect();
         assert_eq!(names.len(), all.len(), "two of one name: {all:?}");

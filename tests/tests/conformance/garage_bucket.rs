@@ -35,7 +35,7 @@ impl Fixture for Bucket {
     const RETAINS: bool = true;
     const RENAMES: bool = true;
     // Made once for an owner: `garage_faults` kills it there.
-    const KILLED_ELSEWHERE: Option<&'static str> = Some("bucket:stand-in");
+    const KILLED_ELSEWHERE: &'static [&'static str] = &["bucket:stand-in"];
 
     fn is_there() -> bool {
         garage::is_there()

@@ -181,7 +181,7 @@ impl<K: Kind> Fixture for Credentials<K> {
     const RETAINS: bool = K::RETAINS;
     const KEEPS_HISTORY: bool = true;
     const RENAMES: bool = true;
-    const KILLED_ELSEWHERE: Option<&'static str> = Some("store:");
+    const KILLED_ELSEWHERE: &'static [&'static str] = &["store:", "bucket:stand-in"];
 
     fn is_there() -> bool {
         garage::is_there()
@@ -291,7 +291,11 @@ impl<K: Kind> Fixture for Credentials<K> {
                 let mut thing = K::one(&self.site, id);
                 let title = text(&thing["name"]);
                 let words = title.split(' ').map(|word| {
-                    if word.starts_with("since=") || word.starts_with("retained-since=") { word.split_once('=').map_or(word, |(name, _)| name) } else { word }
+                    if word.starts_with("since=") || word.starts_with("retained-since=") {
+                        word.split_once('=').map_or(word, |(name, _)| name)
+                    } else {
+                        word
+                    }
                 });
                 let is_retained = title.contains(" retained-since=");
                 thing["name"] = json!(words.collect::<Vec<_>>().join(" "));

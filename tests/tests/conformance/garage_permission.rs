@@ -12,7 +12,7 @@ use nixops4_resources_tests::messages::{Object, object};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
-use crate::garage::{self, Site, fields, wrong, wrong_at};
+use crate::garage::{self, Site, fields, wrong};
 
 nixops4_resources_tests::conformance!(Permission);
 
@@ -103,7 +103,15 @@ impl Fixture for Permission {
                 json!("GK0123456789abcdef01234567"),
                 &["no key GK0123456789abcdef01234567", "hint: "],
             ),
-            wrong_at("/read", json!(false), "/read", &["permits nothing"]),
+            Bad {
+                patch: vec![
+                    ("/read", json!(false)),
+                    ("/write", json!(false)),
+                    ("/bucketOwner", json!(false)),
+                ],
+                pointer: "/read",
+                words: vec!["permits nothing"],
+            },
             wrong("/write", json!("yes"), &["expected true or false"]),
         ]);
         all

@@ -44,7 +44,7 @@ impl Kind for Tenants {
     fn fields() -> Vec<(&'static str, Value, Verdict)> {
         vec![
             ("/permissions", json!({"write": false}), Verdict::Changed),
-            ("/quotas/maxObjects", json!(7), Verdict::Changed),
+            ("/quotas", json!({"maxObjects": 7}), Verdict::Changed),
             ("/website", Value::Null, Verdict::Changed),
             ("/corsRules", json!([]), Verdict::Changed),
             (

@@ -166,11 +166,8 @@ impl<K: Kind> Fixture for Secrets<K> {
     const RETAINS: bool = K::RETAINS;
     const KEEPS_HISTORY: bool = true;
     const RENAMES: bool = false;
-    const KILLED_ELSEWHERE: Option<&'static str> = if K::KILLS_THE_STORE {
-        None
-    } else {
-        Some("store:")
-    };
+    const KILLED_ELSEWHERE: &'static [&'static str] =
+        if K::KILLS_THE_STORE { &[] } else { &["store:"] };
 
     fn new() -> Self {
         let sandbox = Sandbox::new();

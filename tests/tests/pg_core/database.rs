@@ -253,7 +253,8 @@ fn whoever_is_connected_is_sent_off() {
                         .sql_as("app", "password", policy, "select pg_sleep(60)")
                 });
                 while place.sql(&format!(
-                    "select count(*) from pg_stat_activity where datname = '{policy}'"
+                    "select count(*) from pg_stat_activity
+                     where datname = '{policy}' and query like '%pg_sleep%'"
                 )) == "0"
                 {
                     std::thread::sleep(Duration::from_millis(20));
@@ -263,7 +264,7 @@ fn whoever_is_connected_is_sent_off() {
                     .expect("it is out of service");
                 let ended = session
                     .join()
-                    .expect("psql ends")
+                    .expect("the session ends")
                     .expect_err("it was sent off");
                 assert!(ended.contains("terminating connection"), "{ended}");
             });

@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 
 use super::{AdminToken, listed};
 use crate::api::{self, TokenChange, TokenId};
-use crate::credential::{Credential as _, Making, Wanted as _};
+use crate::credential::{Credential as _, Held, Making, Wanted as _};
 use crate::title::Title;
 
 /// How long it may take until a new token is in the store.
@@ -25,10 +25,7 @@ pub(super) async fn make(making: &Making<'_, AdminToken>, generation: Generation
     let place = place();
     clear(making, &place).await?;
     let kept = making.facts.held.iter();
-    if kept
-        .map(|held| held.generation())
-        .any(|kept| kept == generation)
-    {
+    if kept.map(Held::generation).any(|kept| kept == generation) {
         // It is there, and only to be finished.
         return Ok(());
     }

@@ -36,7 +36,7 @@ fn sent<A>(request: &Request<A>) -> String {
         query.join("&")
     );
     if let Some(body) = &request.body {
-        text.push_str(&format!("{body:#}\n"));
+        text = format!("{text}{body:#}\n");
     }
     text
 }
@@ -62,7 +62,7 @@ fn looking() {
             sent(&node_info()),
             sent(&cluster_status()),
         ],
-        expect![[r#"
+        expect![[r"
             GET GetBucketInfo id=abababababababababababababababababababababababababababababababab
             GET GetBucketInfo globalAlias=media
             GET GetKeyInfo id=GK0123456789abcdef01234567
@@ -74,7 +74,7 @@ fn looking() {
             GET ListAdminTokens 
             GET GetNodeInfo node=self
             GET GetClusterStatus 
-        "#]],
+        "]],
     );
 }
 

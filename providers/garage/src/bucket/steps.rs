@@ -1,6 +1,6 @@
 //! Each step from what is there to what is wanted, as requests.
 
-use nixops4_provider_sdk::{Context, Error, Result};
+use nixops4_provider_sdk::{Context, Error, Result, Retry};
 
 use super::change::{Change, difference};
 use super::facts;
@@ -131,6 +131,10 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
                 // Somebody was quicker to take the name: this one was never anybody's.
                 let answer = cluster.call(cx, api::delete_bucket(&id)).await;
                 cluster.found(answer, Absent::Bucket, "unable to delete the bucket again")?;
+                if error.pointer() == Some("/name") {
+                    // Whose it is shows when it is looked for again.
+                    return Err(error.retry(Retry::UntilDeadline));
+                }
             }
             return Err(error);
         }

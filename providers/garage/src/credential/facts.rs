@@ -110,9 +110,10 @@ impl<C: Credential> Facts<C> {
         };
         // Otherwise the newest says it: its mark is what is written last.
         let at = marks.iter().position(is_foreign).unwrap_or_default();
-        let ownership = match marks.is_empty() {
-            true => Ownership::Unmarked,
-            false => marks.swap_remove(at),
+        let ownership = if marks.is_empty() {
+            Ownership::Unmarked
+        } else {
+            marks.swap_remove(at)
         };
         Observed {
             facts: self,

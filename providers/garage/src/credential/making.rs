@@ -46,14 +46,15 @@ impl<C: Credential> Making<'_, C> {
                 use nixops4_secrets_store::Error::{Foreign, GenerationTooOld};
                 let quicker = matches!(error, Foreign { .. } | GenerationTooOld { .. });
                 let error = store_error(&error, SECRET);
-                match quicker {
+                if quicker {
                     // What there is now shows when it is looked at again.
-                    true => error.retry(Retry::UntilDeadline),
-                    false => error,
+                    error.retry(Retry::UntilDeadline)
+                } else {
+                    error
                 }
             })?;
         self.cx.failpoint("credential:kept");
-        read_value(ensured.version)
+        read_value(&ensured.version)
     }
 
     /// The value itself, from the store.
@@ -78,7 +79,7 @@ impl<C: Credential> Making<'_, C> {
     }
 }
 
-fn read_value<P: serde::de::DeserializeOwned>(version: Version) -> Result<KeptValue<P>> {
+fn read_value<P: serde::de::DeserializeOwned>(version: &Version) -> Result<KeptValue<P>> {
     let public = version.public_part.as_deref().unwrap_or("null");
     let public = serde_json::from_str(public).map_err(|error| {
         Error::input(SECRET, "what is public of the secret can't be read").because(error)

@@ -26,9 +26,7 @@ use serde::de::DeserializeOwned;
 use crate::cluster::Cluster;
 use crate::title::Title;
 
-#[cfg(test)]
-pub(crate) use facts::Held;
-pub(crate) use facts::{Facts, Public};
+pub(crate) use facts::{Facts, Held, Public};
 pub(crate) use inputs::{
     Identity, Place, PriorInputs, PriorOutputs, Wanted, credential_inputs, defaults,
 };

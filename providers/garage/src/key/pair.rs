@@ -65,12 +65,12 @@ pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Re
     let mut first = kept.is_none();
     for _ in 0..MOST {
         let newest = kept.map(|kept| &kept.current);
-        let value = match newest.filter(|newest| newest.generation == generation) {
-            Some(value) => value.clone(),
-            None => {
-                let (id, value) = new(cx, making.inputs, first).await?;
-                making.keep(generation, value, id).await?
-            }
+        let this = newest.filter(|newest| newest.generation == generation);
+        let value = if let Some(value) = this {
+            value.clone()
+        } else {
+            let (id, value) = new(cx, making.inputs, first).await?;
+            making.keep(generation, value, id).await?
         };
         let id = &value.public.id;
         if find(cx, cluster, id).await?.is_some() {

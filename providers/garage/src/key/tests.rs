@@ -20,7 +20,10 @@ fn inputs(more: serde_json::Value) -> Inputs {
         "name": "media",
     });
     let fields = all.as_object_mut().unwrap();
-    fields.extend(more.as_object().unwrap().clone());
+    let serde_json::Value::Object(more) = more else {
+        panic!("inputs are an object");
+    };
+    fields.extend(more);
     serde_json::from_value(all).unwrap()
 }
 

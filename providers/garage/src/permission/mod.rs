@@ -176,9 +176,10 @@ impl ResourceKind for Permission {
                 take(cx, &cluster, &from).await
             }
             Change::Set { keys, flag, wanted } => {
-                let (before, after) = match wanted {
-                    true => (Permissions::NONE, flag),
-                    false => (flag, Permissions::NONE),
+                let (before, after) = if wanted {
+                    (Permissions::NONE, flag)
+                } else {
+                    (flag, Permissions::NONE)
                 };
                 for key in &keys {
                     set_permissions(cx, &cluster, (bucket, key), before, after, &doing).await?;

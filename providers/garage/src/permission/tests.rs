@@ -64,10 +64,10 @@ fn facts(letters: &str, older: Vec<Grant>, recorded: Option<Grant>) -> Facts {
 #[test]
 fn flag_by_flag() {
     assert_eq!(steps("rw", &facts("rw", vec![], None)), "");
-    expect![[r#"
+    expect![[r"
         /write: false for GK00000000000000000000000b
         /bucketOwner: true for GK00000000000000000000000b
-    "#]]
+    "]]
     .assert_eq(&steps("ro", &facts("rw", vec![], None)));
 }
 
@@ -75,10 +75,10 @@ fn flag_by_flag() {
 fn older_keys_may_do_the_same() {
     let older = || vec![given("a", OLD, "rw")];
     assert_eq!(steps("rw", &facts("rw", older(), None)), "");
-    expect![[r#"
+    expect![[r"
         /read: true for GK00000000000000000000000b
         /write: false for GK00000000000000000000000a
-    "#]]
+    "]]
     .assert_eq(&steps("r", &facts("", older(), None)));
 }
 

@@ -22,7 +22,7 @@ use crate::granting::{held, set_permissions};
 use crate::key;
 
 use inputs::{Identity, Inputs, Outputs, Permitted, PriorInputs, PriorOutputs};
-use parts::{Key, Parts};
+use parts::{Key, Known, Parts};
 
 /// A tenant as the cluster and the store have it; one of the two may be missing.
 pub(crate) struct Facts {
@@ -50,8 +50,9 @@ pub(crate) enum Change {
     Create,
     Bucket(bucket::Change),
     Key(credential::Change),
-    /// Gives every key of the tenant what it is to have.
-    Permit,
+    /// Gives every key of the tenant what it is to have. Under the wanted name they
+    /// are looked for alone where they were not known by then.
+    Permit(Known),
 }
 
 /// See [`Inputs`].
@@ -179,11 +180,11 @@ impl ResourceKind for Tenant {
                     apply_to_bucket(cx, inputs, &parts, step.change).await?;
                 }
                 cx.failpoint("tenant:bucket");
-                permit(cx, inputs).await
+                permit(cx, inputs, Known::default()).await
             }
             Change::Bucket(change) => apply_to_bucket(cx, inputs, &parts, change).await,
             Change::Key(change) => apply_to_key(cx, inputs, &parts, change).await,
-            Change::Permit => permit(cx, inputs).await,
+            Change::Permit(known) => permit(cx, inputs, known).await,
         }
     }
 
@@ -261,6 +262,10 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 fn permissions(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
     let wanted = Permissions::from(want.permissions);
     let has = |key: &AccessKeyId| have.permissions(key);
+    let known = Known {
+        bucket: have.bucket.as_ref().map(|bucket| bucket.facts.id().clone()),
+        secret: have.key.as_ref().map(|key| key.facts.place.clone()),
+    };
     let whole = have.bucket.is_some() && have.key.is_some();
     let other = have.keys().map(has).find(|has| *has != wanted);
     let before = match other {
@@ -277,13 +282,14 @@ fn permissions(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
         "/permissions",
         Value::known(before),
         Value::known(want.permissions),
-        Change::Permit,
+        Change::Permit(known),
     ))
 }
 
 /// Gives every key of the tenant what it is to have, as both are now.
-async fn permit(cx: &Context, inputs: &Inputs) -> Result<()> {
-    let Some(seen) = Tenant::observe(cx, inputs, None).await? else {
+async fn permit(cx: &Context, inputs: &Inputs, known: Known) -> Result<()> {
+    let prior = known.into_recorded(inputs);
+    let Some(seen) = Tenant::observe(cx, inputs, Some(&prior)).await? else {
         return Ok(());
     };
     let Some(bucket) = &seen.facts.bucket else {

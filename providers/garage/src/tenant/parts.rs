@@ -4,6 +4,7 @@
 use nixops4_provider_sdk::{Error, Prior, ResourceKind, Result};
 
 use super::inputs::{Identity, Inputs, PriorInputs, PriorOutputs};
+use crate::api::BucketId;
 use crate::bucket::{self, Bucket};
 use crate::credential;
 use crate::key;
@@ -76,6 +77,39 @@ pub(super) fn recorded_identity(prior: &Recorded) -> Result<Identity> {
         bucket: Some(inputs.bucket.as_ref().unwrap_or(&inputs.name).clone()),
         key: Some(key_name(inputs.key.as_ref(), &inputs.name)?.to_string()),
     })
+}
+
+/// Where the parts are that were found: whatever they are called by now, they are
+/// found there again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known {
+    pub(super) bucket: Option<BucketId>,
+    pub(super) secret: Option<credential::Place>,
+}
+
+impl Known {
+    /// As if it had been recorded.
+    pub(super) fn into_recorded(self, inputs: &Inputs) -> Recorded {
+        let (store, secret_name) = match self.secret {
+            Some(place) => (place.store, Some(place.name)),
+            None => (inputs.store.clone(), inputs.secret_name.clone()),
+        };
+        Prior {
+            inputs: PriorInputs {
+                connection: inputs.connection.clone(),
+                name: inputs.name.clone(),
+                bucket: inputs.bucket.clone(),
+                key: inputs.key.clone(),
+                store,
+                secret_name,
+                empty_on_delete: inputs.empty_on_delete,
+            },
+            outputs: PriorOutputs {
+                bucket_id: self.bucket,
+                ..PriorOutputs::default()
+            },
+        }
+    }
 }
 
 /// What was recorded, as the record of a bucket.
