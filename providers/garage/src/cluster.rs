@@ -46,6 +46,11 @@ pub(crate) enum Failure {
 #[derive(Default)]
 struct Kept(RefCell<Option<Rc<Cluster>>>);
 
+/// What the node said of itself that this process talked to last, for when it comes
+/// back to it after a pause: a third of what a plan asks would be for that.
+#[derive(Default)]
+struct Met(RefCell<Option<(Connection, NodeInfo)>>);
+
 impl Cluster {
     /// The cluster of a connection. `recorded` is the node by which it was known:
     /// a cluster that this node is no part of is refused.
@@ -84,16 +89,25 @@ impl Cluster {
             buckets: Survey::default(),
             keys: Survey::default(),
         };
-        let answer = cluster.call(cx, api::node_info()).await;
-        let nodes = cluster.done(answer, "unable to identify the node")?;
-        let node = nodes.success.into_values().next().ok_or_else(|| {
-            cluster
-                .http
-                .error("the node says nothing of itself")
-                .retry(Retry::Briefly)
-        })?;
+        let met = cx.session::<Met>();
+        let known = met.0.borrow().clone();
+        let node = match known.filter(|(met, _)| met == at) {
+            Some((_, node)) => node,
+            None => cluster.ask_who_it_is(cx).await?,
+        };
+        *met.0.borrow_mut() = Some((at.clone(), node.clone()));
         cluster.node = node;
         Ok(cluster)
+    }
+
+    async fn ask_who_it_is(&self, cx: &Context) -> Result<NodeInfo> {
+        let answer = self.call(cx, api::node_info()).await;
+        let nodes = self.done(answer, "unable to identify the node")?;
+        nodes.success.into_values().next().ok_or_else(|| {
+            self.http
+                .error("the node says nothing of itself")
+                .retry(Retry::Briefly)
+        })
     }
 
     async fn refuse_another(&self, cx: &Context, recorded: Option<&str>) -> Result<()> {
