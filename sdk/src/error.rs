@@ -65,6 +65,14 @@ impl Error {
         self
     }
 
+    /// The input that is to blame, unless another one is already, such as the
+    /// connection.
+    #[must_use]
+    pub fn at_unless_said(mut self, pointer: impl Into<String>) -> Self {
+        self.pointer.get_or_insert_with(|| pointer.into());
+        self
+    }
+
     /// Puts `prefix` before the pointer, for an input that is part of another.
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {

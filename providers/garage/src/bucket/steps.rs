@@ -83,7 +83,7 @@ pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
             let doing = doing("set the permissions of a key");
             set_permissions(cx, &cluster, (&id, &key), before, after, &doing)
                 .await
-                .map_err(|error| error.at("/keys"))
+                .map_err(|error| error.at_unless_said("/keys"))
         }
         Change::Quotas {
             id,

@@ -305,7 +305,7 @@ async fn permit(cx: &Context, inputs: &Inputs, known: Known) -> Result<()> {
         let place = (bucket.facts.id(), key);
         set_permissions(cx, &cluster, place, before, after, &doing)
             .await
-            .map_err(|error| error.at("/permissions"))?;
+            .map_err(|error| error.at_unless_said("/permissions"))?;
     }
     Ok(())
 }
