@@ -80,10 +80,13 @@ random() { head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n'; }
 (umask 077 && random >"$work/node/rpc-secret" && random >"$work/node/admin-token")
 
 code() { curl --silent --output /dev/null --write-out '%{http_code}' "$@"; }
+is_taken() { (: <>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+answers() { [ "$(code "$1" || true)" != 000 ]; }
 start_node() {
   local port
   for _ in $(seq 20); do
     port=$((20000 + RANDOM % 30000))
+    if is_taken $port || is_taken $((port + 1)) || is_taken $((port + 2)) || is_taken $((port + 3)); then continue; fi
     cat >"$work/node/garage.toml" <<CONFIG
 metadata_dir = "$work/node/meta"
 data_dir = "$work/node/data"
@@ -109,8 +112,7 @@ CONFIG
     for _ in $(seq 100); do
       kill -0 "$(cat "$work/node/pid")" 2>/dev/null || break
       s3=http://127.0.0.1:$((port + 1)) web=http://127.0.0.1:$((port + 2)) admin=http://127.0.0.1:$((port + 3))
-      # One of the ports may be somebody else's.
-      if garage status >/dev/null && [ "$(code "$s3/")" = 403 ] && [ "$(code "$web/")" = 400 ]; then return; fi
+      if garage status >/dev/null && answers "$s3/" && answers "$web/" && answers "$admin/"; then return; fi
       sleep 0.1
     done
   done

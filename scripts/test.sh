@@ -40,6 +40,8 @@ cargo test --workspace --quiet
 
 step "demo"
 bin=$(cargo build --workspace --bins --quiet --message-format json | sed -n 's/.*"executable":"\([^"]*\)\/nixops4-resources".*/\1/p')
-DEMO_BIN=$bin scripts/demo.sh >/dev/null
+with=()
+case " $required " in *" garage "*) with=(--with-garage) ;; esac
+DEMO_BIN=$bin scripts/demo.sh "${with[@]}" >/dev/null
 
 step "all is well"

@@ -133,6 +133,15 @@ pub(super) async fn apply<C: Credential>(
     };
     match what {
         What::Make(generation) => {
+            let is_made = facts.newest().is_some_and(|newest| {
+                let remote = newest.remote.as_ref();
+                newest.generation() >= generation
+                    && remote.is_some_and(|remote| remote.title.making.is_none())
+            });
+            if is_made {
+                // Somebody was quicker, and may have been killed since.
+                return prune(cx, &cluster, &facts, inputs.keep_generations()).await;
+            }
             C::make(&making, generation).await?;
             cx.failpoint("credential:made");
             let facts = look::<C>(cx, &cluster, &place).await?;
