@@ -99,7 +99,16 @@ impl Session {
         self.send(|buffer| frontend::query(statement, buffer))?;
         let mut failed = None;
         loop {
-            match self.receive()? {
+            let message = match (self.receive(), failed.take()) {
+                (Ok(message), before) => {
+                    failed = before;
+                    message
+                }
+                // After what is fatal it says no more.
+                (Err(_), Some(error)) => return Err(error),
+                (Err(ended), None) => return Err(ended),
+            };
+            match message {
                 Message::DataRow(body) => rows.push(row(&body).map_err(|error| error.to_string())?),
                 Message::ErrorResponse(body) => failed = Some(described(&body)),
                 Message::ReadyForQuery(body) => match failed {
