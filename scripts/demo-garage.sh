@@ -115,6 +115,8 @@ CONFIG
       if garage status >/dev/null && answers "$s3/" && answers "$web/" && answers "$admin/"; then return; fi
       sleep 0.1
     done
+    # Only one node is known to whoever cleans up.
+    kill -KILL "$(cat "$work/node/pid")" 2>/dev/null || true
   done
   fail "the node does not start: $(tail -n 5 "$work/node/log")"
 }
