@@ -4,30 +4,12 @@
 # with executables that are built already.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/scripts/showing.sh"
 case ${*:-} in
   '') next=: ;;
   --with-garage) next=$root/scripts/demo-garage.sh ;;
   *) echo "usage: $0 [--with-garage]" >&2 && exit 2 ;;
 esac
-
-# --- how it looks --------------------------------------------------------------
-
-if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
-  bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' plain=$'\e[0m'
-else
-  bold='' dim='' red='' plain=''
-fi
-heading() { printf '\n%s── %s%s\n' "$bold" "$*" "$plain"; }
-say() { printf '%s%s%s\n' "$dim" "$*" "$plain"; }
-fail() {
-  printf '%sdemo: %s%s\n' "$red" "$*" "$plain" >&2
-  exit 1
-}
-# Shows a command as one would type it, then runs it.
-try() {
-  printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"
-  "$@"
-}
 
 # --- what it needs ---------------------------------------------------------------
 
@@ -72,41 +54,9 @@ clean_up() {
   fi
   rm -rf "$work"
 }
-# Reads from a pipe that only this script holds open: when the script is gone,
-# even by SIGKILL, the pipe ends.
-exec 9> >(
-  trap '' INT TERM HUP
-  cat >/dev/null
-  clean_up
-)
-watchdog=$!
-finish() {
-  exec 9>&-
-  wait "$watchdog" 2>/dev/null || true
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM HUP
-# What runs for long gets no part of that pipe, and ends with the script.
-tied() {
-  if command -v setpriv >/dev/null; then
-    setpriv --pdeathsig TERM -- "$@" 9>&-
-  else
-    "$@" 9>&-
-  fi
-}
+clean_up_afterwards
 
-# --- building ----------------------------------------------------------------------
-
-if [ -z "${DEMO_BIN:-}" ]; then
-  heading "Building (the first time takes some minutes)"
-  cd "$root"
-  tied cargo build --release --locked
-  DEMO_BIN=$(tied cargo build --release --locked --quiet --message-format json |
-    sed -n 's/.*"executable":"\([^"]*\)\/nixops4-resources".*/\1/p')
-fi
-[ -x "$DEMO_BIN/nixops4-resources" ] || fail "found no nixops4-resources in ${DEMO_BIN:-the build}"
-export PATH="$DEMO_BIN:$PATH"
+find_executables
 
 # --- the server ----------------------------------------------------------------------
 
