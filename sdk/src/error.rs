@@ -73,6 +73,14 @@ impl Error {
         self
     }
 
+    /// With the pointer that `place` gives for the one it has, if it has one: for an
+    /// input that is called otherwise where it comes from.
+    #[must_use]
+    pub fn placed(mut self, place: impl FnOnce(&str) -> String) -> Self {
+        self.pointer = self.pointer.map(|pointer| place(&pointer));
+        self
+    }
+
     /// Puts `prefix` before the pointer, for an input that is part of another.
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {

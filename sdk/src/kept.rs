@@ -48,7 +48,7 @@ impl<P: DeserializeOwned> Kept<P> {
     pub fn read(store: &str, entry: Entry, pointer: &str) -> Result<Self> {
         let mark = mark(&entry)?;
         let mut newest_first = entry.generations.iter().rev();
-        let read = |version| read(&entry, version, pointer);
+        let read = |version| KeptValue::read(&entry.name, &entry.kind, version, pointer);
         let current = newest_first.next().ok_or_else(|| {
             Error::input(
                 pointer,
@@ -119,34 +119,32 @@ pub fn mark(entry: &Entry) -> Result<Mark> {
     })
 }
 
-fn read<P: DeserializeOwned>(
-    entry: &Entry,
-    version: &Version,
-    pointer: &str,
-) -> Result<KeptValue<P>> {
-    let public = version.public_part.as_deref().unwrap_or("null");
-    let public = serde_json::from_str(public).map_err(|error| {
-        Error::input(
-            pointer,
-            format!(
-                "what is public of secret {:?} generation {} is not that of a {}",
-                entry.name.as_str(),
-                version.generation,
-                entry.kind
-            ),
-        )
-        .because(error)
-        .hint(
-            "if its value was set by hand, ask for a new one with a higher `generation`, or keep \
-             it under another name and use it by a secrets_value",
-        )
-    })?;
-    Ok(KeptValue {
-        generation: version.generation,
-        id: version.id,
-        created_at: version.created_at,
-        public,
-    })
+impl<P: DeserializeOwned> KeptValue<P> {
+    /// Reads what the store has of one value of a secret of this name and kind.
+    pub fn read(name: &SecretName, kind: &str, version: &Version, pointer: &str) -> Result<Self> {
+        let public = version.public_part.as_deref().unwrap_or("null");
+        let public = serde_json::from_str(public).map_err(|error| {
+            Error::input(
+                pointer,
+                format!(
+                    "what is public of secret {:?} generation {} is not that of a {kind}",
+                    name.as_str(),
+                    version.generation,
+                ),
+            )
+            .because(error)
+            .hint(
+                "if its value was set by hand, ask for a new one with a higher `generation`, or \
+                 keep it under another name and use it by a secrets_value",
+            )
+        })?;
+        Ok(Self {
+            generation: version.generation,
+            id: version.id,
+            created_at: version.created_at,
+            public,
+        })
+    }
 }
 
 /// The generation after this one.

@@ -34,9 +34,28 @@ pub enum Moment {
     Destroyed,
 }
 
-/// What decides for the two of them. What is foreign does, whatever the other is.
+/// The two of them, as far as they are there, and whose they are; `None` where
+/// neither is.
 #[must_use]
-pub fn together<'a>(
+#[expect(clippy::type_complexity, reason = "a tuple of the two, and one more")]
+pub fn put_together<A, B>(
+    one: Option<Observed<A>>,
+    other: Option<Observed<B>>,
+    mark: &Mark,
+    moment: Moment,
+) -> Option<(Option<Part<A>>, Option<Part<B>>, Ownership)> {
+    let ownership = match (&one, &other) {
+        (Some(one), Some(other)) => together(&one.ownership, &other.ownership, mark, moment),
+        (Some(one), None) => &one.ownership,
+        (None, Some(other)) => &other.ownership,
+        (None, None) => return None,
+    };
+    let ownership = ownership.clone();
+    Some((one.map(Part::from), other.map(Part::from), ownership))
+}
+
+/// What decides for the two of them. What is foreign does, whatever the other is.
+fn together<'a>(
     one: &'a Ownership,
     other: &'a Ownership,
     mark: &Mark,

@@ -11,14 +11,8 @@ use crate::required::{REQUIRED, is_required};
 /// [`REQUIRED`] lists it.
 #[must_use]
 pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
-        .map(|cache| cache.join("nixops4-resources/tools/bin"));
-    let found = std::env::split_paths(&path)
-        .chain(cache)
-        .map(|folder| folder.join(program))
+    let found = candidates(program)
+        .into_iter()
         .find(|candidate| candidate.is_file());
     if found.is_none() {
         assert!(
@@ -33,4 +27,15 @@ pub fn find(program: &str) -> Option<PathBuf> {
         );
     }
     found
+}
+
+/// Where a program may be: in `PATH`, or where `scripts/setup.sh` puts it.
+pub(crate) fn candidates(program: &str) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let cache = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
+        .map(|cache| cache.join("nixops4-resources/tools/bin"));
+    let folders = std::env::split_paths(&path).chain(cache);
+    folders.map(|folder| folder.join(program)).collect()
 }

@@ -7,7 +7,7 @@ mod inputs;
 mod list;
 mod parts;
 
-use nixops4_provider_sdk::pair::{Moment, Part, together};
+use nixops4_provider_sdk::pair::{self, Moment, Part};
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
     Step,
@@ -269,20 +269,11 @@ fn database_path(path: &str, inputs: &Inputs) -> String {
 }
 
 fn of_role(error: Error, inputs: &Inputs) -> Error {
-    match error.pointer().map(|pointer| role_path(pointer, inputs)) {
-        Some(pointer) => error.at(pointer),
-        None => error,
-    }
+    error.placed(|pointer| role_path(pointer, inputs))
 }
 
 fn of_database(error: Error, inputs: &Inputs) -> Error {
-    match error
-        .pointer()
-        .map(|pointer| database_path(pointer, inputs))
-    {
-        Some(pointer) => error.at(pointer),
-        None => error,
-    }
+    error.placed(|pointer| database_path(pointer, inputs))
 }
 
 /// `None` where neither is there.
@@ -292,19 +283,8 @@ fn put_together(
     database: Option<Observed<database::Facts>>,
     moment: Moment,
 ) -> Option<Observed<Facts>> {
-    let whose = (role.as_ref(), database.as_ref());
-    let ownership = match whose {
-        (Some(role), Some(database)) => {
-            together(&role.ownership, &database.ownership, &cx.mark(), moment).clone()
-        }
-        (Some(role), None) => role.ownership.clone(),
-        (None, Some(database)) => database.ownership.clone(),
-        (None, None) => return None,
-    };
-    let facts = Facts {
-        role: role.map(Part::from),
-        database: database.map(Part::from),
-    };
+    let (role, database, ownership) = pair::put_together(role, database, &cx.mark(), moment)?;
+    let facts = Facts { role, database };
     Some(Observed { facts, ownership })
 }
 

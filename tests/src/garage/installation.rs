@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
+use crate::judges;
 use crate::required::{REQUIRED, is_required};
 
 /// What is tested against; `scripts/setup.sh` names it as well.
@@ -28,17 +29,10 @@ pub fn executable() -> PathBuf {
         .expect("found no garage: run `scripts/setup.sh garage`")
 }
 
-/// Where `scripts/setup.sh garage` puts it, or else in `PATH`.
+/// One of the version that is tested against.
 static FOUND: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(std::env::home_dir()?.join(".cache")))
-        .map(|cache| cache.join("nixops4-resources/tools/bin"))
-        .into_iter()
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join("garage"))
-        .find(|candidate| is_of_version(candidate))
+    let mut candidates = judges::candidates("garage").into_iter();
+    candidates.find(|candidate| is_of_version(candidate))
 });
 
 fn is_of_version(candidate: &Path) -> bool {

@@ -69,6 +69,18 @@ fn it_is_full_when_the_quota_says_so() {
     let recorded = site.made(BUCKET, &with(json!({"maxObjects": 2, "maxSize": "10kB"})));
     let client = site.client("media-full", &key);
     client.put("1", &[0; 4000]).expect("there is room");
+    let planned = site.plan(&recorded);
+    assert_eq!(planned["action"], "none", "{planned}");
+    assert_eq!(
+        site.admin()
+            .bucket(&output(&recorded, "id"))
+            .expect("a bucket")["objects"],
+        1
+    );
+    assert_eq!(
+        planned["outputProperties"]["objects"], 0,
+        "as it is recorded"
+    );
     let refusal = assert_forbidden(client.put("2", &[0; 7000]));
     assert!(refusal.message.contains("size quota"), "{refusal}");
     client.put("2", &[0; 10]).expect("there is room");

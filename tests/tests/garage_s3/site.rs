@@ -86,6 +86,14 @@ impl Site {
         self.send(&messages::update(recorded, inputs))
     }
 
+    /// Plans what is recorded, with the inputs that it has.
+    pub(crate) fn plan(&self, recorded: &Value) -> Value {
+        let kind = recorded["type"].as_str().expect("a type");
+        let inputs = object(recorded["inputProperties"].clone());
+        let planned = self.send(&messages::plan(kind, &inputs, &[], Some(recorded)));
+        planned.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// A bucket as a key sees it.
     pub(crate) fn client(&self, bucket: &str, key: &Key) -> Client {
         Client::new(&self.node().s3_url(), bucket, key)

@@ -354,6 +354,51 @@ fn a_killed_process_leaves_what_the_next_one_completes() {
     });
 }
 
+/// What was cut short and is declared by nobody any more is found, before its mark as
+/// well as after it, and deleted whatever the policy is. Another owner's is not.
+#[test]
+fn what_was_cut_short_is_found_and_deleted() {
+    Place::both(|place| {
+        let staged = || {
+            place.sql(
+                "select coalesce(string_agg(datname, ' '), '') from pg_database
+                 where datname like 'nixops4-staging%'",
+            )
+        };
+        for point in ["database:created", "database:marked"] {
+            let inputs = place.inputs(json!({"name": "shop", "deletionPolicy": "retain"}));
+            killed_at(place, point, &messages::create(DATABASE, &inputs, true));
+            let name = staged();
+            assert!(name.starts_with("nixops4-staging-"), "{point}: {name}");
+            let listed = |owner: &str| {
+                let mut inputs = inputs.clone();
+                inputs.insert("owner".to_owned(), json!(owner));
+                let request = json!({"nixops4-resources/listResourcesRequest": {
+                    "type": DATABASE, "inputProperties": inputs,
+                }});
+                let answer = place.ask(&request).expect("a list");
+                let found = answer["resources"].as_array().expect("a list").clone();
+                found
+                    .into_iter()
+                    .find(|one| one["identity"]["database"] == name.as_str())
+            };
+            let found = listed("tests").expect("it is found");
+            assert_eq!(found["unfinished"], true, "{found}");
+            assert_eq!(listed("somebody-else"), None);
+
+            let mut reached = inputs.clone();
+            reached.insert("name".to_owned(), json!(name));
+            let mut theirs = reached.clone();
+            theirs.insert("owner".to_owned(), json!("somebody-else"));
+            let destroy = |inputs| messages::destroy(&messages::resource(DATABASE, inputs, None));
+            place.ask(&destroy(&theirs)).expect_err("it is not theirs");
+            assert_eq!(staged(), name);
+            place.ask(&destroy(&reached)).expect("it is deleted");
+            assert_eq!(staged(), "");
+        }
+    });
+}
+
 /// Sends a request to a process that kills itself at a point, if it gets there.
 pub(crate) fn killed_at(place: &Place, point: &str, request: &Value) {
     let mut command = place

@@ -8,7 +8,7 @@ mod inputs;
 mod list;
 mod parts;
 
-use nixops4_provider_sdk::pair::{Moment, Part, together};
+use nixops4_provider_sdk::pair::{self, Moment, Part};
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
     Step, Value,
@@ -344,17 +344,11 @@ fn bucket_path(path: &str, inputs: &Inputs) -> String {
 }
 
 fn of_key(error: Error, inputs: &Inputs) -> Error {
-    match error.pointer().map(|pointer| key_path(pointer, inputs)) {
-        Some(pointer) => error.at(pointer),
-        None => error,
-    }
+    error.placed(|pointer| key_path(pointer, inputs))
 }
 
 fn of_bucket(error: Error, inputs: &Inputs) -> Error {
-    match error.pointer().map(|pointer| bucket_path(pointer, inputs)) {
-        Some(pointer) => error.at(pointer),
-        None => error,
-    }
+    error.placed(|pointer| bucket_path(pointer, inputs))
 }
 
 /// `None` where neither is there.
@@ -364,18 +358,8 @@ fn put_together(
     key: Option<Observed<credential::Facts<key::Key>>>,
     moment: Moment,
 ) -> Option<Observed<Facts>> {
-    let ownership = match (&bucket, &key) {
-        (Some(bucket), Some(key)) => {
-            together(&bucket.ownership, &key.ownership, &cx.mark(), moment).clone()
-        }
-        (Some(bucket), None) => bucket.ownership.clone(),
-        (None, Some(key)) => key.ownership.clone(),
-        (None, None) => return None,
-    };
-    let facts = Facts {
-        bucket: bucket.map(Part::from),
-        key: key.map(Part::from),
-    };
+    let (bucket, key, ownership) = pair::put_together(bucket, key, &cx.mark(), moment)?;
+    let facts = Facts { bucket, key };
     Some(Observed { facts, ownership })
 }
 
