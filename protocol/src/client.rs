@@ -3,49 +3,37 @@
 //! Spawning, one request at a time, time limits, what the process said on
 //! stderr, and how it ended. It knows the messages, not what they mean.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
-use tokio::task::JoinHandle;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::Object;
 use crate::codec::{self, LineError};
-use crate::describe::Description;
 use crate::message::{
     CreateResourceRequest, ExtantResource, PlanResourceRequest, PlanResourceResponse, Request,
     Response, StateResourceEvent, StateResourceHistoryRequest, StateResourceHistoryResponse,
     StateResourceReadRequest, UpdateResourceRequest,
 };
 
+mod describe;
 mod error;
+mod stderr;
 
+pub use describe::describe;
 pub use error::ClientError;
+use stderr::Stderr;
+pub use stderr::StderrSink;
 
-/// How many of the last lines on stderr an error repeats.
-const STDERR_LINES_KEPT: usize = 8;
-/// Where a longer line on stderr is cut, in bytes.
-const MAX_STDERR_LINE: usize = 16 << 10;
-/// How long the rest of stderr is waited for once the process is gone.
-const STDERR_PATIENCE: Duration = Duration::from_millis(500);
 /// How long a process that closed its stdout may take to end.
 const EXIT_PATIENCE: Duration = Duration::from_millis(500);
-/// The most that a description may take, in bytes.
-const MAX_DESCRIPTION: usize = 16 << 20;
-
-/// Takes each line that a provider writes to stderr, with the label that the
-/// process has at that moment.
-pub type StderrSink = Arc<dyn Fn(&str, &str) + Send + Sync>;
 
 /// How to start a provider.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,43 +92,7 @@ pub struct Provider {
     /// `None` while an answer is outstanding, and once nothing can be asked any more.
     stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
-    /// Passes stderr on; `None` once its end was waited for.
-    stderr: Option<JoinHandle<()>>,
-    shared: Arc<Shared>,
-}
-
-/// What the reader of stderr and the owner of the process share.
-struct Shared {
-    label: Mutex<String>,
-    last_lines: Mutex<VecDeque<String>>,
-}
-
-impl Shared {
-    fn label(&self) -> String {
-        self.label
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    fn last_lines(&self) -> Vec<String> {
-        let lines = self
-            .last_lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        lines.iter().cloned().collect()
-    }
-
-    fn keep(&self, line: &str) {
-        let mut lines = self
-            .last_lines
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == STDERR_LINES_KEPT {
-            lines.pop_front();
-        }
-        lines.push_back(line.to_owned());
-    }
+    stderr: Stderr,
 }
 
 impl Provider {
@@ -187,30 +139,19 @@ impl Provider {
                 source,
             });
         };
-        let shared = Arc::new(Shared {
-            label: Mutex::new(label.to_owned()),
-            last_lines: Mutex::new(VecDeque::new()),
-        });
-        let stderr = Some(tokio::spawn(pass_on(stderr, Arc::clone(&shared), sink)));
+        let stderr = Stderr::pass_on(stderr, label, sink);
         let stdout = BufReader::new(stdout);
         Ok(Self {
             child,
             stdin: Some(stdin),
             stdout,
             stderr,
-            shared,
         })
     }
 
     /// Names the resource that the process works for from now on.
     pub fn set_label(&self, label: &str) {
-        label.clone_into(
-            &mut self
-                .shared
-                .label
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
+        self.stderr.set_label(label);
     }
 
     /// Sends a request and waits for its answer.
@@ -228,7 +169,7 @@ impl Provider {
         let stdin = self.stdin.take().ok_or(ClientError::Spent)?;
         let Ok(exchanged) = timeout(limit, self.exchange(stdin, &line)).await else {
             self.stop().await;
-            let stderr = self.rest_of_stderr().await;
+            let stderr = self.stderr.last_words().await;
             return Err(ClientError::TimedOut { limit, stderr });
         };
         let (answer, stdin) = exchanged?;
@@ -298,18 +239,8 @@ impl Provider {
         };
         ClientError::Gone {
             how,
-            stderr: self.rest_of_stderr().await,
+            stderr: self.stderr.last_words().await,
         }
-    }
-
-    /// Lets the last words of a process that has ended arrive. Another process
-    /// that holds its stderr open can't delay us for long.
-    async fn rest_of_stderr(&mut self) -> Vec<String> {
-        if let Some(reader) = self.stderr.take() {
-            // What still comes later goes to the sink.
-            let _ = timeout(STDERR_PATIENCE, reader).await;
-        }
-        self.shared.last_lines()
     }
 
     /// Stops the process at once.
@@ -325,10 +256,10 @@ impl Provider {
         self.stdin = None;
         let Ok(ended) = timeout(patience, self.child.wait()).await else {
             self.stop().await;
-            let stderr = self.rest_of_stderr().await;
+            let stderr = self.stderr.last_words().await;
             return Err(ClientError::Lingered { patience, stderr });
         };
-        let stderr = self.rest_of_stderr().await;
+        let stderr = self.stderr.last_words().await;
         ended.map_err(|error| ClientError::Gone {
             how: format!("was lost ({error})"),
             stderr,
@@ -424,99 +355,5 @@ impl Provider {
             Response::StateHistory(response) => Ok(response),
             _ => Err(self.mismatch("nixops4-resources/stateResourceHistoryRequest")),
         }
-    }
-}
-
-async fn pass_on(stderr: ChildStderr, shared: Arc<Shared>, sink: StderrSink) {
-    let mut reader = BufReader::new(stderr);
-    loop {
-        match codec::read_text_async(&mut reader, MAX_STDERR_LINE).await {
-            Ok(Some(line)) => {
-                shared.keep(&line);
-                sink(&shared.label(), &line);
-            }
-            Ok(None) => return,
-            Err(error) => {
-                sink(&shared.label(), &format!("(stderr is lost: {error})"));
-                return;
-            }
-        }
-    }
-}
-
-/// Runs `EXECUTABLE ARGS describe` and reads what it says of itself.
-///
-/// `None` if it doesn't know the question, as a provider of v0 alone: it ends
-/// with a status other than 0, or without having written a description. Fails if
-/// it can't be started, is killed, doesn't end within `limit`, or writes a
-/// description that can't be read.
-pub async fn describe(
-    command: &ProviderCommand,
-    limit: Duration,
-) -> Result<Option<Description>, ClientError> {
-    let mut process = command.command();
-    process
-        .arg("describe")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    let mut child = command.spawn(process)?;
-    let mut said = Vec::new();
-    let reading = async {
-        if let Some(stdout) = child.stdout.take() {
-            let most = MAX_DESCRIPTION as u64 + 1;
-            stdout.take(most).read_to_end(&mut said).await?;
-        }
-        if said.len() > MAX_DESCRIPTION {
-            // It writes to nobody now; its status says nothing.
-            child.start_kill()?;
-        }
-        child.wait().await
-    };
-    let status = match timeout(limit, reading).await {
-        Ok(Ok(status)) => status,
-        Ok(Err(error)) => {
-            return Err(ClientError::Gone {
-                how: format!("was lost ({error})"),
-                stderr: Vec::new(),
-            });
-        }
-        Err(_) => {
-            // Fails only if it is gone already.
-            let _ = child.kill().await;
-            return Err(ClientError::TimedOut {
-                limit,
-                stderr: Vec::new(),
-            });
-        }
-    };
-    if said.len() > MAX_DESCRIPTION {
-        return Err(ClientError::Line(LineError::TooLong {
-            limit: MAX_DESCRIPTION,
-        }));
-    }
-    match status.code() {
-        Some(0) => description(&said),
-        Some(_) => Ok(None),
-        None => Err(ClientError::Gone {
-            how: format!("ended ({status})"),
-            stderr: Vec::new(),
-        }),
-    }
-}
-
-/// Anything without `kinds` is no description, but one that can't be read must
-/// not pass for a provider without any.
-fn description(said: &[u8]) -> Result<Option<Description>, ClientError> {
-    if said.trim_ascii().is_empty() {
-        return Ok(None);
-    }
-    match serde_json::from_slice::<Value>(said) {
-        Ok(value) if value.get("kinds").is_some() => serde_json::from_value(value)
-            .map(Some)
-            .map_err(ClientError::Description),
-        Err(error) if error.is_eof() => Err(ClientError::Description(error)),
-        // JSON of something else, or words for people such as a usage message.
-        _ => Ok(None),
     }
 }
