@@ -42,6 +42,17 @@ impl Sessions {
         self.slot.borrow_mut().take();
     }
 
+    /// Whether another process waits for what this one holds.
+    pub(crate) fn are_waited_for(&self) -> bool {
+        self.slot.borrow().as_ref().is_some_and(Slot::is_waited_for)
+    }
+
+    /// Whether this one has held it long enough while another was waiting.
+    pub(crate) fn are_anothers_turn(&self) -> bool {
+        let slot = self.slot.borrow();
+        slot.as_ref().is_some_and(Slot::is_anothers_turn)
+    }
+
     fn has_slot(&self, server: &str) -> bool {
         let slot = self.slot.borrow();
         slot.as_ref().is_some_and(|slot| slot.server == server)

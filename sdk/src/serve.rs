@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use nixops4_protocol::codec;
@@ -34,6 +34,9 @@ const GRACE: Duration = Duration::from_secs(30);
 /// How long a process without a request keeps its connections: a server has only
 /// so many, and whoever waits for one may be another process of the same apply.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long it keeps them while somebody waits: the next request follows at once,
+/// or hardly soon.
+const PAUSE: Duration = Duration::from_millis(20);
 /// How much of what is wrong with a line its answer says, in characters: the
 /// reason may repeat parts of the line.
 const SHOWN_PROBLEM: usize = 1000;
@@ -203,13 +206,20 @@ impl<'a> Server<'a> {
         let Ok(Surroundings { sessions, .. }) = &self.at else {
             return;
         };
+        if sessions.are_anothers_turn() {
+            sessions.release_connections();
+        }
         if !sessions.holds_connections() || !self.channel.requests.buffer().is_empty() {
             return;
         }
         let mut requests = [PollFd::new(self.channel.requests.get_ref(), PollFlags::IN)];
-        let moment = Timespec::try_from(IDLE).ok();
-        if poll(&mut requests, moment.as_ref()) == Ok(0) {
-            sessions.release_connections();
+        let moment = Timespec::try_from(PAUSE).ok();
+        let begun = Instant::now();
+        while poll(&mut requests, moment.as_ref()) == Ok(0) {
+            if begun.elapsed() >= IDLE || sessions.are_waited_for() {
+                sessions.release_connections();
+                return;
+            }
         }
     }
 

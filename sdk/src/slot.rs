@@ -7,9 +7,13 @@
 //! while it has one. It is a courtesy: where there is no place for the files,
 //! nobody queues. Across users and machines the server's own limits hold.
 //!
+//! Who waits shows that by a lock, too, which those who have a slot see: they don't
+//! keep it for a request that may come, nor for ever if one follows the other.
+//!
 //! In the same way, what a server would get wrong if two did it at once is done by
 //! one process of this machine at a time.
 
+use std::cell::Cell;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -28,6 +32,8 @@ const SLOTS: u32 = 8;
 const FIRST_QUEUE: Duration = Duration::from_secs(3);
 /// How soon an interruption is noticed.
 const SLICE: Duration = Duration::from_millis(100);
+/// How long one who is always busy keeps a slot that somebody waits for.
+const TURN: Duration = Duration::from_secs(1);
 /// When to say what is waited for.
 const LONG: Duration = Duration::from_secs(10);
 
@@ -35,21 +41,56 @@ const LONG: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) server: String,
-    /// Locked; none where the files can't be made.
-    _file: Option<File>,
+    /// Since when it is kept, or was not waited for.
+    since: Cell<Instant>,
+    /// None where the files can't be made.
+    locked: Option<Locked>,
+}
+
+/// A slot's file.
+#[derive(Debug)]
+struct Locked {
+    _file: File,
+    /// What those who wait have locked together.
+    waiting: File,
+}
+
+impl Locked {
+    fn is_waited_for(&self) -> bool {
+        match self.waiting.try_lock() {
+            Ok(()) => self.waiting.unlock().is_err(),
+            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::Error(_)) => false,
+        }
+    }
 }
 
 impl Slot {
     /// Queues for a slot. `go_on` is asked again and again whether to wait on.
     pub(crate) async fn take(server: &str, go_on: impl Fn() -> Result<()>) -> Result<Self> {
-        let file = match folder() {
+        let locked = match folder() {
             Some(folder) => Queue::new(&folder, server, SLOTS).wait(go_on).await?,
             None => None,
         };
         Ok(Self {
             server: server.to_owned(),
-            _file: file,
+            since: Cell::new(Instant::now()),
+            locked,
         })
+    }
+
+    /// Whether another process waits for a slot of this server.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.locked.as_ref().is_some_and(Locked::is_waited_for)
+    }
+
+    /// Whether it is another's turn, who has waited while this one was busy.
+    pub(crate) fn is_anothers_turn(&self) -> bool {
+        if self.since.get().elapsed() < TURN {
+            return false;
+        }
+        self.since.set(Instant::now());
+        self.is_waited_for()
     }
 }
 
@@ -57,19 +98,19 @@ impl Slot {
 /// it lives.
 #[derive(Debug)]
 pub struct Alone {
-    /// Locked; none where the files can't be made.
-    _file: Option<File>,
+    /// None where the files can't be made.
+    _locked: Option<Locked>,
 }
 
 impl Alone {
     /// Waits until nobody else does it. `go_on` is asked again and again whether to
     /// wait on.
     pub(crate) async fn take(what: &str, go_on: impl Fn() -> Result<()>) -> Result<Self> {
-        let file = match folder() {
+        let locked = match folder() {
             Some(folder) => Queue::new(&folder, what, 1).wait(go_on).await?,
             None => None,
         };
-        Ok(Self { _file: file })
+        Ok(Self { _locked: locked })
     }
 }
 
@@ -109,19 +150,23 @@ impl<'a> Queue<'a> {
     }
 
     fn open(&self, number: u32) -> std::io::Result<File> {
+        self.open_file(&(number % self.slots).to_string())
+    }
+
+    fn open_file(&self, extension: &str) -> std::io::Result<File> {
         OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .open(
-                self.files
-                    .with_added_extension((number % self.slots).to_string()),
-            )
+            .open(self.files.with_added_extension(extension))
     }
 
     /// `None` where the files can't be made or locked.
-    async fn wait(self, go_on: impl Fn() -> Result<()>) -> Result<Option<File>> {
+    async fn wait(self, go_on: impl Fn() -> Result<()>) -> Result<Option<Locked>> {
+        let Ok(waiting) = self.open_file("waiting") else {
+            return Ok(None);
+        };
         // Not everybody begins with the same.
         let first = std::process::id() % self.slots;
         for number in first..first + self.slots {
@@ -129,20 +174,39 @@ impl<'a> Queue<'a> {
                 return Ok(None);
             };
             match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
+                Ok(()) => {
+                    return Ok(Some(Locked {
+                        _file: file,
+                        waiting,
+                    }));
+                }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(_)) => return Ok(None),
             }
         }
-        self.queue(first, go_on).await
+        let file = self.queue(first, &waiting, go_on).await?;
+        // Nor is it waited for by this one any more.
+        let is_shown_no_more = waiting.unlock().is_ok();
+        Ok(file.filter(|_| is_shown_no_more).map(|file| Locked {
+            _file: file,
+            waiting,
+        }))
     }
 
-    async fn queue(self, first: u32, go_on: impl Fn() -> Result<()>) -> Result<Option<File>> {
+    async fn queue(
+        self,
+        first: u32,
+        waiting: &File,
+        go_on: impl Fn() -> Result<()>,
+    ) -> Result<Option<File>> {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         let begun = Instant::now();
         let mut queues = 0;
         let mut told = false;
+        let mut shown = false;
         loop {
+            // Somebody who looks may have it for a moment: then the next time.
+            shown = shown || waiting.try_lock_shared().is_ok();
             if queues < self.slots && begun.elapsed() >= FIRST_QUEUE * queues {
                 let Ok(file) = self.open(first + queues) else {
                     return Ok(None);
@@ -195,7 +259,7 @@ mod tests {
         let mine = std::process::id() % SLOTS;
         let freed = others.remove(mine as usize);
         let begun = Instant::now();
-        let asked = std::cell::Cell::new(0);
+        let asked = Cell::new(0);
         let freed = std::cell::RefCell::new(Some(freed));
         let go_on = || {
             asked.set(asked.get() + 1);
@@ -211,6 +275,23 @@ mod tests {
             .unwrap();
         assert!(got.is_some());
         assert!(asked.get() >= 2 && begun.elapsed() >= SLICE);
+    }
+
+    #[tokio::test]
+    async fn who_has_one_sees_whether_somebody_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let queue = || Queue::new(folder.path(), "db", 1);
+        let mine = queue().wait(|| Ok(())).await.unwrap().unwrap();
+        assert!(!mine.is_waited_for());
+        let until_seen = || {
+            if mine.is_waited_for() {
+                return Err(Error::new("seen"));
+            }
+            Ok(())
+        };
+        let error = queue().wait(until_seen).await.unwrap_err();
+        assert_eq!(error.to_string(), "seen");
+        assert!(!mine.is_waited_for());
     }
 
     #[tokio::test]
@@ -233,6 +314,20 @@ mod tests {
             .wait(interrupted)
             .await;
         assert_eq!(error.unwrap_err().to_string(), "interrupted");
+    }
+
+    #[tokio::test]
+    async fn of_one_slot_the_second_waits_until_the_first_is_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let alone = || Queue::new(folder.path(), "stand-in", 1);
+        let first = alone().wait(|| Ok(())).await.unwrap();
+        assert!(first.is_some());
+        let interrupted = || Err(Error::new("interrupted"));
+        let error = alone().wait(interrupted).await.unwrap_err();
+        assert_eq!(error.to_string(), "interrupted");
+        drop(first);
+        let never = || Err(Error::new("it waited"));
+        assert!(alone().wait(never).await.unwrap().is_some());
     }
 
     #[tokio::test]
