@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_provider_sdk::{Mark, Observed, Ownership, Result};
+use nixops4_provider_sdk::{Mark, Observed, Ownership, Result, SecretString};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
 use super::attribute::Attribute;
@@ -26,6 +27,8 @@ pub(crate) struct Facts {
     /// `None` for ever.
     pub(super) valid_until: Option<Expiry>,
     pub(super) password: Password,
+    /// Of its password, where verifiers can be read.
+    pub(super) verifier: Option<SecretString>,
     /// By the roles that it is a member of: who has granted that.
     pub(super) member_of: BTreeMap<String, BTreeSet<String>>,
     pub(super) settings: BTreeMap<String, String>,
@@ -46,7 +49,7 @@ impl Facts {
 /// From PostgreSQL 16 on, whoever makes a role becomes a member of it who may
 /// only administer it: that is no membership that anybody declares.
 const OBSERVE: &str = "
-    SELECT r.oid::int8, r.rolname::text, r.rolconnlimit, shobj_description(r.oid, 'pg_authid'),
+    r.oid::int8, r.rolname::text, r.rolconnlimit, shobj_description(r.oid, 'pg_authid'),
            r.rolcanlogin, r.rolsuper, r.rolcreatedb, r.rolcreaterole, r.rolinherit,
            r.rolreplication, r.rolbypassrls,
            m.groups, m.grantors, s.databases, s.entries,
@@ -74,13 +77,19 @@ const OBSERVE: &str = "
     LIMIT 1";
 
 /// Looks for a role by the object identifier that was recorded, or by its name.
-/// What it owns and whether its password is right isn't looked up.
+/// What it owns isn't looked up, nor whether its password is the wanted one.
 pub(crate) async fn look_up(
     server: &mut Server,
     oid: Option<i64>,
     name: &Name,
 ) -> Result<Option<Observed<Facts>>> {
-    let row = sqlx::query(OBSERVE)
+    let verifier = if server.reads_verifiers {
+        "(SELECT rolpassword FROM pg_authid a WHERE a.oid = r.oid)"
+    } else {
+        "NULL"
+    };
+    let question = format!("SELECT {verifier}::text, {OBSERVE}");
+    let row = sqlx::query(AssertSqlSafe(question))
         .bind(oid)
         .bind(name.as_str())
         .fetch_optional(&mut server.connection)
@@ -98,31 +107,32 @@ fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
     let attributes = Attribute::ALL
         .into_iter()
         .enumerate()
-        .map(|(position, attribute)| Ok((attribute, column(row, 4 + position)?)))
+        .map(|(position, attribute)| Ok((attribute, column(row, 5 + position)?)))
         .collect::<Result<_>>()?;
     let mut member_of = BTreeMap::<_, BTreeSet<_>>::new();
-    for (group, grantor) in pairs(row, 11)? {
+    for (group, grantor) in pairs(row, 12)? {
         member_of.entry(group).or_default().insert(grantor);
     }
     let mut settings_in_database = BTreeMap::<_, BTreeMap<_, _>>::new();
-    for (database, entry) in pairs(row, 13)? {
+    for (database, entry) in pairs(row, 14)? {
         settings_in_database
             .entry(database)
             .or_default()
             .extend(settings::parse(&entry));
     }
     Ok(Facts {
-        oid: column(row, 0)?,
+        verifier: column::<Option<String>>(row, 0)?.map(Into::into),
+        oid: column(row, 1)?,
         system_identifier,
-        name: Name::of_server(column(row, 1)?)?,
-        connection_limit: column(row, 2)?,
-        comment: column(row, 3)?,
+        name: Name::of_server(column(row, 2)?)?,
+        connection_limit: column(row, 3)?,
+        comment: column(row, 4)?,
         attributes,
         // No database has an empty name: these are for all of them.
         settings: settings_in_database.remove("").unwrap_or_default(),
         settings_in_database,
         member_of,
-        valid_until: column::<Option<i64>>(row, 15)?.and_then(Expiry::of_seconds),
+        valid_until: column::<Option<i64>>(row, 16)?.and_then(Expiry::of_seconds),
         password: Password::Unmanaged,
         holdings: Holdings::default(),
     })

@@ -10,9 +10,9 @@ use super::facts::Facts;
 use super::inputs::Inputs;
 use crate::connection::Connection;
 use crate::name::Name;
-use crate::server::{Server, column};
+use crate::scram;
+use crate::server::Server;
 use crate::sql::Literal;
-use crate::{failure, scram};
 
 /// How long a test login may take; longer means that nothing can be told.
 const TEST_LOGIN: Duration = Duration::from_secs(10);
@@ -36,7 +36,7 @@ pub(crate) enum Password {
 /// that was used the last time.
 pub(crate) async fn state(
     cx: &Context,
-    server: &mut Server,
+    server: &Server,
     inputs: &Inputs,
     recorded: Option<&SecretRef>,
     facts: &Facts,
@@ -46,8 +46,8 @@ pub(crate) async fn state(
     };
     if server.reads_verifiers {
         let password = cx.secret(reference, "/password").await?;
-        let verifier = verifier(server, facts.oid).await?;
-        let same = verifier.is_some_and(|verifier| scram::matches(&password, &verifier));
+        let verifier = facts.verifier.as_ref();
+        let same = verifier.is_some_and(|it| scram::matches(&password, it.expose_secret()));
         return Ok(if same {
             Password::Same
         } else {
@@ -70,15 +70,6 @@ pub(crate) async fn state(
     } else {
         Password::UnknownChanged
     })
-}
-
-async fn verifier(server: &mut Server, oid: i64) -> Result<Option<String>> {
-    let row = sqlx::query("SELECT rolpassword FROM pg_authid WHERE oid = $1::int8::oid")
-        .bind(oid)
-        .fetch_optional(&mut server.connection)
-        .await
-        .map_err(|error| failure::stating("unable to read the verifier of a password", &error))?;
-    Ok(row.map(|row| column(&row, 0)).transpose()?.flatten())
 }
 
 /// What a login with this password tells. Where one with a wrong password isn't
