@@ -1,6 +1,6 @@
 //! A cluster that is talked to: requests go out, answers and refusals come back.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -231,6 +231,30 @@ impl Cluster {
             )
         };
         self.surveyed(cx, &self.keys, ask, api::survey_keys).await
+    }
+
+    /// The same of the only key that `is_it` knows by this name.
+    pub(crate) async fn surveyed_key_called(
+        &self,
+        cx: &Context,
+        name: &str,
+        is_it: impl Fn(&Key) -> bool,
+    ) -> Option<Option<Key>> {
+        let several = Cell::new(false);
+        let ask = || {
+            self.keys.ask(
+                name,
+                |keys| {
+                    let mut found = keys.iter().filter(|key| is_it(key));
+                    let first = found.next();
+                    several.set(found.next().is_some());
+                    first
+                },
+                |key| key.access_key_id.as_str(),
+            )
+        };
+        let found = self.surveyed(cx, &self.keys, ask, api::survey_keys).await;
+        found.filter(|_| !several.get())
     }
 
     async fn surveyed<T: Clone + DeserializeOwned>(

@@ -13,9 +13,11 @@ use serde::Serialize;
 
 use crate::api::{self, Absent, AdminToken as Token, TokenChange, TokenId};
 use crate::cluster::Cluster;
-use crate::credential::{Credential, Expiry, Facts, Making, Remote, What, credential_inputs};
+use crate::credential::{
+    Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs,
+};
 use crate::moment::Moment;
-use crate::title::Title;
+use crate::title::{Name, Title};
 
 use scope::Endpoint;
 
@@ -136,6 +138,11 @@ impl Credential for AdminToken {
         }))
     }
 
+    /// Tokens are few, and never looked at all together.
+    async fn seen(_: &Context, _: &Cluster, _: &Name) -> Option<Option<Remote<Self>>> {
+        None
+    }
+
     async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(TokenId, Title)>> {
         let tokens = listed(cx, cluster).await?.into_iter();
         Ok(tokens
@@ -149,7 +156,7 @@ impl Credential for AdminToken {
         )))
     }
 
-    async fn make(making: &Making<'_, Self>, generation: Generation) -> Result<()> {
+    async fn make(making: &Making<'_, Self>, generation: Generation) -> Result<Stage> {
         staging::make(making, generation).await
     }
 

@@ -13,21 +13,20 @@ use time::OffsetDateTime;
 
 use super::{AdminToken, listed};
 use crate::api::{self, TokenChange, TokenId};
-use crate::credential::{Credential as _, Held, Making, Wanted as _};
+use crate::credential::{Credential as _, Held, Making, Stage, Wanted as _};
 use crate::title::Title;
 
 /// How long it may take until a new token is in the store.
 const STAGING: Duration = Duration::from_mins(10);
 
 /// Makes the token of a generation. The caller is alone on this machine.
-pub(super) async fn make(making: &Making<'_, AdminToken>, generation: Generation) -> Result<()> {
+pub(super) async fn make(making: &Making<'_, AdminToken>, generation: Generation) -> Result<Stage> {
     let Making { cx, cluster, .. } = making;
     let place = place();
     clear(making, &place).await?;
     let kept = making.facts.held.iter();
     if kept.map(Held::generation).any(|kept| kept == generation) {
-        // It is there, and only to be finished.
-        return Ok(());
+        return Ok(Stage::Unfinished);
     }
     cx.checkpoint()?;
     let staged = TokenChange {
@@ -45,7 +44,7 @@ pub(super) async fn make(making: &Making<'_, AdminToken>, generation: Generation
         // Another one was quicker, or it can't be kept.
         AdminToken::delete(cx, cluster, &made.id).await?;
     }
-    kept.map(drop)
+    kept.map(|_| Stage::Unfinished)
 }
 
 /// The id of the token that the store has now.

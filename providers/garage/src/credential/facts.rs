@@ -220,6 +220,9 @@ async fn loose<C: Credential>(
     if let Some(id) = C::given(inputs) {
         return C::by_id(cx, cluster, id).await;
     }
+    if let Some(seen) = C::seen(cx, cluster, inputs.name()).await {
+        return Ok(seen);
+    }
     let named = named::<C>(cx, cluster, inputs.name()).await?;
     match named.as_slice() {
         [] => Ok(None),

@@ -4,7 +4,7 @@
 use nixops4_provider_sdk::kept::KeptValue;
 use nixops4_provider_sdk::secret::{existing_store, remember, store, store_error};
 use nixops4_provider_sdk::{Alone, Context, Error, Mark, Result, Retry, SecretString};
-use nixops4_secrets_store::{Generation, Made, NewSecret, Version};
+use nixops4_secrets_store::{Generation, Made, NewSecret};
 
 use super::facts::{self, SECRET};
 use super::inputs::{Place, Wanted};
@@ -21,6 +21,15 @@ pub(crate) struct Making<'a, C: Credential> {
     pub(crate) inputs: &'a C::Inputs,
     /// What is there so far.
     pub(crate) facts: &'a Facts<C>,
+}
+
+/// How far a thing is that was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It has still to be given what it lacks, or it was there and may lack something.
+    Unfinished,
+    /// It is as it is wanted, from the request on that made it.
+    Finished,
 }
 
 impl<C: Credential> Making<'_, C> {
@@ -54,7 +63,12 @@ impl<C: Credential> Making<'_, C> {
                 }
             })?;
         self.cx.failpoint("credential:kept");
-        read_value(&ensured.version)
+        KeptValue::read(
+            &place.name,
+            self.cx.resource_type(),
+            &ensured.version,
+            SECRET,
+        )
     }
 
     /// The value itself, from the store.
@@ -74,22 +88,14 @@ impl<C: Credential> Making<'_, C> {
     pub(crate) fn unfinished(&self, generation: Generation, making: String) -> Title {
         Title {
             making: Some(making),
-            ..title::<C>(self.inputs, &self.cx.mark(), generation)
+            ..self.finished(generation)
         }
     }
-}
 
-fn read_value<P: serde::de::DeserializeOwned>(version: &Version) -> Result<KeptValue<P>> {
-    let public = version.public_part.as_deref().unwrap_or("null");
-    let public = serde_json::from_str(public).map_err(|error| {
-        Error::input(SECRET, "what is public of the secret can't be read").because(error)
-    })?;
-    Ok(KeptValue {
-        generation: version.generation,
-        id: version.id,
-        created_at: version.created_at,
-        public,
-    })
+    /// The name of a thing of this generation that is as it is wanted.
+    pub(crate) fn finished(&self, generation: Generation) -> Title {
+        title::<C>(self.inputs, &self.cx.mark(), generation)
+    }
 }
 
 fn title<C: Credential>(inputs: &C::Inputs, mark: &Mark, generation: Generation) -> Title {
@@ -142,8 +148,11 @@ pub(super) async fn apply<C: Credential>(
                 // Somebody was quicker, and may have been killed since.
                 return prune(cx, &cluster, &facts, inputs.keep_generations()).await;
             }
-            C::make(&making, generation).await?;
+            let stage = C::make(&making, generation).await?;
             cx.failpoint("credential:made");
+            if stage == Stage::Finished && facts.held.is_empty() {
+                return Ok(());
+            }
             let facts = look::<C>(cx, &cluster, &place).await?;
             finish(cx, &cluster, inputs, &facts).await?;
             cx.failpoint("credential:finished");

@@ -24,13 +24,13 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::Cluster;
-use crate::title::Title;
+use crate::title::{Name, Title};
 
 pub(crate) use facts::{Facts, Held, Public};
 pub(crate) use inputs::{
     Identity, Place, PriorInputs, PriorOutputs, Wanted, credential_inputs, defaults,
 };
-pub(crate) use making::Making;
+pub(crate) use making::{Making, Stage};
 pub(crate) use remote::{Expiry, Remote};
 pub(crate) use steps::{Change, What, refused};
 
@@ -76,6 +76,10 @@ pub(crate) trait Credential: Sized + 'static {
     /// A thing; `None` if the server says that there is none.
     async fn by_id(cx: &Context, cluster: &Cluster, id: &Self::Id) -> Result<Option<Remote<Self>>>;
 
+    /// The only thing that is called so, as the last look at all of them showed it,
+    /// if they were looked at within a moment; `Some(None)`: there was none.
+    async fn seen(cx: &Context, cluster: &Cluster, name: &Name) -> Option<Option<Remote<Self>>>;
+
     /// Every thing, by its name.
     async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(Self::Id, Title)>>;
 
@@ -88,12 +92,11 @@ pub(crate) trait Credential: Sized + 'static {
     ) -> Result<SecretString>;
 
     /// Makes sure that the store has a value of this generation, or a later one
-    /// if its id can't be used, and the server the thing to it, which may be
-    /// unfinished.
+    /// if its id can't be used, and the server the thing to it.
     async fn make(
         making: &Making<'_, Self>,
         generation: nixops4_secrets_store::Generation,
-    ) -> Result<()>;
+    ) -> Result<Stage>;
 
     /// Gives an unfinished thing what it has of another one.
     async fn complete(cx: &Context, cluster: &Cluster, from: &str, to: &Self::Id) -> Result<()>;

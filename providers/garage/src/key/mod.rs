@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::api::{self, Absent, AccessKeyId, KeyChange, KeyPermissions};
 use crate::cluster::Cluster;
 use crate::credential::{
-    Credential, Expiry, Facts, Making, Remote, What, credential_inputs, refused,
+    Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs, refused,
 };
 use crate::moment::Moment;
-use crate::title::Title;
+use crate::title::{Name, Title};
 
 credential_inputs!(
     /// An access key for S3. Its secret key is made here once for each generation and
@@ -154,12 +154,13 @@ impl Credential for Key {
         id: &AccessKeyId,
     ) -> Result<Option<Remote<Self>>> {
         let found = find(cx, cluster, id).await?;
-        Ok(found.map(|key| Remote {
-            title: Title::read(&key.name),
-            id: key.access_key_id,
-            expiration: key.expiration.map(Moment::from),
-            more: key.permissions.create_bucket,
-        }))
+        Ok(found.map(remote))
+    }
+
+    async fn seen(cx: &Context, cluster: &Cluster, name: &Name) -> Option<Option<Remote<Self>>> {
+        let is_it = |key: &api::Key| Title::read(&key.name).is_named(name);
+        let found = cluster.surveyed_key_called(cx, name.as_str(), is_it);
+        Some(found.await?.map(remote))
     }
 
     async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(AccessKeyId, Title)>> {
@@ -190,7 +191,7 @@ impl Credential for Key {
         .hint("leave secretAccessKey out to take the cluster's"))
     }
 
-    async fn make(making: &Making<'_, Self>, generation: Generation) -> Result<()> {
+    async fn make(making: &Making<'_, Self>, generation: Generation) -> Result<Stage> {
         pair::make(making, generation).await
     }
 
@@ -227,6 +228,15 @@ impl Credential for Key {
         let answer = cluster.call(cx, api::delete_key(id)).await;
         let doing = format!("unable to delete key {id}");
         cluster.found(answer, Absent::Key, &doing).map(drop)
+    }
+}
+
+fn remote(key: api::Key) -> Remote<Key> {
+    Remote {
+        title: Title::read(&key.name),
+        id: key.access_key_id,
+        expiration: key.expiration.map(Moment::from),
+        more: key.permissions.create_bucket,
     }
 }
 

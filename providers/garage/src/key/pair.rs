@@ -8,7 +8,7 @@ use nixops4_secrets_store::Generation;
 use super::{Inputs, Key, find};
 use crate::api::{self, AccessKeyId};
 use crate::cluster::Failure;
-use crate::credential::Making;
+use crate::credential::{Making, Stage, Wanted as _};
 
 /// Where the secret of a given pair stands.
 pub(super) const SECRET: &str = "/import/secretAccessKey";
@@ -58,7 +58,7 @@ async fn new(cx: &Context, inputs: &Inputs, first: bool) -> Result<(AccessKeyId,
 
 /// Makes the key of a generation. Garage never gives an id again that was deleted:
 /// where that turns out, it is the next generation's.
-pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Result<()> {
+pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Result<Stage> {
     let Making { cx, cluster, .. } = making;
     let kept = making.facts.kept.as_ref();
     let mut generation = generation;
@@ -66,20 +66,21 @@ pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Re
     for _ in 0..MOST {
         let newest = kept.map(|kept| &kept.current);
         let this = newest.filter(|newest| newest.generation == generation);
+        let mut made_up = None;
         let value = if let Some(value) = this {
             value.clone()
         } else {
             let (id, value) = new(cx, making.inputs, first).await?;
+            made_up = Some(id.clone()).filter(|_| making.inputs.import.is_none());
             making.keep(generation, value, id).await?
         };
         let id = &value.public.id;
-        if find(cx, cluster, id).await?.is_some() {
-            return Ok(());
+        // Unless somebody was quicker, nobody can have what was just made up.
+        if made_up.as_ref() != Some(id) && find(cx, cluster, id).await?.is_some() {
+            return Ok(Stage::Unfinished);
         }
         let secret = making.reveal(&value).await?;
-        let from = making.facts.alive().next();
-        let from = from.map_or_else(|| NOTHING.to_owned(), |from| from.id.to_string());
-        let title = making.unfinished(value.generation, from).to_string();
+        let (title, stage) = titled(making, value.generation);
         cx.checkpoint()?;
         match cluster.call(cx, api::import_key(id, &secret, &title)).await {
             Err(Failure::Refused(refusal)) if refusal.is("KeyAlreadyExists") => {
@@ -90,7 +91,7 @@ pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Re
             }
             answer => {
                 let doing = format!("unable to make key {id}");
-                return cluster.done(answer, &doing).map(drop);
+                return cluster.done(answer, &doing).map(|_| stage);
             }
         }
     }
@@ -98,6 +99,20 @@ pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Re
         "{MOST} keys in a row were deleted as soon as they were made"
     ))
     .hint("see who deletes them, then apply again"))
+}
+
+/// What a new key is called. One that follows another, or has more than a name, is
+/// finished later: Garage takes nothing but a name at first.
+fn titled(making: &Making<'_, Key>, generation: Generation) -> (String, Stage) {
+    let inputs = making.inputs;
+    let from = making.facts.alive().next();
+    let is_plain = inputs.expiration().is_none() && !inputs.create_buckets;
+    if from.is_none() && is_plain {
+        return (making.finished(generation).to_string(), Stage::Finished);
+    }
+    let from = from.map_or_else(|| NOTHING.to_owned(), |from| from.id.to_string());
+    let title = making.unfinished(generation, from);
+    (title.to_string(), Stage::Unfinished)
 }
 
 /// A pair that is given is never replaced by another one.
