@@ -26,7 +26,7 @@ let
           text =
             if index == 0 then
               first
-            else if builtins.substring 0 1 (toString index) == "9" then
+            else if index - index / 10 * 10 == 9 then
               outputs."note${toString (index - 1)}".path
             else
               "note ${toString index}";
