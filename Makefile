@@ -22,7 +22,7 @@ test: ## Checks everything: format, lints, all tests, Nix, generated files, docu
 	@scripts/test.sh
 
 bench: ## Measures, each figure beside a baseline of the same run
-	@scripts/setup.sh cc postgresql nix judges
+	@scripts/setup.sh cc curl postgresql nix judges garage
 	@scripts/bench.sh
 
 fmt: ## Formats everything

@@ -6,59 +6,35 @@
 //! still be done.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use futures_util::stream::{self, StreamExt as _};
-use json_patch::Patch;
 use nixops4_protocol::client::{ClientError, ProviderCommand};
 use nixops4_protocol::describe::Description;
 use nixops4_protocol::message::{Request, Response};
-use nixops4_protocol::{Object, state};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::apply::Signals;
-use crate::providers::{self, Link, Source};
-use crate::schema::Kind;
+use crate::providers::{Link, Source};
 
-pub(super) const KIND: &str = "model_thing";
-pub(super) const STATE_KIND: &str = "model_state";
+mod kinds;
+mod server;
 
-/// A thing on the server.
-#[derive(Debug, Clone)]
-pub(super) struct Thing {
-    pub(super) serial: String,
-    number: u64,
-    pub(super) content: Value,
-    pub(super) retained: bool,
-}
+pub(super) use kinds::{KIND, STATE_KIND, compiled};
+pub(super) use server::Thing;
 
-impl Thing {
-    pub(super) fn output(&self, name: &str) -> Value {
-        match name {
-            "serial" => json!(self.serial),
-            _ => json!(self.number),
-        }
-    }
-
-    fn outputs(&self) -> Object {
-        object(json!({ "serial": self.serial, "number": self.number, "content": self.content }))
-    }
-}
+use kinds::DESCRIPTION;
+use server::Server;
 
 struct Inner {
-    things: BTreeMap<String, Thing>,
-    made: u64,
-    /// The events, if the place was made, and what they come to.
-    state: Option<Vec<Patch>>,
-    document: Value,
+    server: Server,
     random: StdRng,
     /// Of a hundred requests, how many lose their provider or are refused.
     trouble: u32,
@@ -82,21 +58,18 @@ impl fmt::Display for World {
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         Self(Rc::new(RefCell::new(Inner {
-            things: BTreeMap::new(),
-            made: 0,
-            state: None,
-            document: state::empty(),
+            server: Server::new(),
             random: StdRng::seed_from_u64(!seed),
             trouble: 0,
         })))
     }
 
     pub(super) fn things(&self) -> BTreeMap<String, Thing> {
-        self.0.borrow().things.clone()
+        self.0.borrow().server.things.clone()
     }
 
     pub(super) fn document(&self) -> Value {
-        self.0.borrow().document()
+        self.0.borrow().server.document.clone()
     }
 
     /// Nothing goes wrong any more.
@@ -224,10 +197,8 @@ struct Deed<'a> {
 impl Deed<'_> {
     fn done(&mut self) -> Result<Response, String> {
         self.is_open = false;
-        self.world
-            .0
-            .borrow_mut()
-            .answer(self.request, &mut self.seen)
+        let mut world = self.world.0.borrow_mut();
+        world.server.answer(self.request, &mut self.seen)
     }
 }
 
@@ -290,251 +261,4 @@ impl Link for Process {
     fn close(self: Box<Self>, _: Duration) -> LocalBoxFuture<'static, ()> {
         async {}.boxed_local()
     }
-}
-
-impl Inner {
-    fn document(&self) -> Value {
-        self.document.clone()
-    }
-
-    fn answer(&mut self, request: &Request, seen: &mut usize) -> Result<Response, String> {
-        let answer = match request {
-            Request::Create(create) if create.r#type == STATE_KIND => {
-                self.state.get_or_insert_default();
-                json!({ "createResourceResponse": { "outputProperties": {} } })
-            }
-            Request::Read(read) if read.r#type == STATE_KIND => {
-                let present = self.state.is_some();
-                let outputs = present.then(Object::new);
-                json!({ "nixops4-resources/readResourceResponse":
-                    { "identity": null, "present": present, "outputProperties": outputs } })
-            }
-            Request::StateRead(_) => {
-                *seen = self.state.as_ref().map_or(0, Vec::len);
-                json!({ "stateResourceReadResponse": { "state": self.document() } })
-            }
-            Request::StateEvent(event) => {
-                self.append(&event.patch, seen)?;
-                json!({ "stateResourceEventResponse": {} })
-            }
-            Request::Create(create) => {
-                let outputs = self.make(&create.input_properties);
-                json!({ "createResourceResponse": { "outputProperties": outputs } })
-            }
-            Request::Update(update) => {
-                let outputs = self.make(&update.input_properties);
-                json!({ "updateResourceResponse": { "outputProperties": outputs } })
-            }
-            Request::Destroy(destroy) => {
-                self.destroy(&destroy.resource.input_properties)?;
-                json!({ "destroyResourceResponse": {} })
-            }
-            Request::Plan(plan) => {
-                let is_unknown = plan.unknown_inputs.iter().any(|it| it == "/content");
-                let planned = self.plan(&plan.input_properties, is_unknown);
-                json!({ "nixops4-resources/planResourceResponse": planned })
-            }
-            Request::Read(read) => {
-                let thing = self.things.get(name(&read.input_properties));
-                json!({ "nixops4-resources/readResourceResponse": {
-                    "identity": identity(&read.input_properties),
-                    "present": thing.is_some(),
-                    "outputProperties": thing.map(Thing::outputs),
-                } })
-            }
-            Request::List(_) => {
-                let listed: Vec<Value> = self.things.iter().map(listed).collect();
-                json!({ "nixops4-resources/listResourcesResponse": { "resources": listed } })
-            }
-            Request::StateHistory(_) => return Err("nobody remembers".to_owned()),
-        };
-        Ok(serde_json::from_value(answer).unwrap())
-    }
-
-    /// Appends an event of somebody who has seen so many; refuses it where they
-    /// have missed something.
-    fn append(&mut self, patch: &Patch, seen: &mut usize) -> Result<(), String> {
-        let events = self.state.as_mut().ok_or("there is no state")?;
-        let places = |patch: &Patch| -> Vec<String> {
-            let paths = patch.0.iter().map(json_patch::PatchOperation::path);
-            paths.map(|path| format!("{path}/")).collect()
-        };
-        let mine = places(patch);
-        let missed = events[(*seen).min(events.len())..].iter().flat_map(places);
-        for theirs in missed {
-            if mine
-                .iter()
-                .any(|mine| mine.starts_with(&theirs) || theirs.starts_with(mine))
-            {
-                return Err(format!("{theirs} was changed by somebody else"));
-            }
-        }
-        json_patch::patch(&mut self.document, patch).map_err(|error| error.to_string())?;
-        events.push(patch.clone());
-        *seen = events.len();
-        Ok(())
-    }
-
-    fn make(&mut self, inputs: &Object) -> Object {
-        let made = &mut self.made;
-        let thing = self
-            .things
-            .entry(name(inputs).to_owned())
-            .or_insert_with(|| {
-                *made += 1;
-                Thing {
-                    serial: format!("serial-{made}"),
-                    number: 1000 + *made,
-                    content: Value::Null,
-                    retained: false,
-                }
-            });
-        thing.content = inputs["content"].clone();
-        thing.retained = false;
-        thing.outputs()
-    }
-
-    fn destroy(&mut self, inputs: &Object) -> Result<(), String> {
-        let Some(thing) = self.things.get(name(inputs)).cloned() else {
-            return Ok(());
-        };
-        let outputs = [json!(thing.serial), json!(thing.number)];
-        for (other, user) in &self.things {
-            if !user.retained && outputs.contains(&user.content) {
-                return Err(format!("{other} still uses it"));
-            }
-        }
-        if inputs.get("deletionPolicy") == Some(&json!("retain")) {
-            let retained = Thing {
-                retained: true,
-                ..thing
-            };
-            self.things.insert(name(inputs).to_owned(), retained);
-        } else {
-            self.things.remove(name(inputs));
-        }
-        Ok(())
-    }
-
-    fn plan(&self, inputs: &Object, is_unknown: bool) -> Value {
-        let there = self.things.get(name(inputs));
-        let before = there.map_or(Value::Null, |thing| thing.content.clone());
-        let after = inputs["content"].clone();
-        let is_same = before == after && there.is_some_and(|thing| !thing.retained);
-        let mut changes = Vec::new();
-        if is_unknown || !is_same {
-            let after = if is_unknown {
-                json!("unknown")
-            } else {
-                json!({ "known": after })
-            };
-            changes.push(json!({ "path": "/content", "before": { "known": before },
-                "after": after, "effect": "inPlace" }));
-        }
-        let action = match (there, changes.is_empty()) {
-            (None, _) => "create",
-            (Some(_), true) => "none",
-            (Some(_), false) => "update",
-        };
-        let mut outputs = there.map(Thing::outputs).unwrap_or_default();
-        outputs.remove("content");
-        if !is_unknown {
-            outputs.insert("content".to_owned(), after);
-        }
-        let all = ["serial", "number", "content"].into_iter();
-        let unknown: Vec<&str> = all.filter(|it| !outputs.contains_key(*it)).collect();
-        json!({ "identity": identity(inputs), "action": action, "changes": changes,
-            "outputProperties": outputs, "unknownOutputs": unknown })
-    }
-}
-
-fn name(inputs: &Object) -> &str {
-    inputs["name"].as_str().unwrap()
-}
-
-fn identity(inputs: &Object) -> Value {
-    json!({ "name": inputs["name"] })
-}
-
-fn listed((name, thing): (&String, &Thing)) -> Value {
-    let mark = if thing.retained {
-        "owner=test retained-since=2026-01-01"
-    } else {
-        "owner=test"
-    };
-    json!({ "identity": { "name": name }, "mark": mark })
-}
-
-fn object(value: Value) -> Object {
-    match value {
-        Value::Object(object) => object,
-        other => panic!("no object: {other}"),
-    }
-}
-
-thread_local! {
-    static DESCRIPTION: Description = description();
-    static KINDS: Kinds = DESCRIPTION.with(kinds);
-}
-
-/// The kinds with their compiled schemas, which takes longer than a whole run.
-type Kinds = HashMap<(ProviderCommand, String), Arc<Kind>>;
-
-pub(super) fn compiled() -> Kinds {
-    KINDS.with(Kinds::clone)
-}
-
-fn kinds(description: &Description) -> Kinds {
-    let command = providers::command(&description.executable, &[]);
-    let compiled = description.kinds.iter().map(|(name, kind)| {
-        let kind = Arc::new(Kind::new(kind.clone()));
-        ((command.clone(), name.clone()), kind)
-    });
-    compiled.collect()
-}
-
-fn description() -> Description {
-    let repeatable = json!([
-        "createResourceRequest",
-        "updateResourceRequest",
-        "destroyResourceRequest",
-    ]);
-    let description = json!({
-        "name": "model", "version": "1", "description": "Things.", "executable": "model",
-        "kinds": {
-            KIND: {
-                "description": "A thing.",
-                "state": "required",
-                "requests": [
-                    "createResourceRequest", "updateResourceRequest", "destroyResourceRequest",
-                    "nixops4-resources/planResourceRequest",
-                    "nixops4-resources/readResourceRequest",
-                    "nixops4-resources/listResourcesRequest",
-                ],
-                "repeatable": repeatable,
-                "inputs": {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "required": ["name"],
-                    "properties": {
-                        "name": { "type": "string" },
-                        "content": {},
-                        "deletionPolicy": { "enum": ["delete", "retain"] },
-                    },
-                },
-                "outputs": {},
-            },
-            STATE_KIND: {
-                "description": "Events.",
-                "state": "never",
-                "requests": [
-                    "createResourceRequest", "stateResourceReadRequest", "stateResourceEvent",
-                    "nixops4-resources/readResourceRequest",
-                ],
-                "inputs": { "type": "object", "properties": {} },
-                "outputs": {},
-            },
-        },
-    });
-    serde_json::from_value(description).unwrap()
 }
