@@ -83,12 +83,14 @@ impl HttpClient {
     /// those that the system trusts.
     pub fn new(server: Url, pointer: &'static str, ca_file: Option<(&Path, &str)>) -> Result<Self> {
         let client =
-            http::client(ca_file.map(|(path, _)| path)).map_err(|error| match ca_file {
-                Some((_, at)) => Error::input(at, "unable to read the authorities to trust")
-                    .because(error)
-                    .hint("give a file of certificates in PEM that this process can read"),
-                None => Error::input(pointer, "unable to set up TLS").because(error),
-            })?;
+            http::client(&server, ca_file.map(|(path, _)| path)).map_err(
+                |error| match ca_file {
+                    Some((_, at)) => Error::input(at, "unable to read the authorities to trust")
+                        .because(error)
+                        .hint("give a file of certificates in PEM that this process can read"),
+                    None => Error::input(pointer, "unable to set up TLS").because(error),
+                },
+            )?;
         Ok(Self {
             client,
             server,

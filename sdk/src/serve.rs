@@ -203,6 +203,7 @@ impl<'a> Server<'a> {
     /// Waits a moment for the next request before connections are let go of.
     fn release_when_idle(&self) {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        use rustix::io::Errno;
         let Ok(Surroundings { sessions, .. }) = &self.at else {
             return;
         };
@@ -215,7 +216,10 @@ impl<'a> Server<'a> {
         let mut requests = [PollFd::new(self.channel.requests.get_ref(), PollFlags::IN)];
         let moment = Timespec::try_from(PAUSE).ok();
         let begun = Instant::now();
-        while poll(&mut requests, moment.as_ref()) == Ok(0) {
+        while matches!(
+            poll(&mut requests, moment.as_ref()),
+            Ok(0) | Err(Errno::INTR)
+        ) {
             if begun.elapsed() >= IDLE || sessions.are_waited_for() {
                 sessions.release_connections();
                 return;

@@ -17,20 +17,19 @@ use std::cell::Cell;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 
 use crate::error::Result;
 
 /// What changes a server is mostly serialised there anyway, so more would only
 /// wait for each other.
 const SLOTS: u32 = 8;
-/// How long to queue for one slot before queueing for another one too: somebody
-/// may keep the first for minutes.
-const FIRST_QUEUE: Duration = Duration::from_secs(3);
-/// How soon an interruption is noticed.
+/// How soon an interruption is noticed, and how often another slot is tried than
+/// the one that is queued for: somebody may keep that for minutes.
 const SLICE: Duration = Duration::from_millis(100);
 /// How long one who is always busy keeps a slot that somebody waits for.
 const TURN: Duration = Duration::from_secs(1);
@@ -55,13 +54,12 @@ struct Locked {
     waiting: File,
 }
 
-impl Locked {
-    fn is_waited_for(&self) -> bool {
-        match self.waiting.try_lock() {
-            Ok(()) => self.waiting.unlock().is_err(),
-            Err(TryLockError::WouldBlock) => true,
-            Err(TryLockError::Error(_)) => false,
-        }
+/// Whether others have locked a file.
+fn is_locked(file: &File) -> bool {
+    match file.try_lock() {
+        Ok(()) => file.unlock().is_err(),
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(_)) => false,
     }
 }
 
@@ -81,7 +79,9 @@ impl Slot {
 
     /// Whether another process waits for a slot of this server.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.locked.as_ref().is_some_and(Locked::is_waited_for)
+        self.locked
+            .as_ref()
+            .is_some_and(|locked| is_locked(&locked.waiting))
     }
 
     /// Whether it is another's turn, who has waited while this one was busy.
@@ -169,19 +169,18 @@ impl<'a> Queue<'a> {
         };
         // Not everybody begins with the same.
         let first = std::process::id() % self.slots;
-        for number in first..first + self.slots {
-            let Ok(file) = self.open(number) else {
-                return Ok(None);
-            };
-            match file.try_lock() {
-                Ok(()) => {
+        // Whoever waits was here before.
+        let others = if is_locked(&waiting) { 0 } else { self.slots };
+        for number in first..first + others {
+            match self.take_at_once(number) {
+                Ok(None) => {}
+                Ok(Some(file)) => {
                     return Ok(Some(Locked {
                         _file: file,
                         waiting,
                     }));
                 }
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(_)) => return Ok(None),
+                Err(_) => return Ok(None),
             }
         }
         let file = self.queue(first, &waiting, go_on).await?;
@@ -193,34 +192,47 @@ impl<'a> Queue<'a> {
         }))
     }
 
+    /// A slot, if it is free.
+    fn take_at_once(&self, number: u32) -> std::io::Result<Option<File>> {
+        let file = self.open(number)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     async fn queue(
         self,
         first: u32,
         waiting: &File,
         go_on: impl Fn() -> Result<()>,
     ) -> Result<Option<File>> {
-        let (sender, mut receiver) = mpsc::unbounded_channel();
+        let Ok(file) = self.open(first) else {
+            return Ok(None);
+        };
+        let (sender, receiver) = oneshot::channel();
+        // It can't be told to stop; what it gets too late it gives back.
+        std::thread::spawn(move || {
+            if file.lock().is_ok() {
+                let _ = sender.send(file);
+            }
+        });
+        let mut receiver = pin!(receiver);
         let begun = Instant::now();
-        let mut queues = 0;
         let mut told = false;
         let mut shown = false;
+        let mut other = first;
         loop {
             // Somebody who looks may have it for a moment: then the next time.
             shown = shown || waiting.try_lock_shared().is_ok();
-            if queues < self.slots && begun.elapsed() >= FIRST_QUEUE * queues {
-                let Ok(file) = self.open(first + queues) else {
-                    return Ok(None);
-                };
-                let sender = sender.clone();
-                // It can't be told to stop; what it gets too late it gives back.
-                std::thread::spawn(move || {
-                    if file.lock().is_ok() {
-                        let _ = sender.send(file);
-                    }
-                });
-                queues += 1;
+            match tokio::time::timeout(SLICE, receiver.as_mut()).await {
+                Ok(Ok(file)) => return Ok(Some(file)),
+                Ok(Err(_)) => return Ok(None),
+                Err(_) => {}
             }
-            if let Ok(Some(file)) = tokio::time::timeout(SLICE, receiver.recv()).await {
+            other += 1;
+            if let Ok(Some(file)) = self.take_at_once(other) {
                 return Ok(Some(file));
             }
             if begun.elapsed() >= LONG && !told {
@@ -282,16 +294,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let queue = || Queue::new(folder.path(), "db", 1);
         let mine = queue().wait(|| Ok(())).await.unwrap().unwrap();
-        assert!(!mine.is_waited_for());
+        assert!(!is_locked(&mine.waiting));
         let until_seen = || {
-            if mine.is_waited_for() {
+            if is_locked(&mine.waiting) {
                 return Err(Error::new("seen"));
             }
             Ok(())
         };
         let error = queue().wait(until_seen).await.unwrap_err();
         assert_eq!(error.to_string(), "seen");
-        assert!(!mine.is_waited_for());
+        assert!(!is_locked(&mine.waiting));
     }
 
     #[tokio::test]
