@@ -12,6 +12,7 @@ use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use url::Url;
 
 pub use reqwest;
 
@@ -20,11 +21,14 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// For a whole request, unless its own says otherwise.
 const REQUEST: Duration = Duration::from_secs(30);
 
-/// A client that trusts the authorities in a file of PEM, or else those that the
-/// system trusts. It follows no redirect: it would take the credentials along.
-pub fn client(authorities: Option<&Path>) -> io::Result<reqwest::Client> {
+/// A client of `server` that trusts the authorities in a file of PEM, or else those
+/// that the system trusts. It follows no redirect: it would take the credentials
+/// along.
+pub fn client(server: &Url, authorities: Option<&Path>) -> io::Result<reqwest::Client> {
     let mut roots = RootCertStore::empty();
     match authorities {
+        // To read some hundred certificates takes longer than most requests.
+        None if server.scheme() != "https" => {}
         Some(path) => {
             let odd = |error| io::Error::other(format!("{}: {error}", path.display()));
             let certificates = CertificateDer::pem_file_iter(path)

@@ -44,7 +44,9 @@ impl Vault {
         version: Option<u32>,
     ) -> Result<Obtained, Problem> {
         let (token, from) = self.token()?;
-        let client = http::client(self.ca.as_deref()).map_err(|error| {
+        let path = format!("v1/{}/data/{name}", self.mount);
+        let mut url = self.url(&path)?;
+        let client = http::client(&url, self.ca.as_deref()).map_err(|error| {
             self.unreachable(
                 error.to_string(),
                 "check the file of the authorities",
@@ -52,8 +54,6 @@ impl Vault {
             )
         })?;
         let headers = self.headers(&token)?;
-        let path = format!("v1/{}/data/{name}", self.mount);
-        let mut url = self.url(&path)?;
         if let Some(version) = version {
             url.query_pairs_mut()
                 .append_pair("version", &version.to_string());
