@@ -59,13 +59,14 @@ impl Cluster {
         at: &Connection,
         recorded: Option<&str>,
     ) -> Result<Rc<Self>> {
-        let kept = cx.connections::<Kept>();
-        let known = kept.0.borrow().clone();
+        let known = cx.connections::<Kept>().0.borrow().clone();
         let cluster = match known.filter(|cluster| cluster.connection == *at) {
             Some(cluster) => cluster,
             None => Rc::new(Self::connect(cx, at).await?),
         };
         cluster.refuse_another(cx, recorded).await?;
+        // Anew: who had to wait for a slot has let go of what was kept before.
+        let kept = cx.connections::<Kept>();
         *kept.0.borrow_mut() = Some(Rc::clone(&cluster));
         Ok(cluster)
     }
@@ -195,7 +196,11 @@ impl Cluster {
             self.buckets.changed(query(), request.body.as_ref());
             self.keys.changed(query(), request.body.as_ref());
         }
-        let answer = self.http.send(cx, sent).await?;
+        let answer = self.http.send(cx, sent).await.inspect_err(|_| {
+            // Who answers next may be another one.
+            cx.connections::<Kept>().0.take();
+            cx.session::<Met>().0.take();
+        })?;
         tracing::debug!(endpoint, status = answer.status.as_u16());
         if answer.status.is_success() {
             return serde_json::from_slice(&answer.body).map_err(|error| {

@@ -167,7 +167,12 @@ async fn make(
         .call(cx, api::import_key(&id, &secret, &title))
         .await
     {
-        Err(Failure::Refused(refusal)) if refusal.is("KeyAlreadyExists") => Ok(None),
+        Err(Failure::Refused(refusal)) if refusal.is("KeyAlreadyExists") => {
+            // Another machine was quicker, or it is of one that was deleted.
+            let answer = cluster.call(cx, api::key_by_id(&id)).await;
+            let found = cluster.found(answer, Absent::Key, DOING)?;
+            Ok(found.map(|key| key.access_key_id))
+        }
         answer => cluster
             .done(answer, DOING)
             .map(|key| Some(key.access_key_id)),

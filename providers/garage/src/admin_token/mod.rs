@@ -139,6 +139,10 @@ impl Credential for AdminToken {
     }
 
     /// Tokens are few, and never looked at all together.
+    async fn seen_by_id(_: &Context, _: &Cluster, _: &TokenId) -> Option<Option<Remote<Self>>> {
+        None
+    }
+
     async fn seen(_: &Context, _: &Cluster, _: &Name) -> Option<Option<Remote<Self>>> {
         None
     }

@@ -129,12 +129,7 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
                     .is_some_and(|at| !at.starts_with("/connection"))
             {
                 // Somebody was quicker to take the name: this one was never anybody's.
-                let answer = cluster.call(cx, api::delete_bucket(&id)).await;
-                cluster.found(answer, Absent::Bucket, "unable to delete the bucket again")?;
-                if error.pointer() == Some("/name") {
-                    // Whose it is shows when it is looked for again.
-                    return Err(error.retry(Retry::UntilDeadline));
-                }
+                return Err(delete_again(cx, cluster, &id, error).await);
             }
             return Err(error);
         }
@@ -143,6 +138,26 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// Deletes a bucket for which there was no name; gives the reason, and what is left
+/// to do if that can't be done.
+async fn delete_again(cx: &Context, cluster: &Cluster, id: &BucketId, reason: Error) -> Error {
+    let answer = cluster.call(cx, api::delete_bucket(id)).await;
+    let doing = "unable to delete the bucket again";
+    let reason = match cluster.found(answer, Absent::Bucket, doing) {
+        Ok(_) => reason,
+        Err(kept) => reason.hint(format!(
+            "choose another name; and delete bucket {id}, which was made for this and is empty \
+             (`garage bucket delete {id}`): {}",
+            kept.summary()
+        )),
+    };
+    // Whose the name is shows when it is looked for again.
+    match reason.pointer() {
+        Some("/name") => reason.retry(Retry::UntilDeadline),
+        _ => reason,
+    }
 }
 
 /// The same changes, with all that Garage can change at once in one request: each

@@ -138,7 +138,7 @@ pub(super) async fn wanted<C: Credential>(
         kept::refuse_lost(recorded, entry.as_ref(), SECRET)?;
     }
     let cluster = Cluster::of(cx, inputs.connection(), node).await?;
-    let mut facts = look::<C>(cx, &cluster, place, entry, node).await?;
+    let mut facts = look::<C>(cx, &cluster, place, entry, node, Source::List).await?;
     let recorded = prior.and_then(|prior| prior.outputs.id.as_deref());
     facts.was_there = facts
         .newest()
@@ -162,7 +162,7 @@ pub(super) async fn recorded<C: Credential>(
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
     let entry = entry(cx, &place).await?;
     let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
-    let mut facts = look::<C>(cx, &cluster, place, entry, node).await?;
+    let mut facts = look::<C>(cx, &cluster, place, entry, node, Source::Server).await?;
     if facts.kept.is_some() {
         return Ok(Some(facts));
     }
@@ -179,6 +179,15 @@ pub(super) async fn entry(cx: &Context, place: &Place) -> Result<Option<Entry>> 
     kept::entry(&place.store, &place.name, cx.resource_type(), SECRET).await
 }
 
+/// Who is asked what there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The list of all, if there is one.
+    List,
+    /// The server, because something is about to be changed or deleted.
+    Server,
+}
+
 /// What the server has of what the store has.
 pub(super) async fn look<C: Credential>(
     cx: &Context,
@@ -186,16 +195,24 @@ pub(super) async fn look<C: Credential>(
     place: Place,
     entry: Option<Entry>,
     node: Option<&str>,
+    source: Source,
 ) -> Result<Facts<C>> {
     let kept = entry
         .map(|entry| Kept::<Public<C::Id>>::read(&place.store, entry, SECRET))
         .transpose()?;
     let mut held = Vec::new();
     for value in kept.iter().flat_map(Kept::values) {
-        held.push(Held {
-            remote: C::by_id(cx, cluster, &value.public.id).await?,
-            value: value.clone(),
-        });
+        let id = &value.public.id;
+        let seen = match source {
+            Source::List => C::seen_by_id(cx, cluster, id).await,
+            Source::Server => None,
+        };
+        let remote = match seen {
+            Some(seen) => seen,
+            None => C::by_id(cx, cluster, id).await?,
+        };
+        let value = value.clone();
+        held.push(Held { value, remote });
     }
     Ok(Facts {
         place,

@@ -6,7 +6,7 @@ use nixops4_provider_sdk::secret::{existing_store, remember, store, store_error}
 use nixops4_provider_sdk::{Alone, Context, Error, Mark, Result, Retry, SecretString};
 use nixops4_secrets_store::{Generation, Made, NewSecret};
 
-use super::facts::{self, SECRET};
+use super::facts::{self, SECRET, Source};
 use super::inputs::{Place, Wanted};
 use super::remote::Expiry;
 use super::{Change, Credential, Facts, Public, What, refuse_foreign};
@@ -117,7 +117,7 @@ async fn alone<C: Credential>(cx: &Context, cluster: &Cluster, place: &Place) ->
 
 async fn look<C: Credential>(cx: &Context, cluster: &Cluster, place: &Place) -> Result<Facts<C>> {
     let entry = facts::entry(cx, place).await?;
-    facts::look(cx, cluster, place.clone(), entry, None).await
+    facts::look(cx, cluster, place.clone(), entry, None, Source::Server).await
 }
 
 /// Does one step.

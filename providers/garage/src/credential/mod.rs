@@ -76,6 +76,13 @@ pub(crate) trait Credential: Sized + 'static {
     /// A thing; `None` if the server says that there is none.
     async fn by_id(cx: &Context, cluster: &Cluster, id: &Self::Id) -> Result<Option<Remote<Self>>>;
 
+    /// The same as the last look at all of them showed it, as [`Self::seen`].
+    async fn seen_by_id(
+        cx: &Context,
+        cluster: &Cluster,
+        id: &Self::Id,
+    ) -> Option<Option<Remote<Self>>>;
+
     /// The only thing that is called so, as the last look at all of them showed it,
     /// if they were looked at within a moment; `Some(None)`: there was none.
     async fn seen(cx: &Context, cluster: &Cluster, name: &Name) -> Option<Option<Remote<Self>>>;

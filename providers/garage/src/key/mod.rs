@@ -157,6 +157,14 @@ impl Credential for Key {
         Ok(found.map(remote))
     }
 
+    async fn seen_by_id(
+        cx: &Context,
+        cluster: &Cluster,
+        id: &AccessKeyId,
+    ) -> Option<Option<Remote<Self>>> {
+        Some(cluster.surveyed_key(cx, id).await?.map(remote))
+    }
+
     async fn seen(cx: &Context, cluster: &Cluster, name: &Name) -> Option<Option<Remote<Self>>> {
         let is_it = |key: &api::Key| Title::read(&key.name).is_named(name);
         let found = cluster.surveyed_key_called(cx, name.as_str(), is_it);
@@ -242,9 +250,6 @@ fn remote(key: api::Key) -> Remote<Key> {
 
 /// A key, if the cluster has it.
 async fn find(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
-    if let Some(found) = cluster.surveyed_key(cx, id).await {
-        return Ok(found);
-    }
     let answer = cluster.call(cx, api::key_by_id(id)).await;
     cluster.found(answer, Absent::Key, "unable to look for the key")
 }

@@ -84,6 +84,10 @@ pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Re
         cx.checkpoint()?;
         match cluster.call(cx, api::import_key(id, &secret, &title)).await {
             Err(Failure::Refused(refusal)) if refusal.is("KeyAlreadyExists") => {
+                // Somebody was quicker, or it is of one that was deleted.
+                if find(cx, cluster, id).await?.is_some() {
+                    return Ok(Stage::Unfinished);
+                }
                 refuse_given(making.inputs, id)?;
                 tracing::info!("key {id} was deleted on the server, so another one is made");
                 generation = following(value.generation);
