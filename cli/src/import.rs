@@ -12,7 +12,8 @@ use crate::commands::Ending;
 use crate::eval::Member;
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::plan::judge;
+use crate::plan::decision;
+use crate::plan::judge::{self, Judgement};
 use crate::plan::report;
 use crate::plan::survey::{self, Survey};
 use crate::providers;
@@ -38,6 +39,16 @@ pub(crate) async fn import(
 async fn from_survey(session: &Session, paths: &[MemberPath]) -> Result<Ending, Failure> {
     let mut survey = survey::survey(session, Opening::Make).await?;
     let members = chosen(&survey, paths)?;
+    for member in &members {
+        if let Some(Judgement::Decided(decision)) = survey.judgements.get(&member.path)
+            && decision.action == Action::Refuse
+        {
+            return Err(Failure::Import {
+                path: member.path.clone(),
+                reason: decision::refusal(decision),
+            });
+        }
+    }
     // All of it is looked at before any of it is recorded.
     let mut found = Vec::new();
     for member in members {

@@ -344,8 +344,9 @@ struct Printed {
     drift: DriftReport,
     /// What the subcommands of `state` print.
     state: state::Printed,
-    /// `apply`, `destroy`, `gc` and `import` print one of these a line, a summary
-    /// last; every command prints one of kind `error` if it fails as a whole.
+    /// `apply`, `destroy` and `gc` print one of these a line, a summary last; so does
+    /// `import`, the plan that follows last. Every command prints one of kind `error`
+    /// if it fails as a whole.
     event: Event,
 }
 

@@ -76,7 +76,11 @@ pub(crate) fn compare(member: &Member, recorded: Option<&RecordedResource>) -> D
         Some(recorded) if member.is_known() && recorded.input_properties == member.inputs => {
             (Action::None, Work::Nothing, None)
         }
-        Some(_) => (Action::Update, Work::Update, None),
+        Some(_) => (
+            Action::Update,
+            Work::Update,
+            Some("compared with its record alone: what a change does to its users is not known"),
+        ),
     };
     let settled = action == Action::None;
     Decision {

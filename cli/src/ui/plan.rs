@@ -107,7 +107,7 @@ fn resource_lines<'a>(
         text,
         "{gap}{symbol} {}{padding}  {}",
         paint.bold(&name),
-        paint.dim(&resource.r#type)
+        paint.dim(&text::harmless(&resource.r#type))
     );
     if let Some(error) = &resource.error {
         let told = match errors.get(error.as_str()) {
@@ -120,14 +120,17 @@ fn resource_lines<'a>(
     if let Some(note) = &resource.note {
         let _ = writeln!(text, "      {}", paint.dim(note));
     }
-    if resource.action == Action::Refuse {
-        return;
-    }
-    let fields: Vec<&Change> = resource
+    // The reason why something is refused consists of the notes.
+    let is_told = |_: &String| resource.action != Action::Refuse;
+    let fields: Vec<Change> = resource
         .changes
         .iter()
-        .filter(|change| !is_nothing(change))
         .filter(|change| all || !resource.at_default.contains(&change.path))
+        .map(|change| Change {
+            note: change.note.clone().filter(is_told),
+            ..change.clone()
+        })
+        .filter(|change| !is_nothing(change))
         .collect();
     let column = fields
         .iter()
@@ -136,7 +139,7 @@ fn resource_lines<'a>(
         .unwrap_or(0)
         .min(COLUMN)
         .min(width / 3);
-    for change in fields {
+    for change in &fields {
         change_line(text, change, column, width, paint);
     }
     if !all && !resource.at_default.is_empty() {

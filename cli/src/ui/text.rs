@@ -66,7 +66,8 @@ pub(crate) fn symbol(action: Action, paint: Paint) -> String {
     }
 }
 
-/// A JSON pointer as people write paths: `/a/b/0` is `a.b[0]`.
+/// A JSON pointer as people write paths: `/a/b/0` is `a.b[0]`. What others called
+/// their fields is made harmless.
 pub(crate) fn field(pointer: &str) -> String {
     let mut text = String::new();
     for token in pointer.split('/').skip(1) {
@@ -79,7 +80,7 @@ pub(crate) fn field(pointer: &str) -> String {
             if !text.is_empty() {
                 text.push('.');
             }
-            text.push_str(&token);
+            text.push_str(&harmless(&token));
         }
     }
     if text.is_empty() {
@@ -89,11 +90,12 @@ pub(crate) fn field(pointer: &str) -> String {
     }
 }
 
-/// A value on one line, cut to `room` characters.
+/// A value on one line, cut to `room` characters and made harmless: JSON escapes
+/// some of what steers a terminal, and not all.
 pub(crate) fn value(value: &PlannedValue, room: usize, paint: Paint) -> String {
     match value {
         PlannedValue::Known(Value::Null) => paint.dim("(none)"),
-        PlannedValue::Known(value) => cut(&value.to_string(), room),
+        PlannedValue::Known(value) => cut(&harmless(&value.to_string()), room),
         PlannedValue::Unknown => paint.dim("(known after apply)"),
         PlannedValue::Sensitive => paint.dim("(sensitive)"),
     }
@@ -164,7 +166,10 @@ pub(crate) fn seconds(seconds: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cut, field, harmless, seconds};
+    use nixops4_protocol::message::PlannedValue;
+    use serde_json::json;
+
+    use super::{Paint, cut, field, harmless, seconds, value};
 
     #[test]
     fn pointers_are_written_as_paths() {
@@ -174,6 +179,7 @@ mod tests {
             ("/a/b/0/c", "a.b[0].c"),
             ("/a~1b/~0", "a/b.~"),
             ("/0", "0"),
+            ("/a\u{1b}[2J", "a\u{fffd}[2J"),
         ] {
             assert_eq!(field(pointer), written);
         }
@@ -188,6 +194,10 @@ mod tests {
     #[test]
     fn nothing_steers_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb\r"), "a\u{fffd}[2Jb\u{fffd}");
+        let hostile = PlannedValue::Known(json!("\u{9b}2J\u{1b}c\u{7f}"));
+        let plain = Paint { colour: false };
+        let shown = value(&hostile, 80, plain);
+        assert_eq!(shown, "\"\u{fffd}2J\\u001bc\u{fffd}\"");
     }
 
     #[test]

@@ -269,7 +269,8 @@ fn a_refusal_is_told_before_anything_runs() {
         .run(&["plan"])
         .expect(1)
         .says("! a")
-        .says("/region: a thing stays where it is");
+        .says("/region: a thing stays where it is")
+        .says("region  \"here\" -> \"there\"");
     deployment
         .run(&["apply"])
         .expect(1)

@@ -132,6 +132,17 @@ fn what_is_there_is_imported_as_it_is() {
 }
 
 #[test]
+fn what_apply_would_refuse_is_not_imported() {
+    let deployment = Deployment::new(r#"{ inherit state; a = thing "a" { region = "here"; }; }"#);
+    deployment.tamper("a", &json!({ "region": "there", "serial": "serial-a" }));
+    deployment
+        .run(&["import", "a"])
+        .expect(1)
+        .says("'a' was not imported: /region: a thing stays where it is");
+    assert!(deployment.recorded("a").is_none());
+}
+
+#[test]
 fn what_waits_cannot_be_imported() {
     let deployment = Deployment::new(PAIR);
     deployment
@@ -189,6 +200,12 @@ fn without_refresh_the_record_is_believed() {
         .run(&["plan", "--detailed-exitcode"])
         .expect(2)
         .says("~ a");
+    deployment.write(&PAIR.replace("\"one\"", "\"two\""));
+    deployment
+        .run(&["plan", "--refresh=false"])
+        .expect(0)
+        .says("content  \"one\" -> \"two\"")
+        .says("compared with its record alone");
 }
 
 /// Runs the command with a `nix-instantiate` that counts.
