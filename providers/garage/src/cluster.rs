@@ -75,7 +75,7 @@ impl Cluster {
         // Secrets may take their time: nobody queues behind them.
         let token = cx.secret(&at.token, "/connection/token").await?;
         let token = bearer(&token, "/connection/token")?;
-        cx.slot(&cluster_name(at)).await?;
+        cx.slot(&format!("garage {at}")).await?;
         let ca_file = at.ca_file.as_deref();
         let http = HttpClient::new(
             at.endpoint.url().clone(),
@@ -140,9 +140,9 @@ impl Cluster {
         recorded.unwrap_or(&self.node.node_id).to_owned()
     }
 
-    /// What names it to other processes of this machine.
+    /// What names it to other processes of this machine, whatever address they use.
     pub(crate) fn named(&self) -> String {
-        cluster_name(&self.connection)
+        format!("garage node {}", self.node.node_id)
     }
 
     /// The name of the region that clients of S3 have to give.
@@ -412,10 +412,6 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
-}
-
-fn cluster_name(at: &Connection) -> String {
-    format!("garage {at}")
 }
 
 /// The beginning of a node's id, as `garage status` shows it.
