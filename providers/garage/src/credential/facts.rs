@@ -139,18 +139,33 @@ pub(super) async fn wanted<C: Credential>(
     }
     let cluster = Cluster::of(cx, inputs.connection(), node).await?;
     let mut facts = look::<C>(cx, &cluster, place, entry, node, Source::List).await?;
+    if facts.kept.is_none() {
+        facts.loose = loose(cx, &cluster, inputs).await?;
+        let Some(entry) = made_since(cx, &facts).await? else {
+            return Ok(facts.loose.is_some().then_some(facts));
+        };
+        let place = facts.place;
+        facts = look::<C>(cx, &cluster, place, Some(entry), node, Source::Server).await?;
+    }
     let recorded = prior.and_then(|prior| prior.outputs.id.as_deref());
     facts.was_there = facts
         .newest()
         .is_some_and(|newest| recorded == Some(newest.id().to_string().as_str()));
-    if facts.kept.is_none() {
-        facts.loose = loose(cx, &cluster, inputs).await?;
-        return Ok(facts.loose.is_some().then_some(facts));
-    }
     if prior.is_none() {
         refuse_anothers(&facts, inputs.name())?;
     }
     Ok(Some(facts))
+}
+
+/// What the store has by now, if somebody has made the thing in between: its value is
+/// in the store before the thing has its name.
+async fn made_since<C: Credential>(cx: &Context, facts: &Facts<C>) -> Result<Option<Entry>> {
+    let ours = cx.mark();
+    let loose = facts.loose.as_ref();
+    if !loose.is_some_and(|remote| remote.title.is_of(&ours)) {
+        return Ok(None);
+    }
+    entry(cx, &facts.place).await
 }
 
 /// What is there of what was recorded.
