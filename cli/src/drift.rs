@@ -60,6 +60,7 @@ async fn look(
     paths: &[MemberPath],
 ) -> Result<DriftReport, Failure> {
     let records = whereabouts::open_without_evaluating(session, location, Opening::Look).await?;
+    records.refuse_absent(|_| true)?;
     let recorded: Vec<(MemberPath, Arc<RecordedResource>)> = records
         .all()
         .map(|(_, path, recorded)| (path.clone(), Arc::clone(recorded)))

@@ -11,7 +11,7 @@ use nixops4_protocol::message::{
 use nixops4_protocol::state::{self, RecordedResource};
 use serde_json::Value;
 
-use super::{CLOSE_PATIENCE, Location, RecordsError};
+use super::{Absent, CLOSE_PATIENCE, Location, RecordsError};
 use crate::member::MemberPath;
 use crate::providers::{Link, Providers, is_unanswered};
 
@@ -30,6 +30,8 @@ pub(crate) struct Keeper {
     pub(super) document: Value,
     /// Whether its provider tells the events that it came from.
     pub(super) tells_history: bool,
+    /// What is said where it isn't there.
+    absent: Absent,
     providers: Rc<Providers>,
     command: ProviderCommand,
 }
@@ -50,6 +52,7 @@ impl Keeper {
             process: None,
             document: state::empty(),
             tells_history: false,
+            absent: Absent::new(location, None),
             providers,
             command,
         }
@@ -116,9 +119,7 @@ impl Keeper {
     /// one tells whether it was written, and it is written if it wasn't.
     pub(crate) async fn append(&mut self, event: &str, changes: Patch) -> Result<(), RecordsError> {
         if self.process.is_none() {
-            return Err(RecordsError::Absent {
-                path: self.path.clone(),
-            });
+            return Err(RecordsError::Absent(self.absent.clone()));
         }
         let request = Request::StateEvent(StateResourceEvent {
             resource: self.resource.clone(),

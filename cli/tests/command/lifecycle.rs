@@ -98,6 +98,42 @@ fn drift_tells_what_it_could_not_look_at() {
 }
 
 #[test]
+fn a_state_that_is_gone_is_not_as_recorded() {
+    let deployment = Deployment::new(PAIR);
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("there is no state at scratch_state {")
+        .says("apply makes it");
+    deployment.run(&["apply"]).expect(0);
+    std::fs::remove_file(deployment.path("state")).unwrap();
+    for arguments in [
+        &["drift"][..],
+        &["state", "list"],
+        &["state", "verify"],
+        &["state", "export"],
+    ] {
+        deployment
+            .run(arguments)
+            .expect(1)
+            .says("there is no state at")
+            .says(&deployment.path("state").to_string_lossy())
+            .never_says("No drift")
+            .never_says("it is whole");
+    }
+    // A provider of v0 alone says of it what it says.
+    deployment.write(r#"{ state = oldState; a = thing "a" { }; }"#);
+    std::fs::remove_dir_all(deployment.path("home")).unwrap();
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("the state that 'state' keeps could not be read")
+        .says("No such file");
+    // A plan needs none.
+    deployment.run(&["plan"]).expect(0);
+}
+
+#[test]
 fn what_is_there_is_imported_as_it_is() {
     let deployment = Deployment::new(PAIR);
     deployment.tamper("a", &json!({ "content": "old", "serial": "serial-a" }));
