@@ -150,6 +150,19 @@ impl Records {
         Ok(())
     }
 
+    /// Whether the same is recorded here as there, in every state that either has.
+    pub(crate) async fn are_as(&self, other: &Self) -> bool {
+        if !self.keepers.keys().eq(other.keepers.keys()) {
+            return false;
+        }
+        for (one, other) in self.keepers.values().zip(other.keepers.values()) {
+            if one.lock().await.document() != other.lock().await.document() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Whether a state resource is open.
     pub(crate) fn is_open(&self, path: &MemberPath) -> bool {
         self.keepers.contains_key(path)
