@@ -7,11 +7,11 @@
 //! `dieTimes` (the same at what changes something, so many times), `sleep`
 //! (milliseconds), `act` (hang, garbage, exit, chatter), `waitFor` (a file: the
 //! first plan makes one called as that and `.reached`, and waits for it; a second
-//! plan doesn't, so that something can happen in the middle). Outputs: `path`,
-//! `serial` (known once made) and `content`. Each create, update and destroy
-//! appends a line to `DIRECTORY/log`. What another thing has the serial of in its
-//! content can't be destroyed; what has the `deletionPolicy` retain stays, and
-//! its file says so.
+//! plan doesn't, so that something can happen in the middle), `sleepReading`
+//! (milliseconds at a read, which the log then tells). Outputs: `path`, `serial`
+//! (known once made) and `content`. Each create, update and destroy appends a line
+//! to `DIRECTORY/log`. What another thing has the serial of in its content can't be
+//! destroyed; what has the `deletionPolicy` retain stays, and its file says so.
 //!
 //! `scratch_state` inputs: `file`, `failAfter` (how many events are taken),
 //! `dieBefore` and `dieAfter` (files: it ends before or after it has written an
@@ -251,6 +251,12 @@ fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
         let times = inputs.get("dieTimes").and_then(Value::as_u64);
         die(text(inputs, "dieWorking"), times.unwrap_or(1))?;
     }
+    if when == "read"
+        && let Some(milliseconds) = inputs.get("sleepReading").and_then(Value::as_u64)
+    {
+        log(inputs, "read-began");
+        std::thread::sleep(Duration::from_millis(milliseconds));
+    }
     if matches!(when, "plan" | "read") {
         return Ok(());
     }
@@ -457,6 +463,7 @@ fn description() -> Value {
                         ] },
                         "failOn": { "type": "array", "items": { "type": "string" } },
                         "sleep": { "type": "integer" },
+                        "sleepReading": { "type": "integer" },
                         "dieOnce": { "type": "string" },
                         "waitFor": { "type": "string" },
                         "dieWorking": { "type": "string" },

@@ -30,8 +30,7 @@ pub(crate) async fn plan(session: &Session, signals: &mut Signals) -> Result<End
     let survey = surveyed(session, Opening::Look, signals).await?;
     let plan = report::report(&session.file.to_string_lossy(), &survey);
     session.ui.plan(&plan);
-    survey.records.close().await;
-    session.providers.close().await;
+    session.close(&survey.records, signals).await;
     refuse_duplicates(&survey)?;
     Ok(if plan.counts.refuse + plan.counts.failed > 0 {
         Ending::Failed
@@ -50,7 +49,10 @@ pub(crate) async fn apply(session: &Session, signals: &mut Signals) -> Result<En
         let plan = report::report(&session.file.to_string_lossy(), &survey);
         let judged = || refuse_duplicates(&survey).and_then(|()| refuse_refusals(&plan));
         let opened = match judged() {
-            Ok(()) if plan.has_work() => survey::open_to_write(session, &mut survey).await,
+            Ok(()) if plan.has_work() => {
+                let opening = survey::open_to_write(session, &mut survey);
+                signals.race(opening).await.flatten()
+            }
             refused => refused,
         };
         // What was decided goes by what is no longer recorded.
@@ -63,7 +65,8 @@ pub(crate) async fn apply(session: &Session, signals: &mut Signals) -> Result<En
         break survey;
     };
     let summary = apply::apply(session, survey, signals).await?;
-    session.providers.close().await;
+    // Everything is recorded.
+    let _ = signals.race(session.providers.close()).await;
     for skip in &summary.skipped {
         session.ui.event(&Event::Skipped {
             path: skip.path.clone(),
@@ -89,10 +92,7 @@ async fn surveyed(
     opening: Opening,
     signals: &mut Signals,
 ) -> Result<Survey, Failure> {
-    tokio::select! {
-        survey = survey::survey(session, opening) => survey,
-        () = signals.next() => Err(Failure::Interrupted),
-    }
+    signals.race(survey::survey(session, opening)).await?
 }
 
 /// Two members that are the same thing would undo each other's work.
