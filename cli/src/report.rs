@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::member::{MemberPath, OutputRef};
 
-pub use drift::{Drift, DriftReport, Finding, Unseen};
+pub use drift::{Drift, DriftReport, Finding, StateAt, Unseen};
 pub use removal::{Fate, Orphan, Removal, RemovalReport, Renamed};
 
 /// The version of these formats.

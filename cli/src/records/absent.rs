@@ -15,6 +15,8 @@ pub(crate) struct Absent {
     from: Option<String>,
     /// Why it could not be read, if it may be there.
     reason: Option<String>,
+    /// Whether it was only remembered that it is there.
+    is_remembered: bool,
 }
 
 impl Absent {
@@ -28,6 +30,15 @@ impl Absent {
             place: location.told(),
             from: location.is_relative().then(directory).flatten(),
             reason,
+            is_remembered: false,
+        }
+    }
+
+    /// The same, of a place that nobody named but that was remembered.
+    pub(crate) fn remembered(self) -> Self {
+        Self {
+            is_remembered: true,
+            ..self
         }
     }
 }
@@ -37,24 +48,31 @@ impl fmt::Display for Absent {
         let Self {
             path, place, from, ..
         } = self;
-        if let Some(reason) = &self.reason {
-            return write!(
+        match &self.reason {
+            Some(reason) => write!(
                 f,
                 "the state that '{path}' keeps could not be read ({place}): {reason}"
-            );
+            )?,
+            None => write!(
+                f,
+                "there is no state at {place}, where '{path}' keeps it: where there is none yet, \
+                 apply makes it; otherwise see that the place is right, and its disk there"
+            )?,
         }
-        write!(
-            f,
-            "there is no state at {place}, where '{path}' keeps it: where there is none yet, apply \
-             makes it; otherwise see that the place is right, and its disk there"
-        )?;
-        match from {
-            Some(from) => write!(
+        if let Some(from) = from {
+            write!(
                 f,
                 ". A relative path begins where the command is run, which is {from}"
-            ),
-            None => Ok(()),
+            )?;
         }
+        if self.is_remembered {
+            write!(
+                f,
+                ". It was there at the last apply from here; `nixops4-resources plan` finds out where \
+                 it is now"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -75,6 +93,10 @@ mod tests {
         );
         assert!(absolute.contains("apply makes it"), "{absolute}");
         assert!(!absolute.contains("relative"), "{absolute}");
+        assert!(!absolute.contains("resources plan"), "{absolute}");
+        let location = Location::parse("file:/shop.json#shop").unwrap();
+        let remembered = Absent::new(&location, None).remembered().to_string();
+        assert!(remembered.contains("resources plan"), "{remembered}");
         let relative = said("file:shop.json#shop");
         let here = std::env::current_dir().unwrap();
         assert!(
@@ -83,7 +105,7 @@ mod tests {
         );
         let other = said(r#"{"type": "state_postgresql", "inputs": {"deployment": "shop"}}"#);
         assert!(
-            other.contains(r#"at state_postgresql {"deployment":"shop"}"#),
+            other.contains(r#"at {"type":"state_postgresql","inputs":{"deployment":"shop"}}"#),
             "{other}"
         );
     }

@@ -93,11 +93,11 @@ impl Location {
         Ok(location)
     }
 
-    /// Where it is, for people: as in the short form, or the type and its inputs,
-    /// whichever provider that takes.
+    /// Where it is, whichever provider that takes, as [`Location::parse`] reads it:
+    /// the short form, or the type and its inputs.
     pub(crate) fn told(&self) -> String {
-        self.place()
-            .unwrap_or_else(|| format!("{} {}", self.kind, json!(self.inputs)))
+        let long = || json!({ "type": self.kind, "inputs": self.inputs }).to_string();
+        self.place().unwrap_or_else(long)
     }
 
     /// Whether where it is depends on where the command is run.

@@ -103,8 +103,9 @@ fn a_state_that_is_gone_is_not_as_recorded() {
     deployment
         .run(&["drift"])
         .expect(1)
-        .says("there is no state at scratch_state {")
-        .says("apply makes it");
+        .says(r#"there is no state at {"type":"scratch_state","#)
+        .says("apply makes it")
+        .never_says("last apply from here");
     deployment.run(&["apply"]).expect(0);
     std::fs::remove_file(deployment.path("state")).unwrap();
     for arguments in [
@@ -131,6 +132,47 @@ fn a_state_that_is_gone_is_not_as_recorded() {
         .says("No such file");
     // A plan needs none.
     deployment.run(&["plan"]).expect(0);
+}
+
+#[test]
+fn drift_tells_which_state_it_went_by() {
+    let deployment = Deployment::new(PAIR);
+    deployment.run(&["apply"]).expect(0);
+    let location = |name: &str| {
+        let file = deployment.path(name);
+        json!({ "type": "scratch_state", "inputs": { "file": file } }).to_string()
+    };
+    deployment.run(&["drift"]).expect(0).says(&format!(
+        "Recorded in {}, as remembered from the last apply here\n",
+        location("state")
+    ));
+    let json = |arguments: &[&str]| -> Value {
+        let ran = deployment.run(&[&["drift", "--json"], arguments].concat());
+        serde_json::from_str(&ran.expect(0).stdout).unwrap()
+    };
+    let report = json(&[]);
+    assert_eq!(
+        report["states"],
+        json!([{ "state": ["state"], "location": location("state") }])
+    );
+    assert_eq!(report["remembered"], true);
+    // Where it is now is asked of the expression, or said.
+    std::fs::rename(deployment.path("state"), deployment.path("moved")).unwrap();
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("It was there at the last apply from here")
+        .says("nixops4-resources plan");
+    deployment.write(&PAIR.replace(
+        "inherit state;",
+        r#"state = stateIn { file = "${directory}/moved"; };"#,
+    ));
+    deployment.run(&["plan"]).expect(0);
+    assert_eq!(json(&[])["states"][0]["location"], location("moved"));
+    std::fs::remove_dir_all(deployment.path("home")).unwrap();
+    let report = json(&[]);
+    assert_eq!(report["states"][0]["location"], location("moved"));
+    assert_eq!(report["remembered"], false);
 }
 
 #[test]

@@ -285,7 +285,7 @@ fn what_can_not_be_imported_or_found() {
 fn a_state_that_is_not_there_is_not_an_empty_one() {
     for site in Site::each() {
         let place = match site.kind {
-            "state_postgresql" => "at state_postgresql {".to_owned(),
+            "state_postgresql" => r#"at {"type":"state_postgresql","#.to_owned(),
             _ => format!("at {}", site.location()),
         };
         for arguments in [
