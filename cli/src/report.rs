@@ -355,13 +355,3 @@ struct Printed {
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Printed)
 }
-
-/// The JSON Schemas of what `--json` prints: of `plan`, and of each line of
-/// `apply`.
-#[must_use]
-pub fn schemas() -> (schemars::Schema, schemars::Schema) {
-    (
-        schemars::schema_for!(PlanReport),
-        schemars::schema_for!(Event),
-    )
-}

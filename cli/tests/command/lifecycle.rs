@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, ran};
+use crate::support::{Deployment, provider, ran};
 
 const PAIR: &str = r#"{ inherit state; a = thing "a" { content = "one"; };
   b = thing "b" { content = o.a.serial; }; }"#;
@@ -95,6 +95,30 @@ fn drift_tells_what_it_could_not_look_at() {
         .says("1 not checked, 1 as recorded");
     std::fs::remove_dir_all(deployment.path("home")).unwrap();
     deployment.run(&["drift"]).expect(0).says("1 as recorded");
+}
+
+#[test]
+fn drift_fails_where_a_provider_can_not_be_asked() {
+    let members = r#"let a = thing "a" { }; in { inherit state; b = thing "b" { };
+      a.resource = a.resource // { provider = a.resource.provider // {
+        executable = "${directory}/provider"; }; }; }"#;
+    let deployment = Deployment::new(members);
+    std::fs::copy(provider(), deployment.path("provider")).unwrap();
+    deployment.run(&["apply"]).expect(0);
+    deployment.run(&["drift"]).expect(0);
+    std::fs::remove_file(deployment.path("provider")).unwrap();
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("a  could not be looked at: ")
+        .says("Drift: 1 that could not be looked at, 1 as recorded.");
+    // Something that differs beside that doesn't make it less of a failure.
+    std::fs::remove_file(deployment.path("things/b.json")).unwrap();
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("b  scratch_thing  is gone");
+    deployment.run(&["drift", "b"]).expect(2);
 }
 
 #[test]

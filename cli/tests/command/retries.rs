@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, Ran};
+use crate::support::{Deployment, Ran, as_documented};
 
 fn retried(ran: &Ran) -> Vec<Value> {
     let events = ran.events().into_iter();
@@ -20,12 +20,7 @@ fn a_provider_that_ends_in_the_middle_is_asked_again() {
     assert_eq!(ran.summary()["created"], 2);
     let retried = retried(&ran);
     assert_eq!(retried.len(), 1, "{retried:?}");
-    let (_, event) = nixops4_resources::report::schemas();
-    let schema = jsonschema::draft202012::new(event.as_value()).unwrap();
-    schema
-        .validate(&retried[0])
-        .map_err(|error| error.to_string())
-        .unwrap();
+    as_documented(&["event"], &retried[0]);
     assert_eq!(retried[0]["path"], json!(["a"]));
     assert_eq!(retried[0]["attempt"], 2);
     assert_eq!(retried[0]["of"], 3);
