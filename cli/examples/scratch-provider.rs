@@ -5,11 +5,13 @@
 //! `failOn` (a list of create, update, plan, read, destroy), `dieOnce` (a file:
 //! the provider ends at a plan if it isn't there, and makes it), `dieWorking` and
 //! `dieTimes` (the same at what changes something, so many times), `sleep`
-//! (milliseconds), `act` (hang, garbage, exit, chatter). Outputs: `path`,
-//! `serial` (known once made) and `content`. Each create, update and destroy
-//! appends a line to `DIRECTORY/log`. What another thing has the serial of in its
-//! content can't be destroyed; what has the `deletionPolicy` retain stays, and
-//! its file says so.
+//! (milliseconds), `act` (hang, garbage, exit, chatter), `waitFor` (a file: the
+//! first plan makes one called as that and `.reached`, and waits for it; a second
+//! plan doesn't, so that something can happen in the middle), `sleepReading`
+//! (milliseconds at a read, which the log then tells). Outputs: `path`, `serial`
+//! (known once made) and `content`. Each create, update and destroy appends a line
+//! to `DIRECTORY/log`. What another thing has the serial of in its content can't be
+//! destroyed; what has the `deletionPolicy` retain stays, and its file says so.
 //!
 //! `scratch_state` inputs: `file`, `failAfter` (how many events are taken),
 //! `dieBefore` and `dieAfter` (files: it ends before or after it has written an
@@ -243,10 +245,17 @@ fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
     }
     if when == "plan" {
         die(text(inputs, "dieOnce"), 1)?;
+        wait(text(inputs, "waitFor"));
     }
     if matches!(when, "create" | "update" | "destroy") {
         let times = inputs.get("dieTimes").and_then(Value::as_u64);
         die(text(inputs, "dieWorking"), times.unwrap_or(1))?;
+    }
+    if when == "read"
+        && let Some(milliseconds) = inputs.get("sleepReading").and_then(Value::as_u64)
+    {
+        log(inputs, "read-began");
+        std::thread::sleep(Duration::from_millis(milliseconds));
     }
     if matches!(when, "plan" | "read") {
         return Ok(());
@@ -265,6 +274,17 @@ fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
         std::thread::sleep(Duration::from_millis(milliseconds));
     }
     Ok(())
+}
+
+/// Waits for a file, if nobody has before.
+fn wait(file: &str) {
+    let file = Path::new(file);
+    let reached = file.with_added_extension("reached");
+    if file.is_absolute() && fs::File::create_new(reached).is_ok() {
+        while !file.exists() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
 }
 
 /// Ends as if it were killed, so many times: a file keeps count.
@@ -442,8 +462,8 @@ fn description() -> Value {
                             { "type": "null" },
                         ] },
                         "failOn": { "type": "array", "items": { "type": "string" } },
-                        "sleep": { "type": "integer" },
-                        "dieOnce": { "type": "string" },
+                        "sleep": { "type": "integer" }, "sleepReading": { "type": "integer" },
+                        "dieOnce": { "type": "string" }, "waitFor": { "type": "string" },
                         "dieWorking": { "type": "string" },
                         "dieTimes": { "type": "integer" },
                         "protect": { "type": "boolean" },

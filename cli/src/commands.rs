@@ -10,6 +10,10 @@ use crate::records::Opening;
 use crate::report::{Action, Event, PlanReport};
 use crate::session::Session;
 
+/// How often an apply looks anew because somebody else records something between
+/// its looking and its writing.
+const SURVEYS: u32 = 3;
+
 /// How a command ended that did not fail altogether.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -26,8 +30,7 @@ pub(crate) async fn plan(session: &Session, signals: &mut Signals) -> Result<End
     let survey = surveyed(session, Opening::Look, signals).await?;
     let plan = report::report(&session.file.to_string_lossy(), &survey);
     session.ui.plan(&plan);
-    survey.records.close().await;
-    session.providers.close().await;
+    session.close(&survey.records, signals).await;
     refuse_duplicates(&survey)?;
     Ok(if plan.counts.refuse + plan.counts.failed > 0 {
         Ending::Failed
@@ -40,16 +43,30 @@ pub(crate) async fn plan(session: &Session, signals: &mut Signals) -> Result<End
 
 /// Makes the deployment what its file says.
 pub(crate) async fn apply(session: &Session, signals: &mut Signals) -> Result<Ending, Failure> {
-    let mut survey = surveyed(session, Opening::Make, signals).await?;
-    let plan = report::report(&session.file.to_string_lossy(), &survey);
-    session.ui.event(&Event::Plan { plan: plan.clone() });
-    refuse_duplicates(&survey)?;
-    refuse_refusals(&plan)?;
-    if plan.has_work() {
-        survey::open_to_write(session, &mut survey).await?;
-    }
+    let mut attempt = 1;
+    let survey = loop {
+        let mut survey = surveyed(session, Opening::Make, signals).await?;
+        let plan = report::report(&session.file.to_string_lossy(), &survey);
+        let judged = || refuse_duplicates(&survey).and_then(|()| refuse_refusals(&plan));
+        let opened = match judged() {
+            Ok(()) if plan.has_work() => {
+                let opening = survey::open_to_write(session, &mut survey);
+                signals.race(opening).await.flatten()
+            }
+            refused => refused,
+        };
+        // What was decided goes by what is no longer recorded.
+        if matches!(opened, Err(Failure::Overtaken)) && attempt < SURVEYS {
+            attempt += 1;
+            continue;
+        }
+        session.ui.event(&Event::Plan { plan });
+        opened?;
+        break survey;
+    };
     let summary = apply::apply(session, survey, signals).await?;
-    session.providers.close().await;
+    // Everything is recorded.
+    let _ = signals.race(session.providers.close()).await;
     for skip in &summary.skipped {
         session.ui.event(&Event::Skipped {
             path: skip.path.clone(),
@@ -75,10 +92,7 @@ async fn surveyed(
     opening: Opening,
     signals: &mut Signals,
 ) -> Result<Survey, Failure> {
-    tokio::select! {
-        survey = survey::survey(session, opening) => survey,
-        () = signals.next() => Err(Failure::Interrupted),
-    }
+    signals.race(survey::survey(session, opening)).await?
 }
 
 /// Two members that are the same thing would undo each other's work.

@@ -15,9 +15,9 @@ use crate::apply::Signals;
 use crate::commands::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::records::Opening;
+use crate::records::{Opening, RecordsError};
 use crate::removal;
-use crate::report::{Drift, DriftReport, FORMAT, Finding, Unseen};
+use crate::report::{Drift, DriftReport, FORMAT, Finding, StateAt, Unseen};
 use crate::session::Session;
 use crate::whereabouts;
 
@@ -59,7 +59,16 @@ async fn look(
     location: Option<&str>,
     paths: &[MemberPath],
 ) -> Result<DriftReport, Failure> {
+    let is_remembered = location.is_none() && !whereabouts::remembered(session).is_empty();
     let records = whereabouts::open_without_evaluating(session, location, Opening::Look).await?;
+    if let Some(absent) = records.absent().first().cloned() {
+        let absent = if is_remembered {
+            absent.remembered()
+        } else {
+            absent
+        };
+        return Err(RecordsError::Absent(absent).into());
+    }
     let recorded: Vec<(MemberPath, Arc<RecordedResource>)> = records
         .all()
         .map(|(_, path, recorded)| (path.clone(), Arc::clone(recorded)))
@@ -83,6 +92,14 @@ async fn look(
     seen.sort_by(|(a, ..), (b, ..)| a.cmp(b));
     let mut report = DriftReport {
         format: FORMAT,
+        states: records
+            .locations()
+            .map(|location| StateAt {
+                state: location.label.clone(),
+                location: location.told(),
+            })
+            .collect(),
+        remembered: is_remembered,
         notes: records.notes().to_vec(),
         ..DriftReport::default()
     };

@@ -84,6 +84,13 @@ pub(crate) enum Failure {
     /// A state resource that names a state.
     #[error("the state resource '{path}' names a state itself ('{state}'): set its state to null")]
     StateOfState { path: MemberPath, state: MemberPath },
+    /// Somebody else recorded something between looking and writing.
+    #[error(
+        "nothing was done, because somebody else changed the state meanwhile; \
+         `nixops4-resources state history` shows who. Run this again, which goes by what they \
+         recorded"
+    )]
+    Overtaken,
     /// The survey went on and on.
     #[error("the deployment does not settle: what members want depends on each other in circles")]
     Unstable,

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::member::{MemberPath, OutputRef};
 
-pub use drift::{Drift, DriftReport, Finding, Unseen};
+pub use drift::{Drift, DriftReport, Finding, StateAt, Unseen};
 pub use removal::{Fate, Orphan, Removal, RemovalReport, Renamed};
 
 /// The version of these formats.
@@ -355,14 +355,4 @@ struct Printed {
 #[must_use]
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Printed)
-}
-
-/// The JSON Schemas of what `--json` prints: of `plan`, and of each line of
-/// `apply`.
-#[must_use]
-pub fn schemas() -> (schemars::Schema, schemars::Schema) {
-    (
-        schemars::schema_for!(PlanReport),
-        schemars::schema_for!(Event),
-    )
 }

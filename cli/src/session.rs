@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use nixops4_protocol::client::ProviderCommand;
 
+use crate::apply::Signals;
 use crate::eval::Evaluator;
 use crate::member::MemberPath;
 use crate::providers::{Machine, Providers, Retries, Retry};
+use crate::records::Records;
 use crate::report::Event;
 use crate::schema::Kind;
 use crate::ui::Ui;
@@ -63,6 +65,16 @@ impl Session {
             refresh: true,
             ui,
         }
+    }
+
+    /// Lets all processes end, unless the user stops the waiting for that: what is
+    /// done is recorded.
+    pub(crate) async fn close(&self, records: &Records, signals: &mut Signals) {
+        let closing = async {
+            records.close().await;
+            self.providers.close().await;
+        };
+        let _ = signals.race(closing).await;
     }
 }
 

@@ -67,12 +67,17 @@ pub(crate) async fn apply(
     let result = run.finish(signals).await;
     let killed = run.killed;
     if !killed && !run.tally.interrupted && result.is_ok() {
-        run.record_edges().await;
+        let recording = run.record_edges();
+        if signals.race(recording).await.is_err() {
+            run.tally.interrupted = true;
+            run.note("what was made from what is not recorded; the next apply does that");
+        }
     }
     let records = Rc::clone(&run.records);
     let summary = run.summary(begun.elapsed());
     if !killed {
-        records.close().await;
+        // Everything is recorded.
+        let _ = signals.race(records.close()).await;
     }
     match result {
         Ok(()) => Ok(summary),
@@ -176,26 +181,29 @@ impl Run<'_> {
                     }
                 }, if evaluating => {
                     self.evaluation = None;
-                    if let Err(failure) = self.evaluated(evaluated).await {
+                    if let Err(failure) = self.evaluated(evaluated, signals).await {
                         // What runs comes to its end, so that it is recorded.
                         self.failure = Some(failure);
                         self.stop();
                     }
                 }
-                () = signals.next() => {
-                    if self.schedule.is_stopping() {
-                        self.kill();
-                        return Err(Failure::Interrupted);
-                    }
-                    self.tally.interrupted = true;
-                    self.stop();
-                    self.note(
-                        "stopping: what is running is finished, nothing new is started; Ctrl-C \
-                         again kills it",
-                    );
-                }
+                () = signals.next() => self.interrupted()?,
             }
         }
+    }
+
+    /// Lets what runs come to its end; the second time, ends it.
+    fn interrupted(&mut self) -> Result<(), Failure> {
+        if self.schedule.is_stopping() {
+            self.kill();
+            return Err(Failure::Interrupted);
+        }
+        self.tally.interrupted = true;
+        self.stop();
+        self.note(
+            "stopping: what is running is finished, nothing new is started; Ctrl-C again kills it",
+        );
+        Ok(())
     }
 
     /// Ends what runs, wherever it is.
@@ -330,7 +338,11 @@ impl Run<'_> {
         }));
     }
 
-    async fn evaluated(&mut self, evaluated: Result<Evaluation, EvalError>) -> Result<(), Failure> {
+    async fn evaluated(
+        &mut self,
+        evaluated: Result<Evaluation, EvalError>,
+        signals: &mut Signals,
+    ) -> Result<(), Failure> {
         let evaluation = match evaluated {
             Ok(evaluation) => evaluation,
             Err(error) => {
@@ -352,14 +364,16 @@ impl Run<'_> {
         self.schedule.evaluated(evaluation);
         self.note_waiting();
         let mut records = (*self.records).clone();
-        let opened = survey::open_keepers(
+        let opening = survey::open_keepers(
             self.session,
             self.schedule.evaluation(),
             &mut records,
             Opening::Make,
-        )
-        .await?;
-        if opened {
+        );
+        let Ok(opened) = signals.race(opening).await else {
+            return self.interrupted();
+        };
+        if opened? {
             for (path, outputs) in records.outputs() {
                 if !self.schedule.done().contains_key(path) {
                     self.schedule.finished(path, outputs.clone());

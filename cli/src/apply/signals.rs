@@ -5,6 +5,8 @@ use std::io;
 use futures_util::stream::{self, LocalBoxStream, StreamExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::failure::Failure;
+
 /// Waits for the user to stop the command.
 pub(crate) struct Signals {
     source: LocalBoxStream<'static, ()>,
@@ -31,6 +33,15 @@ impl Signals {
     pub(crate) async fn next(&mut self) {
         if self.source.next().await.is_none() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    /// What comes of `work`, or [`Failure::Interrupted`] if one comes before that,
+    /// with the work left where it is.
+    pub(crate) async fn race<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::select! {
+            done = work => Ok(done),
+            () = self.next() => Err(Failure::Interrupted),
         }
     }
 }

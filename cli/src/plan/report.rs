@@ -43,7 +43,8 @@ pub(crate) fn report(file: &str, survey: &Survey) -> PlanReport {
 
 /// The state resources that apply would make.
 fn new_states(survey: &Survey) -> impl Iterator<Item = PlannedResource> {
-    let absent: BTreeSet<&MemberPath> = survey.records.absent().iter().collect();
+    let absent = survey.records.absent().iter();
+    let absent: BTreeSet<&MemberPath> = absent.map(|absent| &absent.path).collect();
     absent
         .into_iter()
         .filter_map(|path| survey.evaluation.members.get(path))

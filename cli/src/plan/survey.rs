@@ -160,14 +160,22 @@ async fn begin(session: &Session, opening: Opening) -> Result<Beginning, Failure
     })
 }
 
-/// Opens the state again, to write into it.
+/// Opens the state again, to write into it. Its provider refuses what others have
+/// changed since it was read, which is only now, so that what they changed since
+/// the survey read it is refused here, as [`Failure::Overtaken`].
 pub(crate) async fn open_to_write(session: &Session, survey: &mut Survey) -> Result<(), Failure> {
     if !survey.only_looked {
         return Ok(());
     }
     survey.records.close().await;
     let mut records = Records::default();
-    open_keepers(session, &survey.evaluation, &mut records, Opening::Make).await?;
+    let opening = Opening::Make;
+    open_keepers(session, &survey.evaluation, &mut records, opening).await?;
+    open_unnamed(session, &survey.evaluation, &mut records, opening).await?;
+    if !records.are_as(&survey.records).await {
+        records.close().await;
+        return Err(Failure::Overtaken);
+    }
     survey.records = records;
     survey.only_looked = false;
     Ok(())

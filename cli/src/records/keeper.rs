@@ -11,7 +11,7 @@ use nixops4_protocol::message::{
 use nixops4_protocol::state::{self, RecordedResource};
 use serde_json::Value;
 
-use super::{CLOSE_PATIENCE, Location, RecordsError};
+use super::{Absent, CLOSE_PATIENCE, Location, RecordsError};
 use crate::member::MemberPath;
 use crate::providers::{Link, Providers, is_unanswered};
 
@@ -30,6 +30,11 @@ pub(crate) struct Keeper {
     pub(super) document: Value,
     /// Whether its provider tells the events that it came from.
     pub(super) tells_history: bool,
+    /// What is said where it isn't there.
+    absent: Absent,
+    /// What others changed before its process was lost and the next one read it:
+    /// that one takes it for known, and whoever asks us to record does not know it.
+    theirs: Vec<String>,
     providers: Rc<Providers>,
     command: ProviderCommand,
 }
@@ -50,6 +55,8 @@ impl Keeper {
             process: None,
             document: state::empty(),
             tells_history: false,
+            absent: Absent::new(location, None),
+            theirs: Vec::new(),
             providers,
             command,
         }
@@ -116,9 +123,10 @@ impl Keeper {
     /// one tells whether it was written, and it is written if it wasn't.
     pub(crate) async fn append(&mut self, event: &str, changes: Patch) -> Result<(), RecordsError> {
         if self.process.is_none() {
-            return Err(RecordsError::Absent {
-                path: self.path.clone(),
-            });
+            return Err(RecordsError::Absent(self.absent.clone()));
+        }
+        if concerns(&changes, &self.theirs) {
+            return Err(self.overtaken());
         }
         let request = Request::StateEvent(StateResourceEvent {
             resource: self.resource.clone(),
@@ -164,7 +172,7 @@ impl Keeper {
     }
 
     /// Reads the state anew and finds changes in it, or what was there before
-    /// them; what is neither is somebody else's.
+    /// them; what is neither is somebody else's, and remembered as that.
     async fn is_written(&mut self, changes: &Patch) -> Result<bool, RecordsError> {
         let before = self.document.clone();
         self.start().await.map_err(|source| RecordsError::Read {
@@ -174,18 +182,20 @@ impl Keeper {
         let now = std::mem::replace(&mut self.document, before.clone());
         self.follow(changes)?;
         let after = std::mem::replace(&mut self.document, now);
-        let stands_as_in = |other: &Value| {
-            let mut places = changes.0.iter().map(|operation| operation.path().as_str());
-            places.all(|place| self.document.pointer(place) == other.pointer(place))
-        };
-        if stands_as_in(&after) {
-            Ok(true)
-        } else if stands_as_in(&before) {
-            Ok(false)
-        } else {
-            Err(RecordsError::Overtaken {
-                path: self.path.clone(),
-            })
+        for (is_written, expected) in [(true, after), (false, before)] {
+            let theirs = json_patch::diff(&expected, &self.document);
+            let theirs: Vec<String> = places(&theirs).map(str::to_owned).collect();
+            if !concerns(changes, &theirs) {
+                self.theirs.extend(theirs);
+                return Ok(is_written);
+            }
+        }
+        Err(self.overtaken())
+    }
+
+    fn overtaken(&self) -> RecordsError {
+        RecordsError::Overtaken {
+            path: self.path.clone(),
         }
     }
 
@@ -232,4 +242,21 @@ impl Keeper {
             process.close(CLOSE_PATIENCE).await;
         }
     }
+}
+
+/// Where a patch changes something.
+fn places(patch: &Patch) -> impl Iterator<Item = &str> {
+    patch.0.iter().map(|operation| operation.path().as_str())
+}
+
+/// Whether a patch changes one of these places, something in it, or what it is in.
+fn concerns(patch: &Patch, others: &[String]) -> bool {
+    let is_in = |place: &str, other: &str| {
+        let rest = place.strip_prefix(other);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    places(patch).any(|place| {
+        let mut others = others.iter();
+        others.any(|other| is_in(place, other) || is_in(other, place))
+    })
 }

@@ -1,6 +1,7 @@
 //! Where a state is, without an expression.
 
 use std::fmt;
+use std::path::Path;
 
 use nixops4_protocol::Object;
 use serde::{Deserialize, Serialize};
@@ -92,15 +93,33 @@ impl Location {
         Ok(location)
     }
 
+    /// Where it is, whichever provider that takes, as [`Location::parse`] reads it:
+    /// the short form, or the type and its inputs.
+    pub(crate) fn told(&self) -> String {
+        let long = || json!({ "type": self.kind, "inputs": self.inputs }).to_string();
+        self.place().unwrap_or_else(long)
+    }
+
+    /// Whether where it is depends on where the command is run.
+    pub(super) fn is_relative(&self) -> bool {
+        let place = SHORT.iter().find(|(_, kind, _)| *kind == self.kind);
+        let path = place.and_then(|(_, _, field)| self.inputs.get(*field)?.as_str());
+        path.is_some_and(|path| Path::new(path).is_relative())
+    }
+
     /// The short form, if it has one.
     fn short(&self) -> Option<String> {
+        let is_usual =
+            self.args.is_empty() && self.executable == executables::provider_of(&self.kind);
+        self.place().filter(|_| is_usual)
+    }
+
+    /// What the short form says of the inputs, if that is all of them.
+    fn place(&self) -> Option<String> {
         let (word, _, field) = SHORT.iter().find(|(_, kind, _)| *kind == self.kind)?;
         let path = self.inputs.get(*field)?.as_str()?;
         let deployment = self.inputs.get("deployment")?.as_str()?;
-        let is_all = self.inputs.len() == 2
-            && self.args.is_empty()
-            && self.executable == executables::provider_of(&self.kind);
-        is_all.then(|| format!("{word}:{path}#{deployment}"))
+        (self.inputs.len() == 2).then(|| format!("{word}:{path}#{deployment}"))
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Knows state documents and the requests that read and extend them.
 
+mod absent;
 mod keeper;
 mod location;
 mod opening;
@@ -20,6 +21,7 @@ use crate::eval::Member;
 use crate::member::MemberPath;
 use crate::providers::Providers;
 
+pub(crate) use absent::Absent;
 pub(crate) use keeper::Keeper;
 pub(crate) use location::Location;
 
@@ -66,9 +68,9 @@ pub(crate) enum RecordsError {
         path: MemberPath,
         source: json_patch::PatchError,
     },
-    /// There is no state to change.
-    #[error("cannot change the state that '{path}' keeps: there is none yet; apply makes it")]
-    Absent { path: MemberPath },
+    /// There is no state to look at or to change.
+    #[error("{0}")]
+    Absent(Absent),
     /// A provider that only knows v0.
     #[error(
         "the state that '{path}' keeps has no history that anybody can read: its provider does not \
@@ -88,7 +90,8 @@ pub(crate) enum RecordsError {
 /// How a state resource is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Opening {
-    /// Nothing is changed: state that isn't there yet is empty.
+    /// Nothing is changed: state that isn't there yet is empty, and whoever goes by
+    /// what is recorded refuses it ([`Records::refuse_absent`]).
     Look,
     /// It is to be changed, so it has to be there.
     Change,
@@ -108,7 +111,7 @@ pub(crate) struct Records {
     /// The outputs of the state resources themselves.
     outputs: BTreeMap<MemberPath, Object>,
     /// The state resources that aren't there yet.
-    absent: Vec<MemberPath>,
+    absent: Vec<Absent>,
     /// What the reader should know.
     notes: Vec<String>,
 }
@@ -136,7 +139,7 @@ impl Records {
         self.entries.insert(path.clone(), entries);
         self.notes.extend(opened.note);
         if !opened.keeper.is_there() {
-            self.absent.push(path.clone());
+            self.absent.push(Absent::new(location, opened.reason));
         }
         if let Some(outputs) = opened.outputs {
             self.outputs.insert(path.clone(), outputs);
@@ -145,6 +148,19 @@ impl Records {
         self.keepers
             .insert(path, Rc::new(Mutex::new(opened.keeper)));
         Ok(())
+    }
+
+    /// Whether the same is recorded here as there, in every state that either has.
+    pub(crate) async fn are_as(&self, other: &Self) -> bool {
+        if !self.keepers.keys().eq(other.keepers.keys()) {
+            return false;
+        }
+        for (one, other) in self.keepers.values().zip(other.keepers.values()) {
+            if one.lock().await.document() != other.lock().await.document() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Whether a state resource is open.
@@ -189,8 +205,20 @@ impl Records {
     }
 
     /// The state resources that aren't there yet.
-    pub(crate) fn absent(&self) -> &[MemberPath] {
+    pub(crate) fn absent(&self) -> &[Absent] {
         &self.absent
+    }
+
+    /// Fails if one of these state resources isn't there: what it has recorded is
+    /// not known, rather than nothing.
+    pub(crate) fn refuse_absent(
+        &self,
+        is_meant: impl Fn(&MemberPath) -> bool,
+    ) -> Result<(), RecordsError> {
+        match self.absent.iter().find(|absent| is_meant(&absent.path)) {
+            Some(absent) => Err(RecordsError::Absent(absent.clone())),
+            None => Ok(()),
+        }
     }
 
     /// What the reader should know.

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Keeper, Location, Opening, RecordsError};
+use super::{Absent, Keeper, Location, Opening, RecordsError};
 use crate::providers::{self, Providers};
 use nixops4_protocol::Object;
 use nixops4_protocol::client::ClientError;
@@ -14,6 +14,8 @@ pub(super) struct Opened {
     pub(super) keeper: Keeper,
     pub(super) outputs: Option<Object>,
     pub(super) note: Option<String>,
+    /// Why it could not be read, if it is taken as empty for that.
+    pub(super) reason: Option<String>,
 }
 
 pub(super) async fn open(
@@ -30,6 +32,7 @@ pub(super) async fn open(
         keeper: Keeper::new(location, Rc::clone(providers), command.clone()),
         outputs: None,
         note: None,
+        reason: None,
     };
     let description = match opening {
         // What is wrong with a provider is told when it is asked to make the place.
@@ -78,9 +81,7 @@ pub(super) async fn open(
                 opened.outputs = Some(answer.output_properties.unwrap_or_default());
             }
             Response::Read(_) if opening == Opening::Change => {
-                return Err(RecordsError::Absent {
-                    path: location.label.clone(),
-                });
+                return Err(RecordsError::Absent(Absent::new(location, None)));
             }
             Response::Read(_) => return Ok(opened),
             _ => {
@@ -99,11 +100,12 @@ pub(super) async fn open(
         // Of v0 alone, whoever can be read is there; its outputs stay unknown.
         Ok(()) => Ok(opened),
         Err(ClientError::Refused(message)) if opening == Opening::Look && !can_look => {
+            let reason = message.lines().next().unwrap_or_default();
             opened.note = Some(format!(
-                "the state that '{}' keeps could not be read, and is taken as empty: {message}",
+                "the state that '{}' keeps could not be read, and is taken as empty: {reason}",
                 location.label,
-                message = message.lines().next().unwrap_or_default()
             ));
+            opened.reason = Some(reason.to_owned());
             Ok(opened)
         }
         Err(source) => Err(reading(source)),

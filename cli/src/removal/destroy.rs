@@ -39,8 +39,7 @@ pub(crate) async fn destroy(
         () = signals.next() => return Err(Failure::Interrupted),
     };
     let result = destroy_from(session, wanted, &records, signals).await;
-    records.close().await;
-    session.providers.close().await;
+    session.close(&records, signals).await;
     result
 }
 
@@ -90,7 +89,7 @@ async fn destroy_from(
     for (path, (keeper, resource)) in recorded.into_iter().filter(|(path, _)| is_chosen(path)) {
         let resource = servers.reach(&resource);
         let target = target::target(session, path, Some(keeper), resource, wanted.forget);
-        targets.push(target.await);
+        targets.push(signals.race(target).await?);
     }
     if let Some(evaluation) = evaluation {
         aside.notes.extend(stays(&evaluation, &targets));

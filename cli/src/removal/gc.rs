@@ -55,13 +55,10 @@ pub(crate) async fn gc(
     wanted: &Wanted<'_>,
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
-    let survey = tokio::select! {
-        survey = survey::survey(session, Opening::Change) => survey?,
-        () = signals.next() => return Err(Failure::Interrupted),
-    };
+    let surveying = survey::survey(session, Opening::Change);
+    let survey = signals.race(surveying).await??;
     let result = collect(session, wanted, &survey, signals).await;
-    survey.records.close().await;
-    session.providers.close().await;
+    session.close(&survey.records, signals).await;
     result
 }
 
@@ -71,6 +68,20 @@ async fn collect(
     survey: &Survey,
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
+    let (targets, aside) = signals.race(examine(session, wanted, survey)).await??;
+    let manner = Manner {
+        yes: wanted.yes,
+        event: "gc",
+    };
+    remove(session, targets, aside, &survey.records, manner, signals).await
+}
+
+/// What is to go, and what was found beside that.
+async fn examine(
+    session: &Session,
+    wanted: &Wanted<'_>,
+    survey: &Survey,
+) -> Result<(Vec<Target>, Aside), Failure> {
     complete(survey)?;
     let live = live(survey);
     let abandoned = report::abandoned(survey.evaluation.members.values(), &[], &survey.records);
@@ -129,11 +140,7 @@ async fn collect(
         aside.retained = found.retained;
         aside.notes.extend(found.notes);
     }
-    let manner = Manner {
-        yes: wanted.yes,
-        event: "gc",
-    };
-    remove(session, targets, aside, &survey.records, manner, signals).await
+    Ok((targets, aside))
 }
 
 fn advice(from: &MemberPath, keeper: &MemberPath, to: &Live) -> String {

@@ -95,7 +95,7 @@ pub(crate) async fn remove(
         return Ok(Ending::Done);
     }
     if !manner.yes {
-        session.ui.confirm(&question(&report))?;
+        session.ui.confirm(&question(&report), signals).await?;
     }
     let nodes = nodes(&targets, &recorded);
     let summary = run::run(session, targets, nodes, records, manner.event, signals).await;

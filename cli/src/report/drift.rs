@@ -12,6 +12,11 @@ use crate::member::MemberPath;
 pub struct DriftReport {
     /// The version of this format.
     pub format: u32,
+    /// The states that reality was compared with.
+    pub states: Vec<StateAt>,
+    /// Whether nobody said where they are, and they were looked for where they were
+    /// when this user last planned or applied here.
+    pub remembered: bool,
     /// What differs, in the order of its names.
     pub findings: Vec<Finding>,
     /// What could not be looked at, and why.
@@ -22,6 +27,16 @@ pub struct DriftReport {
     pub unchanged: usize,
     /// What the reader should know beside that.
     pub notes: Vec<String>,
+}
+
+/// A state that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StateAt {
+    /// The state resource that keeps it.
+    pub state: MemberPath,
+    /// Where it is, as `--state` takes it.
+    pub location: String,
 }
 
 /// A resource that is not as it was recorded.

@@ -108,7 +108,7 @@ impl StateEntry {
 pub struct StateHistory {
     /// The version of this format.
     pub format: u32,
-    /// The changes, the oldest of each state first.
+    /// The changes of all states, the oldest first; those of one state by their index.
     pub events: Vec<StateChange>,
 }
 

@@ -6,7 +6,7 @@ use json_patch::Patch;
 use nixops4_protocol::state;
 
 use super::{Chosen, StateError};
-use crate::commands::Ending;
+use crate::commands::{Ending, signals};
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::records::RecordsError;
@@ -81,7 +81,8 @@ pub(super) async fn rm(
             "Really forget {}? Type yes: ",
             text::count(number, "resource", "resources")
         );
-        ui.confirm(&question).map_err(|failure| match failure {
+        let asked = ui.confirm(&question, &mut signals()?).await;
+        asked.map_err(|failure| match failure {
             Failure::NotConfirmed(why) => StateError::NotConfirmed(why).into(),
             other => other,
         })?;

@@ -1,6 +1,10 @@
 //! `state history`: every change, with when, who and what.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::Chosen;
 use super::touched::touched;
@@ -47,9 +51,8 @@ pub(super) async fn history(
                 paths.iter().any(concerns)
             })
     });
-    if let Some(last) = last {
-        events.drain(..events.len().saturating_sub(last));
-    }
+    let mut events = in_time(events);
+    keep_newest(&mut events, last);
     let history = StateHistory {
         format: FORMAT,
         events,
@@ -59,6 +62,31 @@ pub(super) async fn history(
         Reader::Person => ui.print(&listing(&history, chosen.keepers.len() > 1, ui.paint())),
     }
     Ok(Ending::Done)
+}
+
+/// The events of several states by their times. Those of one state stay in their
+/// order, whatever the clocks of those who wrote them said.
+fn in_time(events: Vec<StateChange>) -> Vec<StateChange> {
+    let mut latest = BTreeMap::new();
+    let mut timed: Vec<_> = events
+        .into_iter()
+        .map(|event| {
+            let time = OffsetDateTime::parse(&event.time, &Rfc3339).ok();
+            // None, which nobody can read, is before all others.
+            let latest: &mut Option<OffsetDateTime> =
+                latest.entry(event.state.clone()).or_default();
+            *latest = time.max(*latest);
+            (*latest, event)
+        })
+        .collect();
+    timed.sort_by_key(|(time, _)| *time);
+    timed.into_iter().map(|(_, event)| event).collect()
+}
+
+fn keep_newest(events: &mut Vec<StateChange>, last: Option<usize>) {
+    if let Some(last) = last {
+        events.drain(..events.len().saturating_sub(last));
+    }
 }
 
 fn listing(history: &StateHistory, several: bool, paint: Paint) -> String {
@@ -113,6 +141,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_several_states_the_last_ones_are_the_newest() {
+        let event = |state: &str, index, time: &str| StateChange {
+            state: MemberPath(vec![state.to_owned()]),
+            index,
+            time: time.to_owned(),
+            writer: None,
+            event: "create".to_owned(),
+            version: None,
+            paths: Vec::new(),
+            patch: json!([]),
+        };
+        let events = vec![
+            event("a", 0, "2026-01-01T00:00:00Z"),
+            event("a", 1, "2026-01-01T00:00:09.5+00:00"),
+            event("b", 0, "2026-01-01T00:00:01Z"),
+            // One whose clock was slow, and one in another zone.
+            event("b", 1, "2026-01-01T00:00:00Z"),
+            event("b", 2, "2026-01-01T01:00:09+01:00"),
+            event("c", 0, "yesterday"),
+        ];
+        let names = |events: &[StateChange]| -> Vec<String> {
+            let names = events.iter().map(|it| format!("{}{}", it.state, it.index));
+            names.collect()
+        };
+        let mut events = in_time(events);
+        assert_eq!(names(&events), ["c0", "a0", "b0", "b1", "b2", "a1"]);
+        keep_newest(&mut events, None);
+        assert_eq!(events.len(), 6);
+        keep_newest(&mut events, Some(2));
+        assert_eq!(names(&events), ["b2", "a1"]);
+    }
+
+    #[test]
     fn who_did_what_and_when() {
         let event = |index, writer: Option<&str>, event: &str, path: &str| StateChange {
             state: MemberPath(vec!["state".to_owned()]),
@@ -137,6 +198,9 @@ mod tests {
              #1 2026-02-03 04:05:06  ann@desk create b\n\
              2 events\n"
         );
+        let schema = schemars::schema_for!(StateHistory);
+        let schema = jsonschema::draft202012::new(schema.as_value()).unwrap();
+        assert!(schema.is_valid(&json!(history)));
         assert_eq!(time("yesterday"), "yesterday");
         assert_eq!(time("äääääTääääääääääääää"), "äääääTääääääääääääää");
     }

@@ -92,9 +92,6 @@ async fn dispatch(
     given: Option<Given>,
 ) -> Result<Ending, Failure> {
     let ui = &session.ui;
-    for note in records.notes() {
-        ui.said("note", note);
-    }
     let kept_by = arguments.kept_by.as_ref();
     let keepers = match kept_by {
         Some(path) if records.is_open(path) => vec![path.clone()],
@@ -107,6 +104,10 @@ async fn dispatch(
         }
         None => records.open_paths().cloned().collect(),
     };
+    records.refuse_absent(|path| keepers.contains(path))?;
+    for note in records.notes() {
+        ui.said("note", note);
+    }
     let chosen = Chosen { records, keepers };
     match &arguments.what {
         What::List { paths } => look::list(ui, &chosen, paths),

@@ -11,10 +11,13 @@ pub(crate) mod text;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
+use tokio::sync::oneshot;
 
+use crate::apply::Signals;
 use crate::failure::Failure;
 use crate::report::{DriftReport, Event, PlanReport};
 use progress::Progress;
@@ -147,18 +150,25 @@ impl Ui {
         }
     }
 
-    /// Asks before something is destroyed; only `yes` is one.
-    pub(crate) fn confirm(&self, question: &str) -> Result<(), Failure> {
+    /// Asks before something is destroyed; only `yes` is one. On stderr, so that who
+    /// keeps the rest in a file is asked, too.
+    pub(crate) async fn confirm(
+        &self,
+        question: &str,
+        signals: &mut Signals,
+    ) -> Result<(), Failure> {
         if self.reader == Reader::Machine || !io::stdin().is_terminal() {
             return Err(Failure::NotConfirmed(
                 "there is nobody to ask; --yes does it without asking",
             ));
         }
-        self.print(question);
-        let mut answer = String::new();
-        io::stdin()
-            .read_line(&mut answer)
-            .map_err(|error| Failure::Io("cannot read the answer".to_owned(), error))?;
+        self.stderr(question);
+        let Ok(answer) = signals.race(line()).await else {
+            self.stderr("\n");
+            return Err(Failure::Interrupted);
+        };
+        let answer =
+            answer.map_err(|error| Failure::Io("cannot read the answer".to_owned(), error))?;
         if answer.trim() == "yes" {
             Ok(())
         } else {
@@ -240,4 +250,18 @@ impl Ui {
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A line from stdin. A thread of its own waits for it, which nobody has to wait
+/// for: the process can go on, and end, without it.
+async fn line() -> io::Result<String> {
+    let (tell, told) = oneshot::channel();
+    let read = move || {
+        let mut line = String::new();
+        let read = io::stdin().read_line(&mut line);
+        // Nobody is left to be told if the command was interrupted.
+        let _ = tell.send(read.map(|_| line));
+    };
+    thread::Builder::new().spawn(read)?;
+    told.await.map_err(io::Error::other)?
 }

@@ -92,6 +92,13 @@ pub(super) fn drift(report: &DriftReport, all: bool, width: usize, paint: Paint)
         let note = text::indented(&text::harmless(note), "      ");
         let _ = writeln!(out, "{} {note}", paint.warn("note:"));
     }
+    for state in &report.states {
+        let mut line = format!("Recorded in {}", text::harmless(&state.location));
+        if report.remembered {
+            line.push_str(", as remembered from the last apply here");
+        }
+        let _ = writeln!(out, "{}", paint.dim(&line));
+    }
     let parts: Vec<String> = [
         (report.findings.len(), "not as recorded"),
         (report.failed.len(), "that could not be looked at"),
@@ -157,7 +164,7 @@ mod tests {
     use super::{Paint, drift, removal};
     use crate::member::MemberPath;
     use crate::report::{
-        Drift, DriftReport, Fate, Finding, Orphan, Removal, RemovalReport, Unseen,
+        Drift, DriftReport, Fate, Finding, Orphan, Removal, RemovalReport, StateAt, Unseen,
     };
     use nixops4_protocol::message::{Change, Effect, PlannedValue};
 
@@ -251,10 +258,23 @@ e  could not be looked at: down
 Drift: 3 not as recorded, 1 that could not be looked at, 4 as recorded.
 "
         );
-        let none = DriftReport {
+        let mut none = DriftReport {
+            states: vec![StateAt {
+                state: path("state"),
+                location: "sqlite:x#shop".to_owned(),
+            }],
             unchanged: 2,
             ..DriftReport::default()
         };
-        assert_eq!(drift(&none, false, 80, PLAIN), "No drift: 2 as recorded.\n");
+        assert_eq!(
+            drift(&none, false, 80, PLAIN),
+            "Recorded in sqlite:x#shop\nNo drift: 2 as recorded.\n"
+        );
+        none.remembered = true;
+        assert_eq!(
+            drift(&none, false, 80, PLAIN),
+            "Recorded in sqlite:x#shop, as remembered from the last apply here\n\
+             No drift: 2 as recorded.\n"
+        );
     }
 }

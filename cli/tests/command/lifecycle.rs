@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, ran};
+use crate::support::{Deployment, provider, ran};
 
 const PAIR: &str = r#"{ inherit state; a = thing "a" { content = "one"; };
   b = thing "b" { content = o.a.serial; }; }"#;
@@ -95,6 +95,108 @@ fn drift_tells_what_it_could_not_look_at() {
         .says("1 not checked, 1 as recorded");
     std::fs::remove_dir_all(deployment.path("home")).unwrap();
     deployment.run(&["drift"]).expect(0).says("1 as recorded");
+}
+
+#[test]
+fn drift_fails_where_a_provider_can_not_be_asked() {
+    let members = r#"let a = thing "a" { }; in { inherit state; b = thing "b" { };
+      a.resource = a.resource // { provider = a.resource.provider // {
+        executable = "${directory}/provider"; }; }; }"#;
+    let deployment = Deployment::new(members);
+    std::fs::copy(provider(), deployment.path("provider")).unwrap();
+    deployment.run(&["apply"]).expect(0);
+    deployment.run(&["drift"]).expect(0);
+    std::fs::remove_file(deployment.path("provider")).unwrap();
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("a  could not be looked at: ")
+        .says("Drift: 1 that could not be looked at, 1 as recorded.");
+    // Something that differs beside that doesn't make it less of a failure.
+    std::fs::remove_file(deployment.path("things/b.json")).unwrap();
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("b  scratch_thing  is gone");
+    deployment.run(&["drift", "b"]).expect(2);
+}
+
+#[test]
+fn a_state_that_is_gone_is_not_as_recorded() {
+    let deployment = Deployment::new(PAIR);
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says(r#"there is no state at {"type":"scratch_state","#)
+        .says("apply makes it")
+        .never_says("last apply from here");
+    deployment.run(&["apply"]).expect(0);
+    std::fs::remove_file(deployment.path("state")).unwrap();
+    for arguments in [
+        &["drift"][..],
+        &["state", "list"],
+        &["state", "verify"],
+        &["state", "export"],
+    ] {
+        deployment
+            .run(arguments)
+            .expect(1)
+            .says("there is no state at")
+            .says(&deployment.path("state").to_string_lossy())
+            .never_says("No drift")
+            .never_says("it is whole");
+    }
+    // A provider of v0 alone says of it what it says.
+    deployment.write(r#"{ state = oldState; a = thing "a" { }; }"#);
+    std::fs::remove_dir_all(deployment.path("home")).unwrap();
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("the state that 'state' keeps could not be read")
+        .says("No such file");
+    // A plan needs none.
+    deployment.run(&["plan"]).expect(0);
+}
+
+#[test]
+fn drift_tells_which_state_it_went_by() {
+    let deployment = Deployment::new(PAIR);
+    deployment.run(&["apply"]).expect(0);
+    let location = |name: &str| {
+        let file = deployment.path(name);
+        json!({ "type": "scratch_state", "inputs": { "file": file } }).to_string()
+    };
+    deployment.run(&["drift"]).expect(0).says(&format!(
+        "Recorded in {}, as remembered from the last apply here\n",
+        location("state")
+    ));
+    let json = |arguments: &[&str]| -> Value {
+        let ran = deployment.run(&[&["drift", "--json"], arguments].concat());
+        serde_json::from_str(&ran.expect(0).stdout).unwrap()
+    };
+    let report = json(&[]);
+    assert_eq!(
+        report["states"],
+        json!([{ "state": ["state"], "location": location("state") }])
+    );
+    assert_eq!(report["remembered"], true);
+    // Where it is now is asked of the expression, or said.
+    std::fs::rename(deployment.path("state"), deployment.path("moved")).unwrap();
+    deployment
+        .run(&["drift"])
+        .expect(1)
+        .says("It was there at the last apply from here")
+        .says("nixops4-resources plan");
+    deployment.write(&PAIR.replace(
+        "inherit state;",
+        r#"state = stateIn { file = "${directory}/moved"; };"#,
+    ));
+    deployment.run(&["plan"]).expect(0);
+    assert_eq!(json(&[])["states"][0]["location"], location("moved"));
+    std::fs::remove_dir_all(deployment.path("home")).unwrap();
+    let report = json(&[]);
+    assert_eq!(report["states"][0]["location"], location("moved"));
+    assert_eq!(report["remembered"], false);
 }
 
 #[test]

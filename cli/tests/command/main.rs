@@ -6,6 +6,7 @@ mod failures;
 mod guide;
 mod lifecycle;
 mod manners;
+mod meanwhile;
 mod model;
 mod output;
 mod removal;

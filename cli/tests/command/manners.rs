@@ -1,5 +1,9 @@
 //! How the command behaves towards terminals, logs, shells and machines.
 
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
 use crate::secret::on_terminal;
 use crate::support::{Deployment, ran};
 
@@ -28,6 +32,93 @@ fn a_terminal_is_asked_before_anything_is_destroyed() {
         .run(&["gc", "--json"])
         .expect(1)
         .says("there is nobody to ask");
+}
+
+/// Interrupts a command at its question, as who sits at its terminal does, and says
+/// yes afterwards: its exit code, and what was seen.
+fn interrupted_at_the_question(deployment: &Deployment, arguments: &str) -> (Option<i32>, String) {
+    // `script` gives it a terminal that Ctrl-C comes from.
+    let command = format!(
+        "exec {} {arguments}",
+        env!("CARGO_BIN_EXE_nixops4-resources")
+    );
+    let mut child = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .current_dir(deployment.path(""))
+        .env("XDG_STATE_HOME", deployment.path("home"))
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    let mut bytes = [0; 1024];
+    while let Ok(length @ 1..) = screen.read(&mut bytes) {
+        seen.extend(&bytes[..length]);
+        if seen.ends_with(b"Type yes: ") {
+            keys.write_all(b"\x03").unwrap();
+            std::thread::sleep(Duration::from_secs(2));
+            // Nobody may be there any more.
+            let _ = keys.write_all(b"yes\n");
+        }
+    }
+    let code = child.wait().unwrap().code();
+    (code, String::from_utf8_lossy(&seen).into_owned())
+}
+
+#[test]
+fn interrupted_at_the_question_it_ends_and_changes_nothing() {
+    let deployment = Deployment::new(r#"{ inherit state; a = thing "a" { }; }"#);
+    deployment.run(&["apply"]).expect(0);
+    let before = std::fs::read(deployment.path("state")).unwrap();
+    let unharmed = |arguments: &str| {
+        let (code, seen) = interrupted_at_the_question(&deployment, arguments);
+        assert_eq!(code, Some(1), "{arguments}: {seen}");
+        assert!(seen.contains("error: interrupted"), "{arguments}: {seen}");
+        assert!(deployment.thing("a").is_some(), "{arguments}: {seen}");
+        let now = std::fs::read(deployment.path("state")).unwrap();
+        assert_eq!(now, before, "{arguments}: {seen}");
+    };
+    unharmed("destroy");
+    unharmed("state rm a");
+    deployment.write("{ inherit state; }");
+    // Whoever keeps what it says is asked all the same.
+    unharmed("gc >log");
+    let kept = std::fs::read_to_string(deployment.path("log")).unwrap();
+    assert!(kept.contains("- a") && !kept.contains("Really"), "{kept}");
+}
+
+#[test]
+fn interrupted_while_it_looks_a_collection_ends() {
+    let members = r#"{ inherit state; b = thing "b" { }; }"#;
+    let with_a = members.replace("b =", r#"a = thing "a" { sleepReading = 20000; }; b ="#);
+    let deployment = Deployment::new(&with_a);
+    deployment.run(&["apply"]).expect(0);
+    deployment.write(members);
+    let begun = Instant::now();
+    let child = deployment
+        .command(&["gc", "--yes"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while deployment.times("read-began a") == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(15), "nobody looks");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let interrupted = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(interrupted.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("interrupted"), "{said}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(19),
+        "it was waited for"
+    );
+    assert!(deployment.thing("a").is_some());
 }
 
 #[test]

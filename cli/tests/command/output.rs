@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, ran};
+use crate::support::{Deployment, as_documented, provider, ran};
 
 #[test]
 fn a_plan_is_one_json_document() {
@@ -49,20 +49,121 @@ fn what_machines_read_is_as_its_schema_says() {
         r#"let c = thing "c" { }; in { inherit state; a = thing "a" { failOn = [ "create" ]; }; b = thing "b" { content = o.a.serial; };
           inherit c; x.members = builtins.listToAttrs [ { name = o.a.serial; value = c; } ]; }"#,
     );
-    let (plan, event) = nixops4_resources::report::schemas();
-    let of = |schema: schemars::Schema| jsonschema::draft202012::new(schema.as_value()).unwrap();
-    let (plan, event) = (of(plan), of(event));
-    let planned: Value =
-        serde_json::from_str(&deployment.run(&["plan", "--json"]).expect(0).stdout).unwrap();
-    plan.validate(&planned).unwrap();
-    let events = deployment.run(&["apply", "--json"]).expect(1).events();
+    let planned = deployment.run(&["plan", "--json"]).expect(0);
+    as_documented(&["plan"], &planned.document());
+    let events = events(&deployment, &["apply"], 1);
     assert!(events.iter().any(|event| event["event"] == "skipped"));
-    for happened in events {
-        event
-            .validate(&happened)
-            .map_err(|error| error.to_string())
-            .unwrap();
+}
+
+/// What a command tells line by line, each of which is as its schema says.
+fn events(deployment: &Deployment, arguments: &[&str], code: i32) -> Vec<Value> {
+    let events = deployment
+        .run(&[&["--json"], arguments].concat())
+        .expect(code)
+        .events();
+    assert!(!events.is_empty(), "{arguments:?}");
+    for event in &events {
+        as_documented(&["event"], event);
     }
+    events
+}
+
+#[test]
+fn so_is_what_drift_tells() {
+    let deployment = Deployment::new(
+        r#"{ inherit state; a = thing "a" { content = 1; failOn = [ ]; };
+          b = thing "b" { content = 1; }; c = thing "c" { }; d = old "d" { };
+          e = thing "e" { region = "here"; }; }"#,
+    );
+    deployment.run(&["apply"]).expect(0);
+    let drift = |code| {
+        let report = deployment.run(&["drift", "--json"]).expect(code).document();
+        as_documented(&["drift"], &report);
+        report
+    };
+    let report = drift(0);
+    assert_eq!(report["unchecked"][0]["path"], json!(["d"]));
+    deployment.tamper("b", &json!({ "content": 2, "serial": "serial-b" }));
+    std::fs::remove_file(deployment.path("things/c.json")).unwrap();
+    deployment.tamper("e", &json!({ "region": "there", "serial": "serial-e" }));
+    let found: Vec<Value> = drift(2)["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["drift"].clone())
+        .collect();
+    assert_eq!(found, ["changed", "gone", "foreign"]);
+    // What can't be asked is no drift, and no absence of it.
+    let state = std::fs::read_to_string(deployment.path("state")).unwrap();
+    let fails = state.replace(r#""failOn":[]"#, r#""failOn":["plan"]"#);
+    std::fs::write(deployment.path("state"), fails).unwrap();
+    assert_eq!(drift(1)["failed"][0]["path"], json!(["a"]));
+    std::fs::remove_file(deployment.path("state")).unwrap();
+    let told = events(&deployment, &["drift"], 1);
+    assert_eq!(told[0]["event"], "error");
+}
+
+#[test]
+fn so_is_what_removals_and_imports_tell() {
+    let deployment = Deployment::new(
+        r#"{ inherit state; a = thing "a" { }; b = thing "b" { deletionPolicy = "retain"; };
+          c = thing "c" { failOn = [ "destroy" ]; }; d = stateless "d" { }; e = thing "e" { }; }"#,
+    );
+    let found = json!({ "content": null, "serial": "serial-a" });
+    deployment.tamper("a", &found);
+    let told = events(&deployment, &["import", "a"], 0);
+    assert_eq!(told[0]["event"], "finished");
+    events(&deployment, &["import", "a"], 1);
+    deployment.run(&["apply"]).expect(0);
+    deployment.write(
+        r#"{ inherit state; c = thing "c" { failOn = [ "destroy" ]; }; d = stateless "d" { };
+          renamed = thing "e" { }; }"#,
+    );
+    events(&deployment, &["gc"], 1);
+    let told = events(&deployment, &["gc", "--yes", "--orphans"], 0);
+    assert_eq!(told[0]["event"], "removal");
+    assert_eq!(told[0]["plan"]["renamed"][0]["from"], json!(["e"]));
+    let told = events(&deployment, &["destroy", "--yes"], 1);
+    assert!(told.iter().any(|event| event["event"] == "failed"));
+    let told = events(&deployment, &["destroy", "--yes", "--forget"], 0);
+    assert_eq!(told.last().unwrap()["forgotten"], 1);
+}
+
+#[test]
+fn so_is_what_state_tells() {
+    let deployment = Deployment::new(
+        r#"{ inherit state; a = thing "a" { }; web.members.b = thing "b" { content = o.a.serial; }; }"#,
+    );
+    deployment.run(&["apply"]).expect(0);
+    let told = |what: &str, arguments: &[&str]| {
+        let ran = deployment.run(&[&["--json", "state"], arguments].concat());
+        let document = ran.expect(0).document();
+        as_documented(&["state", what], &document);
+        document
+    };
+    assert_eq!(
+        told("list", &["list"])["resources"][1]["path"],
+        json!(["web", "b"])
+    );
+    let shown = told("show", &["show", "web.b"]);
+    assert_eq!(shown["dependsOn"][0]["path"], json!(["a"]));
+    assert_eq!(told("verify", &["verify"])["success"], true);
+    told("change", &["mv", "web", "shop"]);
+    let exported = deployment.run(&["state", "export"]).expect(0).stdout;
+    std::fs::write(deployment.path("exported"), exported).unwrap();
+    let copy = json!({
+        "type": "scratch_state", "executable": provider(),
+        "inputs": { "file": deployment.path("copy") },
+    });
+    told("change", &["export", "--to", &copy.to_string()]);
+    assert_eq!(
+        told("change", &["rm", "--yes", "a", "shop"])["resources"],
+        2
+    );
+    told("change", &["import", "exported"]);
+    // This provider tells none of its history.
+    let refused = events(&deployment, &["state", "history"], 1);
+    assert_eq!(refused[0]["event"], "error");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Deployment, Ran};
+use crate::support::{Deployment, Ran, as_documented};
 
 fn retried(ran: &Ran) -> Vec<Value> {
     let events = ran.events().into_iter();
@@ -20,12 +20,7 @@ fn a_provider_that_ends_in_the_middle_is_asked_again() {
     assert_eq!(ran.summary()["created"], 2);
     let retried = retried(&ran);
     assert_eq!(retried.len(), 1, "{retried:?}");
-    let (_, event) = nixops4_resources::report::schemas();
-    let schema = jsonschema::draft202012::new(event.as_value()).unwrap();
-    schema
-        .validate(&retried[0])
-        .map_err(|error| error.to_string())
-        .unwrap();
+    as_documented(&["event"], &retried[0]);
     assert_eq!(retried[0]["path"], json!(["a"]));
     assert_eq!(retried[0]["attempt"], 2);
     assert_eq!(retried[0]["of"], 3);
@@ -93,4 +88,48 @@ fn a_state_that_is_lost_in_the_middle_is_gone_on_with() {
         assert_eq!(recorded, 1, "{when}: {events}");
         deployment.run(&["plan", "--detailed-exitcode"]).expect(0);
     }
+}
+
+#[test]
+fn what_others_recorded_before_the_state_was_lost_is_not_overwritten() {
+    let members = |state: &str| {
+        format!(
+            r#"{{ state = stateIn {{ file = "${{directory}}/state"; {state} }};
+              a = thing "a" {{ sleep = 1500; }};
+              b = thing "b" {{ content = o.a.serial; size = 1; }}; }}"#
+        )
+    };
+    let deployment = Deployment::new(&members(""));
+    deployment.run(&["apply"]).expect(0);
+    let again = members(r#"dieBefore = "${directory}/died";"#)
+        .replace("sleep", "size = 2; sleep")
+        .replace("size = 1", "size = 3");
+    deployment.write(&again);
+    let child = deployment
+        .command(&["apply"])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while deployment.times("update-began a") == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    // While `a` is worked on, somebody else records something of `b`; then the state
+    // is lost when `a` is recorded, and read anew.
+    let other = r#"[{"op": "add", "path": "/resources/b/input_properties/content", "value": 7}]"#;
+    let file = deployment.path("state");
+    let events = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{events}{other}\n")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("changed by somebody else meanwhile"),
+        "{said}"
+    );
+    assert_eq!(
+        deployment.recorded("b").unwrap()["input_properties"]["content"],
+        7,
+        "{said}"
+    );
+    deployment.run(&["apply"]).expect(0).says("1 recorded");
 }

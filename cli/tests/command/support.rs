@@ -66,6 +66,12 @@ impl Ran {
             .collect()
     }
 
+    /// All of stdout as one JSON document.
+    #[track_caller]
+    pub(crate) fn document(&self) -> Value {
+        serde_json::from_str(&self.stdout).expect(&self.stdout)
+    }
+
     /// The last event: the summary.
     #[track_caller]
     pub(crate) fn summary(&self) -> Value {
@@ -168,6 +174,26 @@ impl Deployment {
     /// Runs the command.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         ran(&mut self.command(arguments))
+    }
+}
+
+/// Makes sure that a document is as `schemas/command.json` says of what is there at
+/// these names, one below the other.
+#[track_caller]
+pub(crate) fn as_documented(names: &[&str], document: &Value) {
+    let schema = include_str!("../../../schemas/command.json");
+    let schema: Value = serde_json::from_str(schema).expect("a schema");
+    let mut here = &schema;
+    for name in names {
+        let place = here["properties"][name]["$ref"].as_str();
+        let place = place.unwrap_or_else(|| panic!("there is no {name} in the schema"));
+        here = schema.pointer(&place[1..]).expect("it leads somewhere");
+    }
+    let mut whole = here.clone();
+    whole["$defs"] = schema["$defs"].clone();
+    let validator = jsonschema::draft202012::new(&whole).expect("a schema");
+    if let Err(error) = validator.validate(document) {
+        panic!("{names:?}: {error} in {document:#}");
     }
 }
 

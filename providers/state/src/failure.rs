@@ -25,10 +25,21 @@ pub(crate) fn refuse_cut_off(path: &Path) -> Result<()> {
     .hint("restore the file from a backup, or give another path"))
 }
 
+/// Whether there is a file at `path`, which the input has; what keeps anybody from
+/// telling, such as a folder that must not be entered, is an error and no answer.
+pub(crate) fn is_there(input: &str, path: &Path) -> Result<bool> {
+    let there = path.try_exists();
+    there.map_err(|error| explain_file(input, path, "look for", &error))
+}
+
 /// Explains why a file of upstream's kind could not be used.
 pub(crate) fn explain_io(path: &Path, doing: &str, error: &io::Error) -> Error {
+    explain_file("/name", path, doing, error)
+}
+
+fn explain_file(input: &str, path: &Path, doing: &str, error: &io::Error) -> Error {
     let unable = Error::input(
-        "/name",
+        input,
         format!("unable to {doing} the state in {}", path.display()),
     )
     .because(error);

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::failure::is_there;
 use crate::store;
 use journal::{Journal, Missing};
 
@@ -51,7 +52,7 @@ impl StateKind for StateFile {
     }
 
     async fn find(_: &Context, inputs: &Inputs) -> Result<Option<Outputs>> {
-        if !inputs.name.exists() {
+        if !is_there("/name", &inputs.name)? {
             return Ok(None);
         }
         let mut journal = Journal::open(inputs, Missing::Refuse)?;

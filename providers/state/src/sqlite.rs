@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::failure::is_there;
 use crate::store;
 use file::{File, Missing};
 
@@ -49,7 +50,7 @@ impl StateKind for Sqlite {
     }
 
     async fn find(_: &Context, inputs: &Inputs) -> Result<Option<Outputs>> {
-        if !inputs.path.exists() {
+        if !is_there("/path", &inputs.path)? {
             return Ok(None);
         }
         let mut file = File::open(inputs, Missing::Refuse).await?;

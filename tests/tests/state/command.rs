@@ -279,13 +279,66 @@ fn what_can_not_be_imported_or_found() {
     }
     let error = site.complaint(&["list", "--kept-by", "other"]);
     assert!(error.contains("'other' keeps no state"), "{error}");
-    let absent = Site::new();
-    assert_eq!(absent.say(&["list"]), "0 resources recorded\n");
-    let said = absent.run(&["mv", "a", "b"]);
-    assert_eq!(said.code, 1);
-    assert!(said.error.contains("there is none yet"), "{}", said.error);
-    assert!(
-        !absent.sandbox.work().join(FILE).exists(),
-        "nothing is made"
-    );
+}
+
+#[test]
+fn a_state_that_is_not_there_is_not_an_empty_one() {
+    for site in Site::each() {
+        let place = match site.kind {
+            "state_postgresql" => r#"at {"type":"state_postgresql","#.to_owned(),
+            _ => format!("at {}", site.location()),
+        };
+        for arguments in [
+            &["list"][..],
+            &["show", "a"],
+            &["history"],
+            &["verify"],
+            &["export"],
+            &["export", "--document"],
+            &["mv", "a", "b"],
+        ] {
+            let said = site.run(arguments);
+            assert_eq!(said.code, 1, "{arguments:?}: {}", said.out);
+            assert_eq!(said.out, "", "{arguments:?}");
+            for told in ["there is no state", &place, "apply makes it"] {
+                assert!(said.error.contains(told), "{arguments:?}: {}", said.error);
+            }
+        }
+        for file in [FILE, "state.json"] {
+            let file = site.sandbox.work().join(file);
+            assert!(!file.exists(), "nothing is made");
+        }
+    }
+    // Nor is one by another name in the same file.
+    let site = Site::new().filled();
+    let other = format!("sqlite:{FILE}#dmeo");
+    let mut command = site.sandbox.command(binaries::path("nixops4-resources"));
+    let output = command.args(["drift", "--state", &other]).output();
+    let output = output.expect("it runs");
+    let error = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains(&other), "{error}");
+}
+
+#[test]
+fn a_folder_that_can_not_be_looked_into_is_an_error() {
+    // Such as one that must not be entered; but root, who may run this, enters all.
+    for (short, path) in [("sqlite", "file/state.sqlite"), ("file", "file/state.json")] {
+        let site = Site::new();
+        site.sandbox.write("file", "");
+        let location = format!("{short}:{path}#demo");
+        for arguments in [
+            &["state", "--state", &location, "verify"][..],
+            &["state", "--state", &location, "export"],
+            &["drift", "--state", &location],
+        ] {
+            let mut command = site.sandbox.command(binaries::path("nixops4-resources"));
+            let output = command.args(arguments).output().expect("it runs");
+            let error = String::from_utf8(output.stderr).expect("UTF-8");
+            assert_eq!(output.status.code(), Some(1), "{arguments:?}: {error}");
+            assert!(output.stdout.is_empty(), "{arguments:?}");
+            let told = format!("unable to look for the state in {path}");
+            assert!(error.contains(&told), "{arguments:?}: {error}");
+        }
+    }
 }
