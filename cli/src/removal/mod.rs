@@ -2,6 +2,7 @@
 
 pub(crate) mod destroy;
 pub(crate) mod gc;
+mod guess;
 mod order;
 mod orphans;
 mod run;

@@ -434,3 +434,33 @@ fn what_is_in_no_state_is_found_on_the_server() {
         .expect(0)
         .says("Nothing to remove");
 }
+
+#[test]
+fn nothing_is_an_orphan_beside_one_that_nobody_can_name() {
+    let members = |failing: &str| {
+        format!(
+            r#"{{ inherit state; a = thing "a" {{ failOn = [ {failing} ]; }}; b = thing "b" {{ }}; }}"#
+        )
+    };
+    let deployment = Deployment::new(&members(""));
+    deployment.run(&["apply"]).expect(0);
+    deployment.run(&["state", "rm", "--yes", "a"]).expect(0);
+    deployment.tamper("lost", &json!({ "serial": "serial-lost" }));
+    deployment.write(&members("\"plan\" \"read\""));
+    deployment
+        .run(&["gc", "--orphans", "--yes"])
+        .expect(0)
+        .says("may be 'a', of which nobody can say what it is")
+        .says("told to fail on read")
+        .says("Nothing to remove");
+    assert!(deployment.thing("a").is_some() && deployment.thing("lost").is_some());
+    // Once everything has a name, what is lost is found.
+    deployment.write(&members(""));
+    deployment.run(&["apply"]).expect(0);
+    deployment
+        .run(&["gc", "--orphans", "--yes"])
+        .expect(0)
+        .says("1 destroyed");
+    gone(&deployment, &["lost"]);
+    assert!(deployment.thing("a").is_some());
+}
