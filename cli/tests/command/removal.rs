@@ -464,3 +464,17 @@ fn nothing_is_an_orphan_beside_one_that_nobody_can_name() {
     gone(&deployment, &["lost"]);
     assert!(deployment.thing("a").is_some());
 }
+
+#[test]
+fn orphans_are_neither_forgotten_nor_chosen_by_a_path() {
+    let deployment = Deployment::new(r#"{ inherit state; a = thing "a" { }; }"#);
+    deployment.run(&["apply"]).expect(0);
+    deployment.tamper("lost", &json!({ "serial": "serial-lost" }));
+    for other in ["--forget", "a"] {
+        deployment
+            .run(&["gc", "--yes", "--orphans", other])
+            .expect(64)
+            .says("cannot be used with");
+    }
+    assert!(deployment.thing("lost").is_some());
+}
