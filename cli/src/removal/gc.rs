@@ -27,6 +27,7 @@ use crate::plan::survey::{self, Survey};
 use crate::records::Opening;
 use crate::report::{Fate, Renamed};
 use crate::session::Session;
+use crate::shell;
 
 /// What is to be collected, and how.
 #[derive(Debug, Default)]
@@ -138,6 +139,8 @@ async fn collect(
 
 fn advice(from: &MemberPath, keeper: &MemberPath, to: &Live) -> String {
     let to_path = &to.member.path;
+    let words = [from, to_path].map(|path| shell::word(&path.to_string()));
+    let [from_word, to_word] = &words;
     if from == to_path {
         return format!(
             "'{from}' is recorded in '{keeper}', too, where the expression no longer keeps it; it \
@@ -147,11 +150,12 @@ fn advice(from: &MemberPath, keeper: &MemberPath, to: &Live) -> String {
     if to.is_recorded {
         format!(
             "'{from}' is the same thing as '{to_path}', which is recorded too: `nixops4-resources \
-             state rm {from}` forgets the old name"
+             state rm {from_word}` forgets the old name"
         )
     } else {
         format!(
-            "'{from}' is called '{to_path}' now: `nixops4-resources state mv {from} {to_path}` \
+            "'{from}' is called '{to_path}' now: `nixops4-resources state mv {from_word} \
+             {to_word}` \
              keeps it"
         )
     }

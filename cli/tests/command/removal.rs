@@ -478,3 +478,26 @@ fn orphans_are_neither_forgotten_nor_chosen_by_a_path() {
     }
     assert!(deployment.thing("lost").is_some());
 }
+
+#[test]
+fn a_shell_takes_the_commands_that_are_printed() {
+    let members = |name: &str| {
+        format!(
+            r#"{{ inherit state; zone.members.${{"{name}"}} = thing "a" {{ content = 1; }}; }}"#
+        )
+    };
+    let deployment = Deployment::new(&members("example.org"));
+    deployment.run(&["apply"]).expect(0);
+    deployment.write(&members("it's"));
+    let ran = deployment.run(&["gc", "--yes"]).expect(0);
+    let (_, command) = ran.stdout.split_once("`nixops4-resources ").unwrap();
+    let (command, _) = command.split_once('`').unwrap();
+    let program = env!("CARGO_BIN_EXE_nixops4-resources");
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", &format!("{program} {command}")])
+        .current_dir(deployment.path(""))
+        .env("XDG_STATE_HOME", deployment.path("home"));
+    crate::support::ran(&mut shell).expect(0);
+    deployment.run(&["apply"]).expect(0).says("Nothing to do");
+}
