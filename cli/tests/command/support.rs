@@ -192,6 +192,15 @@ pub(crate) fn provider() -> PathBuf {
             .expect("a profile's directory");
         let target = directory.parent().expect("a target directory");
         let mut cargo = Command::new(env!("CARGO"));
+        // What cargo sets for tests alone would have build scripts run again, and
+        // with them everything built again, each time.
+        let of_tests = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+            let name = name.to_string_lossy();
+            name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
+        });
+        for name in of_tests {
+            cargo.env_remove(name);
+        }
         cargo
             .args(["build", "--quiet", "--workspace"])
             .args(["--example", "scratch-provider"])
