@@ -97,6 +97,7 @@ async fn collect(
             let resource = servers.reach(resource);
             let target =
                 target::target(session, path, Some(keeper.clone()), resource, wanted.forget).await;
+            let target = target.without_member();
             let still_wanted = still_wanted(session, &target, &index).await;
             (gone, keeper, target, still_wanted)
         })
@@ -117,9 +118,12 @@ async fn collect(
                 });
                 continue;
             }
+            // It stays anyway, and that is why.
+            Err(_) if target.fate == Fate::Refuse => {}
             Err(reason) => {
                 target.fate = Fate::Refuse;
                 target.note = Some(reason);
+                target.is_unclear = true;
             }
         }
         targets.push(target);
@@ -133,6 +137,7 @@ async fn collect(
     let manner = Manner {
         yes: wanted.yes,
         event: "gc",
+        leaves: true,
     };
     remove(session, targets, aside, &survey.records, manner, signals).await
 }
@@ -249,7 +254,7 @@ async fn still_wanted<'a>(
     if let Some(live) = alike.by_inputs.get(&inputs) {
         return Ok(Some(live));
     }
-    if matches!(target.fate, Fate::Forget | Fate::Refuse) {
+    if target.fate == Fate::Forget {
         return Ok(None);
     }
     let identity = identity(session, target).await?;
