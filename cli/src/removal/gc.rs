@@ -90,27 +90,35 @@ async fn collect(
     let chosen = abandoned.into_iter().filter(|gone| {
         wanted.paths.is_empty() || wanted.paths.iter().any(|of| gone.path.is_within(of))
     });
-    let gone = chosen.filter_map(|gone| Some((recorded.get(&gone.path)?, gone)));
+    // What is recorded in two states is meant as it is in this one.
+    let in_its_state: BTreeMap<_, _> = survey
+        .records
+        .all()
+        .map(|(keeper, path, resource)| ((keeper, path), resource))
+        .collect();
+    let gone = chosen.filter_map(|gone| {
+        let resource = *in_its_state.get(&(&gone.state, &gone.path))?;
+        Some((resource, gone))
+    });
     let mut looked: Vec<_> = stream::iter(gone)
-        .map(async |((keeper, resource), gone)| {
-            let path = gone.path.clone();
+        .map(async |(resource, gone)| {
+            let (path, keeper) = (gone.path.clone(), Some(gone.state.clone()));
             let resource = servers.reach(resource);
-            let target =
-                target::target(session, path, Some(keeper.clone()), resource, wanted.forget).await;
+            let target = target::target(session, path, keeper, resource, wanted.forget).await;
             let target = target.without_member();
             let still_wanted = still_wanted(session, &target, &index).await;
-            (gone, keeper, target, still_wanted)
+            (gone, target, still_wanted)
         })
         .buffer_unordered(session.parallel)
         .collect()
         .await;
     looked.sort_by(|(a, ..), (b, ..)| a.path.cmp(&b.path));
     let mut targets = Vec::new();
-    for (gone, keeper, mut target, still_wanted) in looked {
+    for (gone, mut target, still_wanted) in looked {
         match still_wanted {
             Ok(None) => {}
             Ok(Some(other)) => {
-                aside.notes.push(advice(&gone.path, keeper, other));
+                aside.notes.push(advice(&gone.path, &gone.state, other));
                 aside.renamed.push(Renamed {
                     from: gone.path,
                     to: other.member.path.clone(),
