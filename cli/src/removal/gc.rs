@@ -85,7 +85,12 @@ async fn collect(
         notes: survey.records.notes().to_vec(),
         ..Aside::default()
     };
-    let servers = Servers::new(&survey.evaluation, &survey.records);
+    let mut servers = Servers::new(&survey.evaluation, &survey.records);
+    for (member, judgement) in &survey.foreseen {
+        if let Judgement::Decided(decision) = judgement {
+            servers.learn(member, &decision.outputs);
+        }
+    }
     let index = Index::new(&live);
     let chosen = abandoned.into_iter().filter(|gone| {
         wanted.paths.is_empty() || wanted.paths.iter().any(|of| gone.path.is_within(of))
@@ -106,7 +111,7 @@ async fn collect(
             let resource = servers.reach(resource);
             let target = target::target(session, path, keeper, resource, wanted.forget).await;
             let target = target.without_member();
-            let still_wanted = still_wanted(session, &target, &index).await;
+            let still_wanted = still_wanted(session, &target, &index, &servers).await;
             (gone, target, still_wanted)
         })
         .buffer_unordered(session.parallel)
@@ -137,7 +142,7 @@ async fn collect(
         targets.push(target);
     }
     if wanted.orphans {
-        let found = orphans::find(session, &live, &recorded).await;
+        let found = orphans::find(session, &live, &recorded, &servers).await;
         targets.extend(found.targets);
         aside.retained = found.retained;
         aside.notes.extend(found.notes);
@@ -254,23 +259,28 @@ async fn still_wanted<'a>(
     session: &Session,
     target: &Target,
     index: &Index<'a>,
+    servers: &Servers,
 ) -> Result<Option<&'a Live>, String> {
     let Some(alike) = index.kinds.get(target.recorded.r#type.as_str()) else {
         return Ok(None);
     };
-    let inputs = in_order(&target.recorded.input_properties);
-    if let Some(live) = alike.by_inputs.get(&inputs) {
-        return Ok(Some(live));
+    let spelled = servers.spelled(&target.recorded.input_properties);
+    for inputs in &spelled {
+        if let Some(live) = alike.by_inputs.get(&in_order(inputs)) {
+            return Ok(Some(live));
+        }
     }
     if target.fate == Fate::Forget {
         return Ok(None);
     }
-    let identity = identity(session, target).await?;
-    if identity.is_null() {
-        return Ok(None);
-    }
-    if let Some(live) = alike.by_identity.get(&identity.to_string()) {
-        return Ok(Some(live));
+    for inputs in spelled {
+        let identity = identity(session, target, inputs).await?;
+        if identity.is_null() {
+            return Ok(None);
+        }
+        if let Some(live) = alike.by_identity.get(&identity.to_string()) {
+            return Ok(Some(live));
+        }
     }
     match alike.nameless {
         None => Ok(None),
@@ -282,8 +292,8 @@ async fn still_wanted<'a>(
     }
 }
 
-/// What names it on its server, in its provider's words.
-async fn identity(session: &Session, target: &Target) -> Result<Value, String> {
+/// What names it on its server, in its provider's words, as it is reached by `inputs`.
+async fn identity(session: &Session, target: &Target, inputs: Object) -> Result<Value, String> {
     let description = session
         .providers
         .describe(&target.provider)
@@ -296,10 +306,12 @@ async fn identity(session: &Session, target: &Target) -> Result<Value, String> {
     if !can_read {
         return Ok(Value::Null);
     }
+    let mut resource = ExtantResource::from(target.recorded.clone());
+    resource.input_properties.clone_from(&inputs);
     let request = Request::Read(ReadResourceRequest {
         r#type: target.recorded.r#type.clone(),
-        input_properties: target.recorded.input_properties.clone(),
-        resource: Some(ExtantResource::from(target.recorded.clone())),
+        input_properties: inputs,
+        resource: Some(resource),
     });
     match session
         .providers

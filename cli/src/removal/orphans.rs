@@ -19,6 +19,7 @@ use serde_json::Value;
 
 use super::gc::Live;
 use super::guess::{SHARED, guesses, is_named};
+use super::servers::Servers;
 use super::target::{self, Target};
 use super::{Recorded, provider};
 use crate::eval::Member;
@@ -78,10 +79,15 @@ impl Kind {
 }
 
 /// Searches every place that a member or a record of this deployment is at.
-pub(super) async fn find(session: &Session, live: &[Live], recorded: &Recorded) -> Found {
+pub(super) async fn find(
+    session: &Session,
+    live: &[Live],
+    recorded: &Recorded,
+    servers: &Servers,
+) -> Found {
     let mut found = Found::default();
     let mut places = BTreeMap::<Place, Vec<Example>>::new();
-    for example in examples(live, recorded) {
+    for example in examples(live, recorded, servers) {
         places.entry(example.place()).or_default().push(example);
     }
     let mut listing = BTreeMap::new();
@@ -95,7 +101,7 @@ pub(super) async fn find(session: &Session, live: &[Live], recorded: &Recorded) 
     for (_, kind, _) in listing.keys() {
         kinds.entry(kind.clone()).or_default();
     }
-    name_all(session, live, &places, &mut kinds).await;
+    name_all(session, live, &places, servers, &mut kinds).await;
     for (place, described) in &listing {
         let examples = &places[place];
         let (Some(first), Some(kind)) = (examples.first(), kinds.get_mut(&place.1)) else {
@@ -146,6 +152,7 @@ async fn name_all(
     session: &Session,
     live: &[Live],
     places: &BTreeMap<Place, Vec<Example>>,
+    servers: &Servers,
     kinds: &mut BTreeMap<String, Kind>,
 ) {
     let mut planned = BTreeMap::new();
@@ -168,12 +175,15 @@ async fn name_all(
             live.member.kind == example.kind && live.member.inputs == example.inputs
         })
     };
-    let to_ask = places
-        .values()
-        .flatten()
-        .filter(|example| kinds.contains_key(&example.kind) && !is_planned(example));
+    let mut to_ask = Vec::new();
+    let examples = places.values().flatten();
+    for example in examples.filter(|example| kinds.contains_key(&example.kind)) {
+        let spelled = servers.spelled(&example.inputs);
+        let is_planned = usize::from(is_planned(example));
+        to_ask.extend(spelled.into_iter().skip(is_planned).map(|it| (example, it)));
+    }
     let mut named: Vec<_> = stream::iter(to_ask)
-        .map(async |example| (example, example.identity(session).await))
+        .map(async |(example, inputs)| (example, example.identity(session, &inputs).await))
         .buffer_unordered(session.parallel)
         .collect()
         .await;
@@ -207,6 +217,7 @@ async fn lists(
 fn examples<'a>(
     live: &'a [Live],
     recorded: &'a Recorded,
+    servers: &'a Servers,
 ) -> impl Iterator<Item = Example> + use<'a> {
     let members = live
         .iter()
@@ -218,7 +229,7 @@ fn examples<'a>(
         provider: provider(recorded),
         extension: recorded.extension.clone().unwrap_or_default(),
         kind: recorded.r#type.clone(),
-        inputs: recorded.input_properties.clone(),
+        inputs: servers.reach(recorded).input_properties,
     });
     members.chain(records)
 }
@@ -232,9 +243,10 @@ impl Example {
         )
     }
 
-    /// What names it on its server; why nobody can say, if nobody can.
-    async fn identity(&self, session: &Session) -> Result<Value, String> {
-        match read_identity(session, self, &self.inputs).await? {
+    /// What names it on its server, as it is reached by `inputs`; why nobody can say, if
+    /// nobody can.
+    async fn identity(&self, session: &Session, inputs: &Object) -> Result<Value, String> {
+        match read_identity(session, self, inputs).await? {
             Value::Null => Err("its provider does not say what names it".to_owned()),
             identity => Ok(identity),
         }

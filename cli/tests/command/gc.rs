@@ -253,3 +253,33 @@ fn a_protected_member_can_be_renamed() {
         .never_says("declare it again")
         .says("nixops4-resources state mv a z");
 }
+
+#[test]
+fn a_server_with_two_addresses_has_each_thing_once() {
+    let deployment = Deployment::new(
+        r#"{ inherit state; a = thing "a" { connection = "db1"; content = 1; };
+          b = thing "b" { connection = "db1"; }; c = thing "c" { connection = "db1.example.org"; }; }"#,
+    );
+    deployment.run(&["apply"]).expect(0);
+    // At either address all of them are listed.
+    deployment
+        .run(&["gc", "--orphans", "--yes"])
+        .expect(0)
+        .says("Nothing to remove");
+    // Moved, renamed and changed at once, while others use the old address.
+    deployment.write(
+        r#"{ inherit state; z = thing "a" { connection = "db1.example.org"; content = 2; };
+          b = thing "b" { connection = "db1"; }; }"#,
+    );
+    deployment
+        .run(&["gc", "--yes"])
+        .expect(0)
+        .says("nixops4-resources state mv a z")
+        .says("1 destroyed");
+    gone(&deployment, &["c"]);
+    deployment
+        .run(&["gc", "--orphans", "--yes"])
+        .expect(0)
+        .says("Nothing to remove");
+    assert!(deployment.thing("a").is_some() && deployment.thing("b").is_some());
+}
