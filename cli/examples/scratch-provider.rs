@@ -1,7 +1,8 @@
 //! A provider for tests: its things are JSON files in a directory.
 //!
 //! `scratch_thing` inputs: `directory`, `name`, `content` (anything), `size`,
-//! `region` (cannot be changed), `secret`, and what makes it misbehave:
+//! `region` (cannot be changed), `secret`, `connection` (any address of the one
+//! server that there is), and what makes it misbehave:
 //! `failOn` (a list of create, update, plan, read, destroy), `dieOnce` (a file:
 //! the provider ends at a plan if it isn't there, and makes it), `dieWorking` and
 //! `dieTimes` (the same at what changes something, so many times), `sleep`
@@ -137,7 +138,7 @@ fn answer(request: Request, is_v0: bool) -> Answer {
             }))
         }
         Request::List(request) if !is_v0 => Ok(Response::List(ListResourcesResponse {
-            resources: list(text(&request.input_properties, "directory")),
+            resources: list(&request.input_properties),
         })),
         other => Err(format!("this provider does not know {:?}", other.name())),
     }
@@ -156,11 +157,11 @@ fn things(directory: &str) -> Vec<(String, Object)> {
         .collect()
 }
 
-fn list(directory: &str) -> Vec<ListedResource> {
-    things(directory)
+fn list(inputs: &Object) -> Vec<ListedResource> {
+    things(text(inputs, "directory"))
         .into_iter()
         .map(|(name, thing)| ListedResource {
-            identity: json!({ "directory": directory, "name": name }),
+            identity: name_of(inputs, &name),
             mark: match thing.get("retained") {
                 Some(_) => "owner=test retained-since=2026-01-01".to_owned(),
                 None => "owner=test".to_owned(),
@@ -196,7 +197,16 @@ fn destroy(inputs: &Object) -> Result<(), String> {
 }
 
 fn identity(inputs: &Object) -> Value {
-    json!({ "directory": text(inputs, "directory"), "name": text(inputs, "name") })
+    name_of(inputs, text(inputs, "name"))
+}
+
+/// With the server's address, if there is one.
+fn name_of(inputs: &Object, name: &str) -> Value {
+    let directory = text(inputs, "directory");
+    match inputs.get("connection") {
+        Some(server) => json!({ "server": server, "directory": directory, "name": name }),
+        None => json!({ "directory": directory, "name": name }),
+    }
 }
 
 fn state_file(inputs: &Object) -> PathBuf {
@@ -338,6 +348,9 @@ fn predicted(inputs: &Object) -> Object {
     outputs.insert("path".to_owned(), json!(file_of(inputs)));
     let content = inputs.get("content").cloned().unwrap_or_default();
     outputs.insert("content".to_owned(), content);
+    if inputs.contains_key("connection") {
+        outputs.insert("systemIdentifier".to_owned(), json!("the only one"));
+    }
     outputs
 }
 
@@ -454,6 +467,7 @@ fn description() -> Value {
                     "properties": {
                         "directory": { "type": "string", "description": "Where it is." },
                         "name": { "type": "string", "minLength": 1 },
+                        "connection": { "type": "string", "description": "An address; all are the same server's." },
                         "content": {},
                         "size": { "type": "integer", "minimum": 0, "default": 1 },
                         "region": { "type": "string" },

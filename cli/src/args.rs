@@ -167,7 +167,8 @@ pub(crate) struct Gc {
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<MemberPath>,
     /// Also what carries this deployment's mark on a server and is in no state.
-    #[arg(long)]
+    /// That has no name to be chosen by, and no record to be forgotten.
+    #[arg(long, conflicts_with_all = ["forget", "paths"])]
     pub(crate) orphans: bool,
     /// Only remove the records, and leave the things themselves as they are.
     #[arg(long)]

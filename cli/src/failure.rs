@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::eval::EvalError;
 use crate::member::{MemberPath, OutputRef};
 use crate::records::RecordsError;
+use crate::shell;
 
 /// Something about one member that its author has to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,7 +161,7 @@ fn from_state(remembered: &[String]) -> String {
             "\nif it is gone for good, destroy from the state alone; at the last apply that was\n{}",
             places
                 .iter()
-                .map(|place| format!("  --from-state '{place}'"))
+                .map(|place| format!("  --from-state {}", shell::quoted(place)))
                 .collect::<Vec<_>>()
                 .join("\n")
         ),

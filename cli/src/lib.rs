@@ -25,6 +25,7 @@ pub mod report;
 mod schema;
 mod secret;
 mod session;
+mod shell;
 mod state;
 mod ui;
 mod whereabouts;

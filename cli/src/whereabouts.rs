@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::eval::{Evaluation, Known, Look};
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::plan::survey;
+use crate::plan::{survey, unnamed};
 use crate::records::{Location, Opening, Records};
 use crate::session::Session;
 
@@ -65,10 +65,12 @@ pub(crate) async fn open(
         .cloned()
         .collect();
     let remembered = recall(session, &deployment(session));
-    // Where nobody is left who names a state, it may still have something in it.
-    let is_last_one_gone = keepers.is_empty() && !remembered.is_empty();
-    if missing.is_empty() && evaluation.structures.is_empty() && !is_last_one_gone {
-        return Ok(records);
+    if missing.is_empty() && evaluation.structures.is_empty() {
+        open_unnamed(session, &evaluation, &mut records, &remembered).await?;
+        let is_last_one_gone = records.open_paths().next().is_none() && !remembered.is_empty();
+        if !is_last_one_gone {
+            return Ok(records);
+        }
     }
     let is_remembered = |path: &MemberPath| remembered.iter().any(|state| state.label == *path);
     if !remembered.is_empty() && missing.iter().all(is_remembered) {
@@ -76,6 +78,39 @@ pub(crate) async fn open(
         return open_all(session, &remembered, opening).await;
     }
     Err(Failure::Whereabouts(missing))
+}
+
+/// Opens what nobody names any more and still has something in it. An expression with
+/// a mistake in it keeps nobody from the state that is named.
+async fn open_unnamed(
+    session: &Session,
+    states: &Evaluation,
+    records: &mut Records,
+    remembered: &[Location],
+) -> Result<(), Failure> {
+    let mut is_needed = remembered.iter().any(|it| unnamed::has_left(it, states));
+    for member in states.members.values() {
+        is_needed = is_needed
+            || !records.is_open(&member.path) && unnamed::may_keep_state(session, member).await;
+    }
+    if !is_needed {
+        return Ok(());
+    }
+    let outputs = records
+        .all()
+        .map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
+        .collect();
+    let known = survey::known(&outputs, records);
+    match session.evaluator.evaluate(Look::All, &known).await {
+        Ok(evaluation) => {
+            unnamed::open(session, &evaluation, records, Opening::Change).await?;
+        }
+        Err(error) => records.note(format!(
+            "states that no member names are left alone, because the expression could not be \
+             evaluated: {error}"
+        )),
+    }
+    Ok(())
 }
 
 async fn open_all(
@@ -104,14 +139,18 @@ pub(crate) fn remembered(session: &Session) -> Vec<Location> {
     recall(session, &deployment(session))
 }
 
-/// Remembers where the state is. Nothing depends on it, so that a place that
-/// can't be written is no error.
+/// Remembers where the state is, and where it was as long as something is recorded
+/// there. Nothing depends on it, so that a place that can't be written is no error.
 pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Records) {
-    let states: Vec<Location> = records
-        .open_paths()
-        .filter_map(|path| evaluation.members.get(path))
-        .map(Location::from)
+    let mut states: Vec<Location> = records
+        .locations()
+        .filter_map(|location| match evaluation.members.get(&location.label) {
+            Some(member) => Some(Location::from(member)),
+            None if records.is_used(&location.label) => Some(location.clone()),
+            None => None,
+        })
         .collect();
+    states.extend_from_slice(records.lost());
     let deployment = deployment(session);
     if states.is_empty() || recall(session, &deployment) == states {
         return;
@@ -141,14 +180,17 @@ pub(crate) async fn reopen(session: &Session) -> Option<Records> {
     }
 }
 
-/// Whether what is open is what the expression says now.
+/// Whether what is open is what the expression says now, and what left it.
 pub(crate) fn is_where_it_was(evaluation: &Evaluation, records: &Records) -> bool {
     let remembered: Vec<&Location> = records.locations().collect();
     let wanted = survey::keepers(evaluation);
     let is_named = |state: &&Location| wanted.contains(&state.label);
     let is_there = |state: &&Location| {
         let member = evaluation.members.get(&state.label);
-        member.is_some_and(|member| member.is_known() && Location::from(member) == **state)
+        match member {
+            Some(member) => member.is_known() && Location::from(member) == **state,
+            None => unnamed::has_left(state, evaluation),
+        }
     };
     remembered.iter().filter(|state| is_named(state)).count() == wanted.len()
         && remembered.iter().all(is_there)

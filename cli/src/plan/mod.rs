@@ -6,3 +6,4 @@ pub(crate) mod judge;
 pub(crate) mod report;
 pub(crate) mod scope;
 pub(crate) mod survey;
+pub(crate) mod unnamed;

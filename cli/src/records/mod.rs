@@ -112,6 +112,8 @@ pub(crate) struct Records {
     outputs: BTreeMap<MemberPath, Object>,
     /// The state resources that aren't there yet.
     absent: Vec<Absent>,
+    /// Where something may be recorded that could not be read.
+    lost: Vec<Location>,
     /// What the reader should know.
     notes: Vec<String>,
 }
@@ -161,6 +163,51 @@ impl Records {
             }
         }
         true
+    }
+
+    /// The same, if it is there and something is recorded in it; says whether it is.
+    pub(crate) async fn open_if_used(
+        &mut self,
+        providers: &Rc<Providers>,
+        location: &Location,
+    ) -> Result<bool, RecordsError> {
+        let mut alone = Self::default();
+        alone.open(providers, location, Opening::Look).await?;
+        if alone.all().next().is_none() {
+            alone.close().await;
+            return Ok(false);
+        }
+        self.keepers.append(&mut alone.keepers);
+        self.locations.append(&mut alone.locations);
+        self.entries.append(&mut alone.entries);
+        self.outputs.append(&mut alone.outputs);
+        self.notes.append(&mut alone.notes);
+        Ok(true)
+    }
+
+    /// Notes that what is recorded somewhere is not known. The expression does not
+    /// have that place any more, so that everything else goes on.
+    pub(crate) fn lose(&mut self, location: Location, error: &RecordsError) {
+        if self.lost.contains(&location) {
+            return;
+        }
+        self.notes.push(format!(
+            "'{}' left the expression, and what is recorded in {location} is left alone: {error}",
+            location.label
+        ));
+        self.lost.push(location);
+    }
+
+    /// Where something may be recorded that could not be read.
+    pub(crate) fn lost(&self) -> &[Location] {
+        &self.lost
+    }
+
+    /// Whether anything is recorded in a state resource.
+    pub(crate) fn is_used(&self, path: &MemberPath) -> bool {
+        self.entries
+            .get(path)
+            .is_some_and(|entries| !entries.is_empty())
     }
 
     /// Whether a state resource is open.
@@ -224,6 +271,11 @@ impl Records {
     /// What the reader should know.
     pub(crate) fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Adds to what the reader should know.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
     }
 
     /// Lets the state providers end.

@@ -89,7 +89,13 @@ async fn destroy_from(
     for (path, (keeper, resource)) in recorded.into_iter().filter(|(path, _)| is_chosen(path)) {
         let resource = servers.reach(&resource);
         let target = target::target(session, path, Some(keeper), resource, wanted.forget);
-        targets.push(signals.race(target).await?);
+        let target = signals.race(target).await?;
+        let is_gone = |evaluation: &Evaluation| !evaluation.members.contains_key(&target.path);
+        targets.push(if evaluation.as_ref().is_some_and(is_gone) {
+            target.without_member()
+        } else {
+            target
+        });
     }
     if let Some(evaluation) = evaluation {
         aside.notes.extend(stays(&evaluation, &targets));
@@ -112,6 +118,7 @@ async fn destroy_from(
     let manner = Manner {
         yes: wanted.yes,
         event: "destroy",
+        leaves: false,
     };
     remove(session, targets, aside, records, manner, signals).await
 }

@@ -27,6 +27,7 @@ use crate::plan::survey::{self, Survey};
 use crate::records::Opening;
 use crate::report::{Fate, Renamed};
 use crate::session::Session;
+use crate::shell;
 
 /// What is to be collected, and how.
 #[derive(Debug, Default)]
@@ -72,6 +73,7 @@ async fn collect(
     let manner = Manner {
         yes: wanted.yes,
         event: "gc",
+        leaves: true,
     };
     remove(session, targets, aside, &survey.records, manner, signals).await
 }
@@ -95,31 +97,45 @@ async fn examine(
         notes: survey.records.notes().to_vec(),
         ..Aside::default()
     };
-    let servers = Servers::new(&survey.evaluation, &survey.records);
+    let mut servers = Servers::new(&survey.evaluation, &survey.records);
+    for (member, judgement) in &survey.foreseen {
+        if let Judgement::Decided(decision) = judgement {
+            servers.learn(member, &decision.outputs);
+        }
+    }
     let index = Index::new(&live);
     let chosen = abandoned.into_iter().filter(|gone| {
         wanted.paths.is_empty() || wanted.paths.iter().any(|of| gone.path.is_within(of))
     });
-    let gone = chosen.filter_map(|gone| Some((recorded.get(&gone.path)?, gone)));
+    // What is recorded in two states is meant as it is in this one.
+    let in_its_state: BTreeMap<_, _> = survey
+        .records
+        .all()
+        .map(|(keeper, path, resource)| ((keeper, path), resource))
+        .collect();
+    let gone = chosen.filter_map(|gone| {
+        let resource = *in_its_state.get(&(&gone.state, &gone.path))?;
+        Some((resource, gone))
+    });
     let mut looked: Vec<_> = stream::iter(gone)
-        .map(async |((keeper, resource), gone)| {
-            let path = gone.path.clone();
+        .map(async |(resource, gone)| {
+            let (path, keeper) = (gone.path.clone(), Some(gone.state.clone()));
             let resource = servers.reach(resource);
-            let target =
-                target::target(session, path, Some(keeper.clone()), resource, wanted.forget).await;
-            let still_wanted = still_wanted(session, &target, &index).await;
-            (gone, keeper, target, still_wanted)
+            let target = target::target(session, path, keeper, resource, wanted.forget).await;
+            let target = target.without_member();
+            let still_wanted = still_wanted(session, &target, &index, &servers).await;
+            (gone, target, still_wanted)
         })
         .buffer_unordered(session.parallel)
         .collect()
         .await;
     looked.sort_by(|(a, ..), (b, ..)| a.path.cmp(&b.path));
     let mut targets = Vec::new();
-    for (gone, keeper, mut target, still_wanted) in looked {
+    for (gone, mut target, still_wanted) in looked {
         match still_wanted {
             Ok(None) => {}
             Ok(Some(other)) => {
-                aside.notes.push(advice(&gone.path, keeper, other));
+                aside.notes.push(advice(&gone.path, &gone.state, other));
                 aside.renamed.push(Renamed {
                     from: gone.path,
                     to: other.member.path.clone(),
@@ -127,15 +143,18 @@ async fn examine(
                 });
                 continue;
             }
+            // It stays anyway, and that is why.
+            Err(_) if target.fate == Fate::Refuse => {}
             Err(reason) => {
                 target.fate = Fate::Refuse;
                 target.note = Some(reason);
+                target.is_unclear = true;
             }
         }
         targets.push(target);
     }
     if wanted.orphans {
-        let found = orphans::find(session, &live, &recorded).await;
+        let found = orphans::find(session, &live, &recorded, &servers).await;
         targets.extend(found.targets);
         aside.retained = found.retained;
         aside.notes.extend(found.notes);
@@ -145,6 +164,8 @@ async fn examine(
 
 fn advice(from: &MemberPath, keeper: &MemberPath, to: &Live) -> String {
     let to_path = &to.member.path;
+    let words = [from, to_path].map(|path| shell::word(&path.to_string()));
+    let [from_word, to_word] = &words;
     if from == to_path {
         return format!(
             "'{from}' is recorded in '{keeper}', too, where the expression no longer keeps it; it \
@@ -154,11 +175,12 @@ fn advice(from: &MemberPath, keeper: &MemberPath, to: &Live) -> String {
     if to.is_recorded {
         format!(
             "'{from}' is the same thing as '{to_path}', which is recorded too: `nixops4-resources \
-             state rm {from}` forgets the old name"
+             state rm {from_word}` forgets the old name"
         )
     } else {
         format!(
-            "'{from}' is called '{to_path}' now: `nixops4-resources state mv {from} {to_path}` \
+            "'{from}' is called '{to_path}' now: `nixops4-resources state mv {from_word} \
+             {to_word}` \
              keeps it"
         )
     }
@@ -244,23 +266,28 @@ async fn still_wanted<'a>(
     session: &Session,
     target: &Target,
     index: &Index<'a>,
+    servers: &Servers,
 ) -> Result<Option<&'a Live>, String> {
     let Some(alike) = index.kinds.get(target.recorded.r#type.as_str()) else {
         return Ok(None);
     };
-    let inputs = in_order(&target.recorded.input_properties);
-    if let Some(live) = alike.by_inputs.get(&inputs) {
-        return Ok(Some(live));
+    let spelled = servers.spelled(&target.recorded.input_properties);
+    for inputs in &spelled {
+        if let Some(live) = alike.by_inputs.get(&in_order(inputs)) {
+            return Ok(Some(live));
+        }
     }
-    if matches!(target.fate, Fate::Forget | Fate::Refuse) {
+    if target.fate == Fate::Forget {
         return Ok(None);
     }
-    let identity = identity(session, target).await?;
-    if identity.is_null() {
-        return Ok(None);
-    }
-    if let Some(live) = alike.by_identity.get(&identity.to_string()) {
-        return Ok(Some(live));
+    for inputs in spelled {
+        let identity = identity(session, target, inputs).await?;
+        if identity.is_null() {
+            return Ok(None);
+        }
+        if let Some(live) = alike.by_identity.get(&identity.to_string()) {
+            return Ok(Some(live));
+        }
     }
     match alike.nameless {
         None => Ok(None),
@@ -272,8 +299,8 @@ async fn still_wanted<'a>(
     }
 }
 
-/// What names it on its server, in its provider's words.
-async fn identity(session: &Session, target: &Target) -> Result<Value, String> {
+/// What names it on its server, in its provider's words, as it is reached by `inputs`.
+async fn identity(session: &Session, target: &Target, inputs: Object) -> Result<Value, String> {
     let description = session
         .providers
         .describe(&target.provider)
@@ -286,10 +313,12 @@ async fn identity(session: &Session, target: &Target) -> Result<Value, String> {
     if !can_read {
         return Ok(Value::Null);
     }
+    let mut resource = ExtantResource::from(target.recorded.clone());
+    resource.input_properties.clone_from(&inputs);
     let request = Request::Read(ReadResourceRequest {
         r#type: target.recorded.r#type.clone(),
-        input_properties: target.recorded.input_properties.clone(),
-        resource: Some(ExtantResource::from(target.recorded.clone())),
+        input_properties: inputs,
+        resource: Some(resource),
     });
     match session
         .providers

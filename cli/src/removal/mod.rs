@@ -2,6 +2,8 @@
 
 pub(crate) mod destroy;
 pub(crate) mod gc;
+mod guess;
+mod leave;
 mod order;
 mod orphans;
 mod run;
@@ -56,18 +58,46 @@ pub(crate) struct Manner {
     pub(crate) yes: bool,
     /// How the state's history calls it.
     pub(crate) event: &'static str,
+    /// What must not go is left alone with what it uses, and the rest goes;
+    /// otherwise nothing does.
+    pub(crate) leaves: bool,
 }
 
 /// Shows what would go, asks, and does it.
 pub(crate) async fn remove(
     session: &Session,
     targets: Vec<Target>,
-    aside: Aside,
+    mut aside: Aside,
     records: &Records,
     manner: Manner,
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
     let recorded = recorded(records);
+    // Of what is recorded under two names, the old one says what it was made from
+    // when it was still called that.
+    let outdated: BTreeSet<MemberPath> = aside
+        .renamed
+        .iter()
+        .filter(|renamed| recorded.contains_key(&renamed.to))
+        .map(|renamed| renamed.from.clone())
+        .collect();
+    let mut unclear = Vec::new();
+    let targets = if manner.leaves {
+        let (going, left) = leave::leave(targets, &recorded, &outdated);
+        for (target, reason) in left {
+            if target.is_unclear {
+                unclear.push(target.failure(reason));
+            } else {
+                let path = &target.path;
+                aside
+                    .notes
+                    .push(format!("'{path}' is left alone: {reason}"));
+            }
+        }
+        going
+    } else {
+        targets
+    };
     let report = RemovalReport {
         format: FORMAT,
         resources: targets.iter().map(Target::report).collect(),
@@ -78,34 +108,30 @@ pub(crate) async fn remove(
     session.ui.event(&Event::Removal {
         plan: report.clone(),
     });
-    // Of what is recorded under two names, the old one says what it was made from
-    // when it was still called that.
-    let outdated: BTreeSet<&MemberPath> = report
-        .renamed
-        .iter()
-        .filter(|renamed| recorded.contains_key(&renamed.to))
-        .map(|renamed| &renamed.from)
-        .collect();
     refuse(&targets, &recorded, &outdated)?;
     if targets.is_empty() {
-        session.ui.event(&Event::Summary(Summary {
-            success: true,
-            ..Summary::default()
-        }));
-        return Ok(Ending::Done);
+        return Ok(end(session, Summary::default(), unclear));
     }
     if !manner.yes {
         session.ui.confirm(&question(&report), signals).await?;
     }
     let nodes = nodes(&targets, &recorded);
     let summary = run::run(session, targets, nodes, records, manner.event, signals).await;
+    Ok(end(session, summary, unclear))
+}
+
+/// Says how it ended. What nobody could look at has failed.
+fn end(session: &Session, mut summary: Summary, unclear: Vec<crate::report::Failure>) -> Ending {
+    summary.failed.extend(unclear);
+    summary.success =
+        summary.failed.is_empty() && summary.skipped.is_empty() && !summary.interrupted;
     let ending = if summary.success {
         Ending::Done
     } else {
         Ending::Failed
     };
     session.ui.event(&Event::Summary(summary));
-    Ok(ending)
+    ending
 }
 
 fn question(report: &RemovalReport) -> String {
@@ -126,17 +152,9 @@ fn question(report: &RemovalReport) -> String {
 fn refuse(
     targets: &[Target],
     recorded: &Recorded,
-    outdated: &BTreeSet<&MemberPath>,
+    outdated: &BTreeSet<MemberPath>,
 ) -> Result<(), Failure> {
-    let mut going = outdated.clone();
-    going.extend(targets.iter().map(|target| &target.path));
-    let mut users_that_stay = BTreeMap::<MemberPath, Vec<String>>::new();
-    for (path, (_, other)) in recorded.iter().filter(|(path, _)| !going.contains(path)) {
-        for used in uses(other).into_iter().flatten() {
-            let users = users_that_stay.entry(used).or_default();
-            users.push(format!("'{path}'"));
-        }
-    }
+    let users_that_stay = users_that_stay(targets, recorded, outdated);
     let mut problems: Vec<Problem> = targets
         .iter()
         .filter(|target| target.fate == Fate::Refuse)
@@ -163,6 +181,24 @@ fn refuse(
     } else {
         Err(Failure::Forbidden(problems))
     }
+}
+
+/// What stays and was made from something, by what that is.
+fn users_that_stay(
+    targets: &[Target],
+    recorded: &Recorded,
+    outdated: &BTreeSet<MemberPath>,
+) -> BTreeMap<MemberPath, Vec<String>> {
+    let mut going: BTreeSet<&MemberPath> = outdated.iter().collect();
+    going.extend(targets.iter().map(|target| &target.path));
+    let mut users_that_stay = BTreeMap::<MemberPath, Vec<String>>::new();
+    for (path, (_, other)) in recorded.iter().filter(|(path, _)| !going.contains(path)) {
+        for used in uses(other).into_iter().flatten() {
+            let users = users_that_stay.entry(used).or_default();
+            users.push(format!("'{path}'"));
+        }
+    }
+    users_that_stay
 }
 
 /// What a resource was made from, if that was recorded.

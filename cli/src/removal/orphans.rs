@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::Object;
 use nixops4_protocol::client::ProviderCommand;
 use nixops4_protocol::describe::KindDescription;
@@ -17,6 +18,8 @@ use nixops4_protocol::state::{Extension, RecordedResource};
 use serde_json::Value;
 
 use super::gc::Live;
+use super::guess::{SHARED, guesses, is_named};
+use super::servers::Servers;
 use super::target::{self, Target};
 use super::{Recorded, provider};
 use crate::eval::Member;
@@ -27,10 +30,6 @@ use crate::session::Session;
 
 /// How a mark says that its thing was taken out of service.
 const RETAINED: &str = " retained-since=";
-/// The inputs of an example that reach an orphan, too.
-const SHARED: [&str; 2] = ["owner", "connection"];
-/// How many guesses are made for one orphan.
-const GUESSES: usize = 16;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -40,83 +39,197 @@ pub(super) struct Found {
     pub(super) notes: Vec<String>,
 }
 
+impl Found {
+    fn retain(&mut self, example: &Example, thing: ListedResource) {
+        self.retained.push(Orphan {
+            r#type: example.kind.clone(),
+            identity: thing.identity,
+            mark: thing.mark,
+        });
+    }
+}
+
 /// Where to look: a provider, a kind, and the inputs that say where.
 pub(super) type Place = (ProviderCommand, String, String);
 
 /// A member or record that shows where to look, and how such things are named.
 pub(super) struct Example {
+    path: MemberPath,
     provider: ProviderCommand,
     extension: Extension,
     kind: String,
     inputs: Object,
 }
 
+/// What is known of the things of one kind, wherever they are.
+#[derive(Default)]
+struct Kind {
+    /// What names those that are recorded or wanted.
+    known: Vec<Value>,
+    /// One of which nobody can say what it is, and why.
+    nameless: Option<(MemberPath, String)>,
+    /// What was found and may be that one.
+    doubtful: Vec<String>,
+}
+
+impl Kind {
+    fn has(&self, thing: &Value) -> bool {
+        self.known.iter().any(|named| is_named(thing, named))
+    }
+}
+
 /// Searches every place that a member or a record of this deployment is at.
-pub(super) async fn find(session: &Session, live: &[Live], recorded: &Recorded) -> Found {
+pub(super) async fn find(
+    session: &Session,
+    live: &[Live],
+    recorded: &Recorded,
+    servers: &Servers,
+) -> Found {
     let mut found = Found::default();
-    let mut known = BTreeSet::new();
-    for live in live {
-        known.insert((live.member.kind.clone(), live.identity.to_string()));
+    let mut places = BTreeMap::<Place, Vec<Example>>::new();
+    for example in examples(live, recorded, servers) {
+        places.entry(example.place()).or_default().push(example);
     }
-    let mut places = BTreeMap::new();
-    for example in examples(live, recorded) {
-        let examples: &mut Vec<Example> = places.entry(example.place()).or_default();
-        examples.push(example);
+    let mut listing = BTreeMap::new();
+    for place in places.keys() {
+        if let Some(described) = lists(session, &place.0, &place.1).await {
+            listing.insert(place.clone(), described);
+        }
     }
-    for ((provider, kind, _), examples) in places {
-        let Ok(Some(description)) = session.providers.describe(&provider).await else {
-            // What it is asked to remove is refused for that reason.
-            continue;
-        };
-        let Some(described) = description.kinds.get(&kind) else {
-            continue;
-        };
-        if !described.offers(RequestName::List) {
-            continue;
-        }
-        for example in &examples {
-            if let Ok(identity) = read_identity(session, example, &example.inputs).await {
-                known.insert((kind.clone(), identity.to_string()));
-            }
-        }
-        let Some(first) = examples.first() else {
+    // One place may show what is wanted at another, so that all are known first.
+    let mut kinds = BTreeMap::<String, Kind>::new();
+    for (_, kind, _) in listing.keys() {
+        kinds.entry(kind.clone()).or_default();
+    }
+    name_all(session, live, &places, servers, &mut kinds).await;
+    for (place, described) in &listing {
+        let examples = &places[place];
+        let (Some(first), Some(kind)) = (examples.first(), kinds.get_mut(&place.1)) else {
             continue;
         };
         match list(session, first).await {
             Err(reason) => found.notes.push(format!(
-                "it could not be searched for {kind} that is in no state: {reason}"
+                "it could not be searched for {} that is in no state: {reason}",
+                first.kind
             )),
             Ok(listed) => {
                 for thing in listed {
-                    let is_wanted = |(of, identity): &(String, String)| {
-                        let identity = serde_json::from_str(identity);
-                        *of == kind && identity.is_ok_and(|named| is_named(&thing.identity, &named))
-                    };
-                    if known.iter().any(is_wanted) {
+                    if kind.has(&thing.identity) {
                         continue;
                     }
-                    orphan(session, described, &examples, thing, &mut found).await;
+                    if is_retained(&thing.mark) {
+                        found.retain(first, thing);
+                    } else if kind.nameless.is_some() {
+                        kind.doubtful.push(thing.identity.to_string());
+                    } else {
+                        orphan(session, described, examples, &thing, &mut found).await;
+                    }
                 }
             }
+        }
+    }
+    for (
+        kind,
+        Kind {
+            nameless, doubtful, ..
+        },
+    ) in kinds
+    {
+        if let (Some((path, reason)), false) = (nameless, doubtful.is_empty()) {
+            found.notes.push(format!(
+                "{kind} {} carries our mark, and may be '{path}', of which nobody can say what it \
+                 is, so that no {kind} is collected from a server: put that right and collect \
+                 again: {reason}",
+                doubtful.join(", ")
+            ));
         }
     }
     found
 }
 
+/// Finds out what names everything that is wanted or recorded, of these kinds.
+async fn name_all(
+    session: &Session,
+    live: &[Live],
+    places: &BTreeMap<Place, Vec<Example>>,
+    servers: &Servers,
+    kinds: &mut BTreeMap<String, Kind>,
+) {
+    let mut planned = BTreeMap::new();
+    for live in live {
+        let Some(kind) = kinds.get_mut(&live.member.kind) else {
+            continue;
+        };
+        if !live.identity.is_null() {
+            kind.known.push(live.identity.clone());
+            planned.insert(&live.member.path, live);
+        } else if !live.member.is_known() {
+            let reason = "its inputs are not known yet".to_owned();
+            kind.nameless
+                .get_or_insert((live.member.path.clone(), reason));
+        }
+    }
+    let is_planned = |example: &Example| {
+        let live = planned.get(&example.path);
+        live.is_some_and(|live| {
+            live.member.kind == example.kind && live.member.inputs == example.inputs
+        })
+    };
+    let mut to_ask = Vec::new();
+    let examples = places.values().flatten();
+    for example in examples.filter(|example| kinds.contains_key(&example.kind)) {
+        let spelled = servers.spelled(&example.inputs);
+        let is_planned = usize::from(is_planned(example));
+        to_ask.extend(spelled.into_iter().skip(is_planned).map(|it| (example, it)));
+    }
+    let mut named: Vec<_> = stream::iter(to_ask)
+        .map(async |(example, inputs)| (example, example.identity(session, &inputs).await))
+        .buffer_unordered(session.parallel)
+        .collect()
+        .await;
+    named.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    for (example, identity) in named {
+        let Some(kind) = kinds.get_mut(&example.kind) else {
+            continue;
+        };
+        match identity {
+            Ok(identity) => kind.known.push(identity),
+            Err(reason) => {
+                kind.nameless.get_or_insert((example.path.clone(), reason));
+            }
+        }
+    }
+}
+
+/// A kind that can be asked for everything that carries our mark. A provider that
+/// can't say what it is is asked for nothing: what it would have to remove is refused
+/// for that reason.
+async fn lists(
+    session: &Session,
+    provider: &ProviderCommand,
+    kind: &str,
+) -> Option<KindDescription> {
+    let description = session.providers.describe(provider).await.ok().flatten()?;
+    let kind = description.kinds.get(kind)?;
+    kind.offers(RequestName::List).then(|| kind.clone())
+}
+
 fn examples<'a>(
     live: &'a [Live],
     recorded: &'a Recorded,
+    servers: &'a Servers,
 ) -> impl Iterator<Item = Example> + use<'a> {
     let members = live
         .iter()
         .map(|live| &live.member)
         .filter(|member| member.is_known())
         .map(Example::from);
-    let records = recorded.values().map(|(_, recorded)| Example {
+    let records = recorded.iter().map(|(path, (_, recorded))| Example {
+        path: path.clone(),
         provider: provider(recorded),
         extension: recorded.extension.clone().unwrap_or_default(),
         kind: recorded.r#type.clone(),
-        inputs: recorded.input_properties.clone(),
+        inputs: servers.reach(recorded).input_properties,
     });
     members.chain(records)
 }
@@ -129,11 +242,21 @@ impl Example {
             shared(&self.inputs).to_string(),
         )
     }
+
+    /// What names it on its server, as it is reached by `inputs`; why nobody can say, if
+    /// nobody can.
+    async fn identity(&self, session: &Session, inputs: &Object) -> Result<Value, String> {
+        match read_identity(session, self, inputs).await? {
+            Value::Null => Err("its provider does not say what names it".to_owned()),
+            identity => Ok(identity),
+        }
+    }
 }
 
 impl From<&Member> for Example {
     fn from(member: &Member) -> Self {
         Self {
+            path: member.path.clone(),
             provider: providers::command(&member.executable, &member.args),
             extension: Extension {
                 executable: member.executable.clone(),
@@ -223,20 +346,12 @@ async fn orphan(
     session: &Session,
     described: &KindDescription,
     examples: &[Example],
-    thing: ListedResource,
+    thing: &ListedResource,
     found: &mut Found,
 ) {
     let Some(first) = examples.first() else {
         return;
     };
-    if is_retained(&thing.mark) {
-        found.retained.push(Orphan {
-            r#type: first.kind.clone(),
-            identity: thing.identity,
-            mark: thing.mark,
-        });
-        return;
-    }
     for example in examples {
         let Ok(named) = read_identity(session, example, &example.inputs).await else {
             continue;
@@ -268,114 +383,4 @@ async fn orphan(
          reached: declare it, apply, and remove it again",
         first.kind, thing.identity
     ));
-}
-
-/// Inputs that may name a thing as `wanted`, made after an example whose own
-/// inputs name it as `named`: wherever a part of the name is the value of an
-/// input, that input gets the other's part.
-fn guesses(
-    described: &KindDescription,
-    inputs: &Object,
-    named: &Value,
-    wanted: &Value,
-) -> Vec<Object> {
-    let required = described.inputs.get("required").and_then(Value::as_array);
-    let is_needed = |name: &String| {
-        SHARED.contains(&name.as_str())
-            || required.is_some_and(|required| required.iter().any(|needed| needed == name))
-    };
-    let base: Object = inputs
-        .iter()
-        .filter(|(name, value)| is_needed(name) || names_something(value, named))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    let mut guesses = vec![base];
-    let (Some(named), Some(wanted)) = (named.as_object(), wanted.as_object()) else {
-        return Vec::new();
-    };
-    for (part, old) in named {
-        let new = wanted.get(part).unwrap_or(&Value::Null);
-        // What was made by halves lacks a part.
-        if old == new || new.is_null() {
-            continue;
-        }
-        let holders: Vec<&String> = inputs
-            .iter()
-            .filter(|(name, value)| *value == old && !SHARED.contains(&name.as_str()))
-            .map(|(name, _)| name)
-            .collect();
-        guesses = guesses
-            .into_iter()
-            .flat_map(|guess| {
-                holders.iter().map(move |holder| {
-                    let mut guess = guess.clone();
-                    guess.insert((*holder).clone(), new.clone());
-                    guess
-                })
-            })
-            .take(GUESSES)
-            .collect();
-    }
-    guesses
-}
-
-/// Whether `named` names what was found, as far as that has a name: of what was made
-/// by halves a part is missing, which is null.
-fn is_named(found: &Value, named: &Value) -> bool {
-    let (Some(found), Some(named)) = (found.as_object(), named.as_object()) else {
-        return found == named;
-    };
-    found
-        .iter()
-        .all(|(part, value)| value.is_null() || named.get(part) == Some(value))
-}
-
-fn names_something(value: &Value, named: &Value) -> bool {
-    named
-        .as_object()
-        .is_some_and(|parts| parts.values().any(|part| part == value))
-}
-
-#[cfg(test)]
-mod tests {
-    use nixops4_protocol::describe::KindDescription;
-    use serde_json::{Value, json};
-
-    use super::guesses;
-
-    #[test]
-    fn an_example_shows_where_the_name_stands() {
-        let kind: KindDescription = serde_json::from_value(json!({
-            "description": "", "state": "optional", "requests": [], "outputs": {},
-            "inputs": { "required": ["owner", "name", "connection"] },
-        }))
-        .unwrap();
-        let inputs = json!({ "owner": "o", "name": "app", "password": { "env": "X" },
-            "connection": { "host": "h" }, "database": "app" });
-        for (named, wanted, expected) in [
-            (
-                json!({ "server": "h:5432", "role": "app" }),
-                json!({ "server": "h:5432", "role": "old" }),
-                vec![
-                    json!({ "owner": "o", "name": "old", "connection": { "host": "h" },
-                        "database": "app" }),
-                    json!({ "owner": "o", "name": "app", "connection": { "host": "h" },
-                        "database": "old" }),
-                ],
-            ),
-            // On another server there is no example for it.
-            (
-                json!({ "server": "h:5432", "role": "app" }),
-                json!({ "server": "g:5432", "role": "app" }),
-                vec![],
-            ),
-            (json!("app"), json!("old"), vec![]),
-        ] {
-            let found: Vec<Value> = guesses(&kind, inputs.as_object().unwrap(), &named, &wanted)
-                .into_iter()
-                .map(Value::Object)
-                .collect();
-            assert_eq!(found, expected);
-        }
-    }
 }

@@ -193,8 +193,6 @@ fn finish(
             reason: skip.reason.clone(),
         });
     }
-    summary.success =
-        summary.failed.is_empty() && summary.skipped.is_empty() && !summary.interrupted;
 }
 
 async fn one(session: &Session, target: &Target, records: &Records, event: &'static str) -> Ended {

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use nixops4_protocol::Object;
 use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
 
-use crate::eval::Evaluation;
+use crate::eval::{Evaluation, Member};
 use crate::records::Records;
 
 /// The input that says where a server is, by which its resources are reached.
@@ -24,14 +25,42 @@ impl Servers {
     pub(super) fn new(evaluation: &Evaluation, records: &Records) -> Self {
         let mut servers = Self::default();
         for member in evaluation.members.values().filter(|it| it.is_known()) {
-            let recorded = records.of(member);
-            let server = recorded.and_then(|recorded| recorded.output_properties.get(SERVER));
-            if let (Some(server), Some(connection)) = (server, member.inputs.get(CONNECTION)) {
-                let connections = servers.0.entry(server.to_string()).or_default();
-                connections.insert(connection.to_string(), connection.clone());
+            if let Some(recorded) = records.of(member) {
+                servers.learn(member, &recorded.output_properties);
             }
         }
         servers
+    }
+
+    /// Takes note of the server that a member's outputs tell of, if they do.
+    pub(super) fn learn(&mut self, member: &Member, outputs: &Object) {
+        let server = outputs.get(SERVER).filter(|server| !server.is_null());
+        if let (Some(server), Some(connection)) = (server, member.inputs.get(CONNECTION)) {
+            let connections = self.0.entry(server.to_string()).or_default();
+            connections.insert(connection.to_string(), connection.clone());
+        }
+    }
+
+    /// Inputs, and the same for each other address that the expression has of their
+    /// server: what names a thing tells of its address, too.
+    pub(super) fn spelled(&self, inputs: &Object) -> Vec<Object> {
+        let mut spelled = vec![inputs.clone()];
+        let Some(written) = inputs.get(CONNECTION).map(ToString::to_string) else {
+            return spelled;
+        };
+        let mut others: BTreeMap<&String, &Value> = BTreeMap::new();
+        for connections in self.0.values() {
+            if connections.contains_key(&written) {
+                others.extend(connections);
+            }
+        }
+        others.remove(&written);
+        for other in others.into_values() {
+            let mut inputs = inputs.clone();
+            inputs.insert(CONNECTION.to_owned(), other.clone());
+            spelled.push(inputs);
+        }
+        spelled
     }
 
     /// What was recorded, reached by an address that its server has now.

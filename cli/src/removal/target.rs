@@ -9,13 +9,17 @@ use serde_json::Value;
 use crate::executables;
 use crate::member::MemberPath;
 use crate::providers;
-use crate::report::{Fate, Removal};
+use crate::report::{Failure, Fate, Operation, Removal};
 use crate::session::Session;
 
 /// The input by which a resource says that it must not be destroyed.
 const PROTECT: &str = "protect";
 /// The input that says what destroying does.
 const DELETION_POLICY: &str = "deletionPolicy";
+
+const PROTECTED: &str = "it is protected: set `protect = false`, apply, and then destroy it";
+const PROTECTED_AND_GONE: &str =
+    "it is protected: declare it again with `protect = false`, apply, and remove it then";
 
 /// A resource that is to go.
 #[derive(Debug, Clone)]
@@ -27,9 +31,28 @@ pub(crate) struct Target {
     pub(crate) provider: ProviderCommand,
     pub(crate) fate: Fate,
     pub(crate) note: Option<String>,
+    /// Whether it is refused only because nobody could find out what it is.
+    pub(crate) is_unclear: bool,
 }
 
 impl Target {
+    /// The same, of a member that is not in the expression any more.
+    pub(crate) fn without_member(mut self) -> Self {
+        if self.note.as_deref() == Some(PROTECTED) {
+            self.note = Some(PROTECTED_AND_GONE.to_owned());
+        }
+        self
+    }
+
+    /// How it is told that it was not even tried.
+    pub(crate) fn failure(&self, error: String) -> Failure {
+        Failure {
+            path: self.path.clone(),
+            operation: Operation::Destroy,
+            error,
+        }
+    }
+
     /// How it is shown.
     pub(crate) fn report(&self) -> Removal {
         Removal {
@@ -68,12 +91,16 @@ pub(crate) async fn target(
     forget: bool,
 ) -> Target {
     let provider = provider(&recorded);
+    let mut is_unclear = false;
     let (fate, note) = if forget {
         let note = "its provider is not asked; see to the thing itself by hand";
         (Fate::Forget, Some(note.to_owned()))
     } else {
         match session.providers.describe(&provider).await {
-            Err(error) => (Fate::Refuse, Some(error.to_string())),
+            Err(error) => {
+                is_unclear = true;
+                (Fate::Refuse, Some(error.to_string()))
+            }
             Ok(description) => {
                 let kind = description
                     .as_ref()
@@ -89,6 +116,7 @@ pub(crate) async fn target(
         provider,
         fate,
         note,
+        is_unclear,
     }
 }
 
@@ -98,8 +126,7 @@ fn fate(recorded: &RecordedResource, kind: Option<&KindDescription>) -> (Fate, O
         value.filter(|value| !value.is_null())
     };
     if input(PROTECT) == Some(&Value::Bool(true)) {
-        let note = "it is protected: set `protect = false`, apply, and then destroy it";
-        return (Fate::Refuse, Some(note.to_owned()));
+        return (Fate::Refuse, Some(PROTECTED.to_owned()));
     }
     let Some(kind) = kind.filter(|kind| kind.offers(RequestName::Destroy)) else {
         let note = "its provider cannot destroy: remove the thing by hand, and then its record \

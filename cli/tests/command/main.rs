@@ -3,6 +3,7 @@
 mod apply;
 mod call;
 mod failures;
+mod gc;
 mod guide;
 mod lifecycle;
 mod manners;

@@ -4,21 +4,21 @@ use serde_json::{Value, json};
 
 use crate::support::Deployment;
 
-const CHAIN: &str = r#"{
+pub(crate) const CHAIN: &str = r#"{
   inherit state;
   a = thing "a" { content = "one"; };
   b = thing "b" { content = o.a.serial; };
   inner.members.c = thing "c" { content = o.b.serial; };
 }"#;
 
-fn gone(deployment: &Deployment, names: &[&str]) {
+pub(crate) fn gone(deployment: &Deployment, names: &[&str]) {
     for name in names {
         assert_eq!(deployment.thing(name), None, "{name}");
     }
 }
 
 /// What was destroyed or retained, in order.
-fn removed(deployment: &Deployment) -> Vec<String> {
+pub(crate) fn removed(deployment: &Deployment) -> Vec<String> {
     deployment
         .log()
         .into_iter()
@@ -331,106 +331,4 @@ fn without_the_expression_the_state_is_enough() {
         .run(&["destroy", "--yes", "--from-state", "nonsense"])
         .expect(64)
         .says("does not say where a state is");
-}
-
-#[test]
-fn what_left_the_expression_is_collected() {
-    let deployment = Deployment::new(CHAIN);
-    deployment.run(&["apply"]).expect(0);
-    deployment.write(r#"{ inherit state; a = thing "a" { content = "one"; }; }"#);
-    deployment
-        .run(&["gc"])
-        .expect(1)
-        .says("Removal: 2 to delete.")
-        .says("there is nobody to ask");
-    deployment
-        .run(&["gc", "--yes"])
-        .expect(0)
-        .says("2 destroyed");
-    assert_eq!(removed(&deployment), ["destroy c", "destroy b"]);
-    assert!(deployment.thing("a").is_some());
-    deployment
-        .run(&["gc", "--yes"])
-        .expect(0)
-        .says("Nothing to remove");
-    deployment
-        .run(&["plan"])
-        .expect(0)
-        .never_says("No longer in the expression");
-    deployment
-        .run(&["gc", "a"])
-        .expect(1)
-        .says("was removed from the expression");
-}
-
-#[test]
-fn a_renamed_member_is_never_collected() {
-    let deployment = Deployment::new(r#"{ inherit state; a = thing "a" { content = 1; }; }"#);
-    deployment.run(&["apply"]).expect(0);
-    for content in ["1", "2"] {
-        deployment.write(&format!(
-            r#"{{ inherit state; z = thing "a" {{ content = {content}; }}; }}"#
-        ));
-        deployment
-            .run(&["gc", "--yes"])
-            .expect(0)
-            .says("Nothing to remove")
-            .says("nixops4-resources state mv a z");
-    }
-    // Once it is recorded under both, the old name can only be forgotten.
-    deployment.run(&["apply"]).expect(0);
-    deployment
-        .run(&["gc", "--yes"])
-        .expect(0)
-        .says("nixops4-resources state rm a");
-    assert!(deployment.thing("a").is_some());
-}
-
-#[test]
-fn nothing_is_collected_before_everything_is_known() {
-    let deployment = Deployment::new(CHAIN);
-    deployment.run(&["apply"]).expect(0);
-    deployment.write(
-        r#"{ inherit state; new = thing "new" { };
-          each.members = builtins.listToAttrs [ { name = o.new.serial; value = thing "c" { }; } ]; }"#,
-    );
-    deployment
-        .run(&["gc", "--yes"])
-        .expect(1)
-        .says("nothing was collected")
-        .says("each waits for new.serial");
-    assert!(removed(&deployment).is_empty());
-    deployment.write("{ inherit state; a = throw \"oh no\"; }");
-    deployment.run(&["gc", "--yes"]).expect(1).says("oh no");
-    assert!(removed(&deployment).is_empty());
-}
-
-#[test]
-fn what_is_in_no_state_is_found_on_the_server() {
-    let deployment = Deployment::new(
-        r#"{ inherit state; a = thing "a" { }; b = thing "b" { deletionPolicy = "retain"; }; }"#,
-    );
-    deployment.run(&["apply"]).expect(0);
-    deployment.write(r#"{ inherit state; a = thing "a" { }; }"#);
-    deployment.run(&["gc", "--yes"]).expect(0);
-    deployment.tamper("lost", &json!({ "serial": "serial-lost" }));
-    deployment
-        .run(&["gc", "--yes"])
-        .expect(0)
-        .says("Nothing to remove");
-    deployment
-        .run(&["gc", "--orphans"])
-        .expect(1)
-        .says("it carries our mark and is in no state")
-        .says("Out of service since before");
-    deployment
-        .run(&["gc", "--orphans", "--yes"])
-        .expect(0)
-        .says("1 destroyed");
-    gone(&deployment, &["lost"]);
-    assert!(deployment.thing("a").is_some() && deployment.thing("b").is_some());
-    deployment
-        .run(&["gc", "--orphans", "--yes"])
-        .expect(0)
-        .says("Nothing to remove");
 }

@@ -112,3 +112,88 @@ fn an_old_name_keeps_nothing_that_the_new_one_no_longer_uses() {
         .says("1 destroyed");
     assert!(deployment.thing("a").is_none() && deployment.thing("b").is_some());
 }
+
+#[test]
+fn a_state_that_nobody_names_is_destroyed_from_and_looked_into() {
+    let members = |members: &str| {
+        format!(
+            r#"{{ inherit state; other = stateIn {{ file = "${{directory}}/other"; }}; {members} }}"#
+        )
+    };
+    let elsewhere = r#"b = resource [ ] [ "other" ] "scratch_thing" {
+        directory = "${directory}/things"; name = "b"; } [ "serial" ];"#;
+    let deployment = Deployment::new(&members(&format!(r#"a = thing "a" {{ }}; {elsewhere}"#)));
+    deployment.run(&["apply"]).expect(0);
+    // On a machine that remembers nothing.
+    std::fs::remove_dir_all(deployment.path("home")).unwrap();
+    deployment.write(&members(r#"a = thing "a" { };"#));
+    deployment
+        .run(&["state", "list"])
+        .expect(0)
+        .says("a ")
+        .says("b ");
+    deployment
+        .run(&["destroy", "--yes"])
+        .expect(0)
+        .says("2 destroyed");
+    deployment.run(&["apply"]).expect(0);
+    // Nobody names any.
+    std::fs::remove_dir_all(deployment.path("home")).unwrap();
+    deployment.write("{ inherit state; }");
+    deployment.run(&["state", "list"]).expect(0).says("a ");
+    deployment
+        .run(&["destroy", "--yes"])
+        .expect(0)
+        .says("1 destroyed");
+    assert!(deployment.thing("a").is_none() && deployment.thing("b").is_none());
+}
+
+#[test]
+fn a_state_that_left_with_its_members_is_collected_from() {
+    let with = |inner: &str| {
+        format!(
+            r#"{{ inherit state; a = thing "a" {{ }};
+              inner.members = {{ {inner} }}; }}"#
+        )
+    };
+    let deployment = Deployment::new(&with(
+        r#"keep = stateIn { file = "${directory}/inner"; };
+          b = resource [ ] [ "inner" "keep" ] "scratch_thing" {
+            directory = "${directory}/things"; name = "b"; } [ "serial" ];"#,
+    ));
+    deployment.run(&["apply"]).expect(0);
+    deployment.write(r#"{ inherit state; a = thing "a" { }; c = thing "c" { }; }"#);
+    for command in ["plan", "apply", "plan"] {
+        deployment
+            .run(&[command])
+            .expect(0)
+            .says("o longer in the expression")
+            .says("inner.b");
+    }
+    deployment.run(&["state", "list"]).expect(0).says("inner.b");
+    // Where it can't be read it is not forgotten.
+    let (kept, away) = (deployment.path("inner"), deployment.path("away"));
+    std::fs::copy(&kept, &away).unwrap();
+    std::fs::write(&kept, "nonsense\n").unwrap();
+    deployment
+        .run(&["gc", "--yes"])
+        .expect(0)
+        .says("'inner.keep' left the expression, and what is recorded in")
+        .says("Nothing to remove");
+    std::fs::rename(&away, &kept).unwrap();
+    deployment
+        .run(&["gc", "--yes"])
+        .expect(0)
+        .says("1 destroyed");
+    assert!(deployment.thing("b").is_none() && deployment.thing("a").is_some());
+    // With nothing in it nobody thinks of it any more.
+    deployment
+        .run(&["plan"])
+        .expect(0)
+        .never_says("No longer in the expression");
+    deployment.run(&["plan"]).expect(0);
+    let home = deployment.path("home");
+    let mut remembered = std::process::Command::new("grep");
+    let remembered = remembered.args(["-r", "inner"]).arg(home);
+    crate::support::ran(remembered).expect(1);
+}
