@@ -125,6 +125,14 @@ fn the_guide_shows_what_is_printed() {
         .deployment
         .write(&WEB.replace("8080", "8443").replace("20", "40"));
     guide.show("gc", 0, &["gc", "--yes"]);
+
+    let renamed = WEB.replace("site = thing", "page = thing");
+    guide
+        .deployment
+        .write(&renamed.replace("8080", "8443").replace("20", "40"));
+    guide.show("another name", 0, &["gc"]);
+    guide.show("renamed", 0, &["state", "mv", "web.site", "web.page"]);
+    guide.show("after renaming", 0, &["plan"]);
     guide.show("destroy", 0, &["destroy", "--yes"]);
 
     let committed = std::fs::read_to_string(path()).expect("the guide");
