@@ -8,6 +8,7 @@ mod support {
 
 mod existing;
 mod lost;
+mod orphan;
 mod permission;
 mod rotation;
 mod site;
