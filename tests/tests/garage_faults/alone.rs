@@ -1,7 +1,10 @@
 //! One node, whose answers are spoiled or which is killed in the middle.
 
+use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use nixops4_resources_tests::garage::{Config, is_there};
 use nixops4_resources_tests::lifeline::Signal;
@@ -11,6 +14,9 @@ use nixops4_resources_tests::proxy::Fault;
 use serde_json::json;
 
 use super::site::{BUCKET, Site, faults, losses};
+
+/// What leaves a bucket that has no name yet.
+const MAKING: &str = "POST /v2/CreateBucket";
 
 /// More often than anybody asks.
 const ALWAYS: usize = 1000;
@@ -129,9 +135,10 @@ fn the_node_is_restarted_in_the_middle_of_each_request() {
     site.made(&inputs);
     let changes = site.changes();
     site.clear();
-    for change in changes {
+    for (change, after) in sweep(changes) {
         let node = Arc::clone(site.cluster.node());
         let restart = move || {
+            thread::sleep(after);
             node.kill();
             node.start_again();
         };
@@ -141,9 +148,47 @@ fn the_node_is_restarted_in_the_middle_of_each_request() {
             assert_says_where(&error, &change);
             site.made(&inputs);
         }
+        if change == MAKING {
+            site.remove_nameless();
+        }
         site.assert_whole("media");
         site.clear();
     }
+}
+
+/// Garage gives up what nobody waits for any more.
+#[test]
+fn the_client_leaves_in_the_middle_of_each_request() {
+    if !is_there() {
+        return;
+    }
+    let site = Site::start(&Config::default());
+    let inputs = site.bucket("media");
+    site.made(&inputs);
+    let changes = site.changes();
+    site.clear();
+    for (change, after) in sweep(changes) {
+        site.proxy.fail(&change, 1, Fault::CutDuring(after));
+        if let Err(error) = site.create(&inputs) {
+            assert_says_where(&error, &change);
+            site.made(&inputs);
+        }
+        if change == MAKING {
+            site.remove_nameless();
+        }
+        site.assert_whole("media");
+        site.clear();
+    }
+}
+
+/// Each change at some moments: before Garage looks at it, which takes a check of the
+/// token, while it does it, and after that.
+fn sweep(changes: BTreeSet<String>) -> Vec<(String, Duration)> {
+    let at = |change: String| {
+        let moments = [0, 20, 60].map(Duration::from_millis);
+        moments.map(|moment| (change.clone(), moment))
+    };
+    changes.into_iter().flat_map(at).collect()
 }
 
 #[test]

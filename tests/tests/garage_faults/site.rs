@@ -121,13 +121,19 @@ impl Site {
     /// Panics unless there is one bucket of this name, as its inputs want it, and no
     /// nameless one.
     pub(crate) fn assert_whole(&self, name: &str) {
+        self.assert_whole_beside(name, &[]);
+    }
+
+    /// The same with others beside it.
+    pub(crate) fn assert_whole_beside(&self, name: &str, others: &[&str]) {
         let admin = self.admin();
         let bucket = admin.bucket_called(name).expect("it is there");
         let id = bucket["id"].as_str().expect("an id");
         assert_eq!(admin.permissions(id, &self.key.id), "r", "{bucket}");
         assert_eq!(bucket["quotas"]["maxObjects"], 5, "{bucket}");
         assert_eq!(bucket["websiteAccess"], true, "{bucket}");
-        self.assert_none_but(&[name]);
+        let all: Vec<_> = others.iter().copied().chain([name]).collect();
+        self.assert_none_but(&all);
     }
 
     /// Panics if there is a bucket without a global alias, or with another one.
@@ -136,6 +142,19 @@ impl Site {
             let aliases = bucket["globalAliases"].as_array().expect("aliases");
             let is_ours = aliases.len() == 1 && names.iter().any(|name| aliases[0] == *name);
             assert!(is_ours, "a bucket too many: {bucket}");
+        }
+    }
+
+    /// Removes the buckets that have neither a name nor a key, which Garage leaves where
+    /// it dies while it makes one.
+    pub(crate) fn remove_nameless(&self) {
+        let admin = self.admin();
+        for bucket in admin.buckets() {
+            let id = bucket["id"].as_str().expect("an id");
+            let info = admin.bucket(id).expect("it is there");
+            if info["globalAliases"] == json!([]) && info["keys"] == json!([]) {
+                admin.post("DeleteBucket", &[("id", id)], &json!({}));
+            }
         }
     }
 

@@ -157,6 +157,8 @@ pub(crate) struct PriorInputs {
     pub(crate) name: BucketName,
     #[serde(default)]
     pub(crate) empty_on_delete: bool,
+    #[serde(default)]
+    pub(crate) keys: Option<Vec<KeyPermissions>>,
 }
 
 /// What is still of use of a record.
@@ -211,6 +213,23 @@ impl Inputs {
                 .map_err(|error| error.within(&format!("/lifecycleRules/{number}")))?;
         }
         Ok(())
+    }
+
+    /// The keys that are to have no permissions, of those that have or had an entry.
+    pub(super) fn losing<'a>(
+        &'a self,
+        recorded: Option<&'a PriorInputs>,
+    ) -> impl Iterator<Item = &'a AccessKeyId> {
+        let wanted = self.keys.iter().flatten();
+        let before = recorded.and_then(|recorded| recorded.keys.as_ref());
+        let before = before.filter(|_| self.keys.is_some());
+        let all = wanted.clone().chain(before.into_iter().flatten());
+        let gains = move |key: &&KeyPermissions| {
+            let mut wanted = wanted.clone();
+            wanted.any(|one| one.access_key_id == key.access_key_id && !one.permissions().is_none())
+        };
+        all.filter(move |key| !gains(key))
+            .map(|key| &key.access_key_id)
     }
 
     /// The global aliases that it has to have.
