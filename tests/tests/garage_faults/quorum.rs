@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nixops4_resources_tests::garage::{Config, Node, is_there};
+use nixops4_resources_tests::messages;
 use nixops4_resources_tests::proxy::Fault;
+use serde_json::json;
 
 use super::site::Site;
 
@@ -189,4 +191,42 @@ fn the_node_that_is_asked_is_restarted_in_the_middle() {
         site.assert_whole("media");
         site.clear();
     }
+}
+
+#[test]
+fn a_cluster_is_known_through_any_of_its_nodes_and_no_other() {
+    if !is_there() {
+        return;
+    }
+    let site = three();
+    let inputs = site.bucket("media");
+    let recorded = site.made(&inputs);
+    // Another node of it, and a node of another one.
+    let other = Site::start(&Config::default());
+    other.made(&other.bucket("media"));
+    let at = |url: String| {
+        let mut inputs = inputs.clone();
+        inputs["connection"]["endpoint"] = json!(url);
+        let mut recorded = recorded.clone();
+        recorded["inputProperties"]["connection"]["endpoint"] = json!(url);
+        (recorded, inputs)
+    };
+    let (recorded, inputs) = at(site.cluster.nodes()[1].admin_url());
+    site.updated(&recorded, &inputs);
+    let (mut recorded, mut inputs) = at(other.proxy.url());
+    // With the wrong token it would be refused for that alone.
+    inputs["connection"] = other.connection();
+    recorded["inputProperties"]["connection"] = other.connection();
+    let _ = other.changes();
+    for error in [
+        other.update(&recorded, &inputs),
+        other.send(&messages::destroy(&recorded)),
+    ] {
+        let error = error.expect_err("it is another cluster");
+        assert!(error.starts_with("/connection/endpoint: "), "{error}");
+        assert!(error.contains("is another one than"), "{error}");
+        assert!(error.contains(short(site.cluster.node())), "{error}");
+        assert!(error.contains("\nhint: "), "{error}");
+    }
+    assert!(other.changes().is_empty(), "something was changed");
 }

@@ -6,6 +6,7 @@ mod support {
     pub(crate) mod secrets;
 }
 
+mod answers;
 mod existing;
 mod lost;
 mod orphan;
@@ -13,3 +14,4 @@ mod permission;
 mod rotation;
 mod site;
 mod token;
+mod tokens;
