@@ -158,7 +158,14 @@ pub(crate) struct PriorInputs {
     #[serde(default)]
     pub(crate) empty_on_delete: bool,
     #[serde(default)]
-    pub(crate) keys: Option<Vec<KeyPermissions>>,
+    pub(crate) keys: Option<Vec<RecordedKey>>,
+}
+
+/// What is still of use of an entry of `keys`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RecordedKey {
+    pub(crate) access_key_id: AccessKeyId,
 }
 
 /// What is still of use of a record.
@@ -223,13 +230,12 @@ impl Inputs {
         let wanted = self.keys.iter().flatten();
         let before = recorded.and_then(|recorded| recorded.keys.as_ref());
         let before = before.filter(|_| self.keys.is_some());
-        let all = wanted.clone().chain(before.into_iter().flatten());
-        let gains = move |key: &&KeyPermissions| {
+        let before = before.into_iter().flatten().map(|key| &key.access_key_id);
+        let all = wanted.clone().map(|key| &key.access_key_id).chain(before);
+        all.filter(move |id| {
             let mut wanted = wanted.clone();
-            wanted.any(|one| one.access_key_id == key.access_key_id && !one.permissions().is_none())
-        };
-        all.filter(move |key| !gains(key))
-            .map(|key| &key.access_key_id)
+            !wanted.any(|key| key.access_key_id == **id && !key.permissions().is_none())
+        })
     }
 
     /// The global aliases that it has to have.
