@@ -1,10 +1,8 @@
 //! One node, whose answers are spoiled or which is killed in the middle.
 
-use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use nixops4_resources_tests::garage::{Config, is_there};
 use nixops4_resources_tests::lifeline::Signal;
@@ -13,10 +11,7 @@ use nixops4_resources_tests::provider::oneshot;
 use nixops4_resources_tests::proxy::Fault;
 use serde_json::json;
 
-use super::site::{BUCKET, Site, faults, losses};
-
-/// What leaves a bucket that has no name yet.
-const MAKING: &str = "POST /v2/CreateBucket";
+use super::site::{BUCKET, Site, faults, losses, sweep};
 
 /// More often than anybody asks.
 const ALWAYS: usize = 1000;
@@ -148,9 +143,7 @@ fn the_node_is_restarted_in_the_middle_of_each_request() {
             assert_says_where(&error, &change);
             site.made(&inputs);
         }
-        if change == MAKING {
-            site.remove_nameless();
-        }
+        site.remove_what_was_begun(&change);
         site.assert_whole("media");
         site.clear();
     }
@@ -173,22 +166,10 @@ fn the_client_leaves_in_the_middle_of_each_request() {
             assert_says_where(&error, &change);
             site.made(&inputs);
         }
-        if change == MAKING {
-            site.remove_nameless();
-        }
+        site.remove_what_was_begun(&change);
         site.assert_whole("media");
         site.clear();
     }
-}
-
-/// Each change at some moments: before Garage looks at it, which takes a check of the
-/// token, while it does it, and after that.
-fn sweep(changes: BTreeSet<String>) -> Vec<(String, Duration)> {
-    let at = |change: String| {
-        let moments = [0, 20, 60].map(Duration::from_millis);
-        moments.map(|moment| (change.clone(), moment))
-    };
-    changes.into_iter().flat_map(at).collect()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Three nodes, of which some are dead or don't answer.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nixops4_resources_tests::garage::{Config, Node, is_there};
@@ -8,7 +9,7 @@ use nixops4_resources_tests::messages;
 use nixops4_resources_tests::proxy::Fault;
 use serde_json::json;
 
-use super::site::Site;
+use super::site::{Site, sweep};
 
 fn three() -> Site {
     Site::start(&Config {
@@ -114,10 +115,11 @@ fn a_quorum_that_is_lost_in_the_middle() {
     site.made(&inputs);
     let changes = site.changes();
     site.clear();
-    for change in changes {
+    for (change, after) in sweep(changes) {
         let others: Vec<_> = site.cluster.nodes()[1..].iter().map(Arc::clone).collect();
         let dying = others.clone();
         let die = move || {
+            thread::sleep(after);
             for node in &dying {
                 node.kill();
             }
@@ -133,6 +135,7 @@ fn a_quorum_that_is_lost_in_the_middle() {
             assert!(error.starts_with("/connection/endpoint: "), "{error}");
         }
         site.made(&inputs);
+        site.remove_what_was_begun(&change);
         site.assert_whole("media");
         site.clear();
     }
@@ -188,6 +191,7 @@ fn the_node_that_is_asked_is_restarted_in_the_middle() {
             site.made(&inputs);
         }
         site.cluster.wait_until_healthy();
+        site.remove_what_was_begun(&change);
         site.assert_whole("media");
         site.clear();
     }

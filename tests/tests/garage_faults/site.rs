@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
 use nixops4_resources_tests::binaries;
 use nixops4_resources_tests::garage::admin::{Admin, Key};
@@ -145,9 +146,12 @@ impl Site {
         }
     }
 
-    /// Removes the buckets that have neither a name nor a key, which Garage leaves where
-    /// it dies while it makes one.
-    pub(crate) fn remove_nameless(&self) {
+    /// Removes the buckets that have neither a name nor a key, which Garage leaves if
+    /// this change was the one that makes a bucket and was cut short.
+    pub(crate) fn remove_what_was_begun(&self, change: &str) {
+        if change != "POST /v2/CreateBucket" {
+            return;
+        }
         let admin = self.admin();
         for bucket in admin.buckets() {
             let id = bucket["id"].as_str().expect("an id");
@@ -171,6 +175,16 @@ impl Site {
 fn record(inputs: &Object, answer: &Value) -> Value {
     let outputs = object(answer["outputProperties"].clone());
     messages::resource(BUCKET, inputs, Some(&outputs))
+}
+
+/// Each change at some moments: before Garage looks at it, which takes a check of the
+/// token, while it does it, and after that.
+pub(crate) fn sweep(changes: BTreeSet<String>) -> Vec<(String, Duration)> {
+    let at = |change: String| {
+        let moments = [0, 20, 60].map(Duration::from_millis);
+        moments.map(|moment| (change.clone(), moment))
+    };
+    changes.into_iter().flat_map(at).collect()
 }
 
 /// How the answer to a change is lost, with the change done and not done.

@@ -1,9 +1,10 @@
 //! What an admin token may not do, and what is done without it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nixops4_resources_tests::messages;
 use nixops4_resources_tests::provider::oneshot;
+use nixops4_resources_tests::proxy::Proxy;
 use serde_json::{Value, json};
 
 use crate::site::{Site, assert_refused, is_there, text, unique};
@@ -20,6 +21,9 @@ const LOOKING: [&str; 5] = [
     "ListKeys",
 ];
 
+/// What looks at all buckets together, and at all keys.
+const TOGETHER: [&str; 2] = ["ListBucketsInfo", "ListKeysInfo"];
+
 /// A file with a token.
 fn token(site: &Site, body: &Value) -> PathBuf {
     let made = site.admin().post("CreateAdminToken", &[], body);
@@ -28,7 +32,7 @@ fn token(site: &Site, body: &Value) -> PathBuf {
 }
 
 /// The connection with another token.
-fn with(site: &Site, file: &PathBuf) -> Value {
+fn with(site: &Site, file: &Path) -> Value {
     let mut connection = site.inputs(&json!({}))["connection"].clone();
     connection["token"] = json!({"file": file});
     connection
@@ -63,15 +67,26 @@ fn one_that_may_not() {
     }));
 }
 
-/// Plans, in one process.
-fn plans(site: &Site, kind: &str, all: &[Value]) -> Vec<Result<Value, String>> {
-    let requests: Vec<_> = all
-        .iter()
-        .map(|more| messages::plan(kind, &site.inputs(more), &[], None))
-        .collect();
+/// Plans, in one process, which tries to look at all together.
+fn plans(site: &Site, kind: &str, file: &Path, all: &[Value]) -> Vec<Result<Value, String>> {
+    let proxy = Proxy::before(site.admin_address());
+    let mut connection = with(site, file);
+    connection["endpoint"] = json!(proxy.url());
+    let request = |more: &Value| {
+        let mut inputs = site.inputs(more);
+        inputs.insert("connection".to_owned(), connection.clone());
+        messages::plan(kind, &inputs, &[], None)
+    };
+    let requests: Vec<_> = all.iter().map(request).collect();
     let output = oneshot(site.command(), requests.iter().map(Value::to_string));
     assert!(output.status.success(), "{}", output.status);
     let stdout = String::from_utf8(output.stdout).expect("text");
+    let asked = proxy.requests();
+    let together = format!("GET /v2/{}", TOGETHER[usize::from(kind == KEY)]);
+    assert!(
+        asked.iter().any(|line| line.starts_with(&together)),
+        "{asked:?}"
+    );
     let lines = stdout.lines().zip(&requests);
     lines
         .map(|(line, request)| messages::answer(request, line))
@@ -96,10 +111,7 @@ fn one_that_may_not_look_at_all_together() {
         let there = json!({"name": unique("there")});
         site.make(kind, &there);
         all.push(there);
-        for one in &mut all {
-            one["connection"] = with(&site, &file);
-        }
-        let answers = plans(&site, kind, &all);
+        let answers = plans(&site, kind, &file, &all);
         assert_eq!(answers.len(), all.len());
         let actions: Vec<_> = answers
             .into_iter()
@@ -121,10 +133,11 @@ fn two_keys_of_one_name_in_a_list() {
     }
     let site = Site::new();
     let name = unique("shared");
+    let file = token(&site, &json!({"name": unique("all"), "scope": ["*"]}));
     let two = [(); 2].map(|()| site.admin().make_key(&name).id);
     let mut all = many();
     all.push(json!({"name": name}));
-    let answer = plans(&site, KEY, &all).pop().expect("an answer");
+    let answer = plans(&site, KEY, &file, &all).pop().expect("an answer");
     let answer = match answer {
         Ok(plan) => {
             let change = &plan["changes"][0];
