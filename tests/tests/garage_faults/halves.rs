@@ -195,6 +195,8 @@ fn destroying_goes_on_from_anywhere() {
         site.proxy.fail(&change, 1, Fault::Before(die));
         site.destroy(&recorded, "delete")
             .expect_err("one of two is too few");
+        site.proxy.heal();
+        second.kill();
         second.start_again();
         site.cluster.wait_until_healthy();
         site.destroy(&recorded, "delete")
