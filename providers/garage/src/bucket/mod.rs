@@ -260,11 +260,8 @@ async fn deleted(
     let mut taken = Vec::new();
     if seems_empty {
         for alias in facts.aliases()? {
-            match cluster
-                .call(cx, api::remove_alias(facts.id(), &alias))
-                .await
-            {
-                Ok(_) => taken.push(alias),
+            match steps::unalias(cx, cluster, facts.id(), &alias).await {
+                Ok(()) => taken.push(alias),
                 // With a token that may only delete, and where somebody is quicker,
                 // Garage itself takes what is left.
                 Err(Failure::Failed(error)) if !may_go_on(&error) => return Err(error),

@@ -33,7 +33,8 @@ pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
             for name in remove {
                 let global_alias = BucketName::try_from(name).map_err(Error::new)?;
                 let alias = Alias::Global { global_alias };
-                unalias(cx, &cluster, &id, &alias, &doing("remove an alias")).await?;
+                let answer = unalias(cx, &cluster, &id, &alias).await;
+                cluster.done(answer, &doing("remove an alias"))?;
             }
             Ok(())
         }
@@ -292,27 +293,25 @@ pub(super) fn is_unlisted(error: &Error) -> bool {
     said.contains("alias not found") || said.contains("does not have alias")
 }
 
-/// Removes a name that a bucket has for everybody.
+/// Removes a name of a bucket.
 ///
 /// Garage takes it out of the list of names, and then tells the bucket. What was cut
 /// short in between is not in the list, and can't be removed before it is there again.
-async fn unalias(
+pub(super) async fn unalias(
     cx: &Context,
     cluster: &Cluster,
     id: &BucketId,
     alias: &Alias,
-    doing: &str,
-) -> Result<()> {
+) -> Result<(), Failure> {
     let remove = async || cluster.call(cx, api::remove_alias(id, alias)).await;
     let answer = match remove().await {
         Err(Failure::Failed(error)) if is_unlisted(&error) => {
-            let answer = cluster.call(cx, api::add_alias(id, alias)).await;
-            cluster.done(answer, doing)?;
+            cluster.call(cx, api::add_alias(id, alias)).await?;
             remove().await
         }
         answer => answer,
     };
-    cluster.done(answer, doing).map(drop)
+    answer.map(drop)
 }
 
 /// Removes aliases of one key from a bucket that has another one.
