@@ -35,6 +35,11 @@ pub enum Fault {
     Hang,
     /// The server does it; nothing is answered until the client leaves.
     HangAfter,
+    /// The request goes to the server, and the connections on both sides are cut when
+    /// this has passed, whatever it has done by then.
+    CutDuring(Duration),
+    /// This is done, then the request goes to the server.
+    Before(Box<dyn FnMut() + Send>),
     /// The request goes to the server, then this is done, then whatever the server
     /// has answered by then comes through.
     Meanwhile(Box<dyn FnMut() + Send>),
@@ -49,6 +54,8 @@ impl fmt::Debug for Fault {
             Self::CutWithin => "CutWithin",
             Self::Hang => "Hang",
             Self::HangAfter => "HangAfter",
+            Self::CutDuring(_) => "CutDuring",
+            Self::Before(_) => "Before",
             Self::Meanwhile(_) => "Meanwhile",
         })
     }
@@ -199,6 +206,19 @@ impl Shared {
             Fault::CutWithin => {
                 let answer = answer_of(&mut self.forward(&request).ok()?).ok()?;
                 send(client, &answer[..answer.len() / 2])
+            }
+            Fault::CutDuring(time) => {
+                let time = *time;
+                drop(fault);
+                let server = self.forward(&request);
+                thread::sleep(time);
+                drop(server);
+                Some(())
+            }
+            Fault::Before(act) => {
+                act();
+                drop(fault);
+                send(client, &answer_of(&mut self.forward(&request).ok()?).ok()?)
             }
             Fault::Meanwhile(act) => {
                 let server = self.forward(&request);

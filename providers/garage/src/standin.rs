@@ -8,7 +8,7 @@ use nixops4_provider_sdk::http::StatusCode;
 use nixops4_provider_sdk::{Context, Error, Mark, Result, Retry, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use crate::api::{self, Absent, AccessKeyId, Bucket, BucketId, Key};
+use crate::api::{self, Absent, AccessKeyId, Alias, Bucket, BucketId, Key};
 use crate::cluster::{Cluster, Failure};
 use crate::name::BucketName;
 
@@ -118,7 +118,9 @@ pub(crate) async fn create_bucket(
         }
         match answer {
             Err(Failure::Refused(refusal)) if refusal.message.contains("alias already exists") => {
-                refuse_quicker(cx, cluster, &id, name).await?;
+                if let Some(bucket) = begun(cx, cluster, &id, name).await? {
+                    return Ok(bucket);
+                }
             }
             answer => return cluster.done(answer, &doing),
         }
@@ -126,23 +128,77 @@ pub(crate) async fn create_bucket(
     Err(used_up(mark))
 }
 
-/// Fails if the stand-in has a bucket of this name; else it had one once.
-async fn refuse_quicker(
+/// The bucket of this name, if somebody has begun to make it; `None` if the stand-in
+/// had one once. Fails if it is made.
+///
+/// Garage tells the key of an alias, and then the bucket. In between, the key has a
+/// bucket without a name.
+async fn begun(
     cx: &Context,
     cluster: &Cluster,
     id: &AccessKeyId,
     name: &BucketName,
-) -> Result<()> {
+) -> Result<Option<Bucket>> {
     let answer = cluster.call(cx, api::key_by_id(id)).await;
     let doing = "unable to see what the key that stands for the owner has";
-    let key = cluster.found(answer, Absent::Key, doing)?;
-    match key.and_then(|key| named(&key, name)) {
-        None => Ok(()),
-        Some(_) => Err(Error::new(format!(
+    let Some(key) = cluster.found(answer, Absent::Key, doing)? else {
+        return Ok(None);
+    };
+    if named(&key, name).is_some() {
+        return Err(Error::new(format!(
             "bucket {name} was just made by somebody else of the same owner"
         ))
-        .retry(Retry::UntilDeadline)),
+        .retry(Retry::UntilDeadline));
     }
+    for bucket in &key.buckets {
+        if bucket.local_aliases.is_empty()
+            && let Some(bucket) = finish(cx, cluster, id, &bucket.id, name).await?
+        {
+            return Ok(Some(bucket));
+        }
+    }
+    Ok(None)
+}
+
+/// Gives a bucket that was begun the alias that its key has for it, if that is this
+/// name.
+async fn finish(
+    cx: &Context,
+    cluster: &Cluster,
+    key: &AccessKeyId,
+    bucket: &BucketId,
+    name: &BucketName,
+) -> Result<Option<Bucket>> {
+    const DOING: &str = "unable to finish a bucket that was begun";
+    let alias = |name: &BucketName| Alias::Local {
+        local_alias: name.clone(),
+        access_key_id: key.clone(),
+    };
+    let add = api::add_alias(bucket, &alias(name));
+    let made = match cluster.call(cx, add).await {
+        // The name is another one's.
+        Err(Failure::Refused(refusal)) if refusal.message.contains("already exists") => {
+            return Ok(None);
+        }
+        answer => cluster.found(answer, Absent::Bucket, DOING)?,
+    };
+    // Now it shows what else it is called there: a name that was free fits any.
+    let called = made.iter().flat_map(|bucket| &bucket.keys);
+    let called = called.filter(|on| on.access_key_id == *key);
+    let others: Vec<_> = called
+        .flat_map(|on| on.bucket_local_aliases.iter().cloned())
+        .filter(|other| other != name.as_str())
+        .collect();
+    if others.is_empty() {
+        return Ok(made);
+    }
+    for other in others {
+        let other = BucketName::try_from(other).map_err(Error::new)?;
+        let answer = cluster.call(cx, api::add_alias(bucket, &alias(&other)));
+        cluster.done(answer.await, DOING)?;
+    }
+    let answer = cluster.call(cx, api::remove_alias(bucket, &alias(name)));
+    cluster.done(answer.await, DOING).map(|_| None)
 }
 
 /// Makes a stand-in, unless it is there; `None` if it was there once.

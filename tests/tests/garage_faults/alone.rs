@@ -2,6 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
+use std::thread;
 
 use nixops4_resources_tests::garage::{Config, is_there};
 use nixops4_resources_tests::lifeline::Signal;
@@ -10,7 +11,7 @@ use nixops4_resources_tests::provider::oneshot;
 use nixops4_resources_tests::proxy::Fault;
 use serde_json::json;
 
-use super::site::{BUCKET, Site, faults, losses};
+use super::site::{BUCKET, Site, faults, losses, sweep};
 
 /// More often than anybody asks.
 const ALWAYS: usize = 1000;
@@ -129,9 +130,10 @@ fn the_node_is_restarted_in_the_middle_of_each_request() {
     site.made(&inputs);
     let changes = site.changes();
     site.clear();
-    for change in changes {
+    for (change, after) in sweep(changes) {
         let node = Arc::clone(site.cluster.node());
         let restart = move || {
+            thread::sleep(after);
             node.kill();
             node.start_again();
         };
@@ -141,6 +143,30 @@ fn the_node_is_restarted_in_the_middle_of_each_request() {
             assert_says_where(&error, &change);
             site.made(&inputs);
         }
+        site.remove_what_was_begun(&change);
+        site.assert_whole("media");
+        site.clear();
+    }
+}
+
+/// Garage gives up what nobody waits for any more.
+#[test]
+fn the_client_leaves_in_the_middle_of_each_request() {
+    if !is_there() {
+        return;
+    }
+    let site = Site::start(&Config::default());
+    let inputs = site.bucket("media");
+    site.made(&inputs);
+    let changes = site.changes();
+    site.clear();
+    for (change, after) in sweep(changes) {
+        site.proxy.fail(&change, 1, Fault::CutDuring(after));
+        if let Err(error) = site.create(&inputs) {
+            assert_says_where(&error, &change);
+            site.made(&inputs);
+        }
+        site.remove_what_was_begun(&change);
         site.assert_whole("media");
         site.clear();
     }

@@ -2,5 +2,7 @@
 //! what was given is not lost, and the error says who did not answer.
 
 mod alone;
+mod halves;
 mod quorum;
+mod refused;
 mod site;

@@ -1,12 +1,18 @@
 //! Three nodes, of which some are dead or don't answer.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use nixops4_resources_tests::garage::{Config, Node, is_there};
+use nixops4_resources_tests::messages;
 use nixops4_resources_tests::proxy::Fault;
+use serde_json::json;
 
 use super::site::Site;
+
+/// When Garage has looked at the token of a request, and does what it asks for.
+const INTO: Duration = Duration::from_millis(20);
 
 fn three() -> Site {
     Site::start(&Config {
@@ -116,6 +122,7 @@ fn a_quorum_that_is_lost_in_the_middle() {
         let others: Vec<_> = site.cluster.nodes()[1..].iter().map(Arc::clone).collect();
         let dying = others.clone();
         let die = move || {
+            thread::sleep(INTO);
             for node in &dying {
                 node.kill();
             }
@@ -123,7 +130,10 @@ fn a_quorum_that_is_lost_in_the_middle() {
         site.proxy.fail(&change, 1, Fault::Meanwhile(Box::new(die)));
         // Done before they died, or not: the rest can't be.
         let first = site.create(&inputs);
+        // Where everything is slow, it may have given up before that.
+        site.proxy.heal();
         for node in others {
+            node.kill();
             node.start_again();
         }
         site.cluster.wait_until_healthy();
@@ -131,6 +141,7 @@ fn a_quorum_that_is_lost_in_the_middle() {
             assert!(error.starts_with("/connection/endpoint: "), "{error}");
         }
         site.made(&inputs);
+        site.remove_what_was_begun(&change);
         site.assert_whole("media");
         site.clear();
     }
@@ -186,7 +197,46 @@ fn the_node_that_is_asked_is_restarted_in_the_middle() {
             site.made(&inputs);
         }
         site.cluster.wait_until_healthy();
+        site.remove_what_was_begun(&change);
         site.assert_whole("media");
         site.clear();
     }
+}
+
+#[test]
+fn a_cluster_is_known_through_any_of_its_nodes_and_no_other() {
+    if !is_there() {
+        return;
+    }
+    let site = three();
+    let inputs = site.bucket("media");
+    let recorded = site.made(&inputs);
+    // Another node of it, and a node of another one.
+    let other = Site::start(&Config::default());
+    other.made(&other.bucket("media"));
+    let at = |url: String| {
+        let mut inputs = inputs.clone();
+        inputs["connection"]["endpoint"] = json!(url);
+        let mut recorded = recorded.clone();
+        recorded["inputProperties"]["connection"]["endpoint"] = json!(url);
+        (recorded, inputs)
+    };
+    let (recorded, inputs) = at(site.cluster.nodes()[1].admin_url());
+    site.updated(&recorded, &inputs);
+    let (mut recorded, mut inputs) = at(other.proxy.url());
+    // With the wrong token it would be refused for that alone.
+    inputs["connection"] = other.connection();
+    recorded["inputProperties"]["connection"] = other.connection();
+    let _ = other.changes();
+    for error in [
+        other.update(&recorded, &inputs),
+        other.send(&messages::destroy(&recorded)),
+    ] {
+        let error = error.expect_err("it is another cluster");
+        assert!(error.starts_with("/connection/endpoint: "), "{error}");
+        assert!(error.contains("is another one than"), "{error}");
+        assert!(error.contains(short(site.cluster.node())), "{error}");
+        assert!(error.contains("\nhint: "), "{error}");
+    }
+    assert!(other.changes().is_empty(), "something was changed");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::Command;
+use std::time::Duration;
 
 use nixops4_resources_tests::binaries;
 use nixops4_resources_tests::garage::admin::{Admin, Key};
@@ -121,13 +122,19 @@ impl Site {
     /// Panics unless there is one bucket of this name, as its inputs want it, and no
     /// nameless one.
     pub(crate) fn assert_whole(&self, name: &str) {
+        self.assert_whole_beside(name, &[]);
+    }
+
+    /// The same with others beside it.
+    pub(crate) fn assert_whole_beside(&self, name: &str, others: &[&str]) {
         let admin = self.admin();
         let bucket = admin.bucket_called(name).expect("it is there");
         let id = bucket["id"].as_str().expect("an id");
         assert_eq!(admin.permissions(id, &self.key.id), "r", "{bucket}");
         assert_eq!(bucket["quotas"]["maxObjects"], 5, "{bucket}");
         assert_eq!(bucket["websiteAccess"], true, "{bucket}");
-        self.assert_none_but(&[name]);
+        let all: Vec<_> = others.iter().copied().chain([name]).collect();
+        self.assert_none_but(&all);
     }
 
     /// Panics if there is a bucket without a global alias, or with another one.
@@ -136,6 +143,22 @@ impl Site {
             let aliases = bucket["globalAliases"].as_array().expect("aliases");
             let is_ours = aliases.len() == 1 && names.iter().any(|name| aliases[0] == *name);
             assert!(is_ours, "a bucket too many: {bucket}");
+        }
+    }
+
+    /// Removes the buckets that have neither a name nor a key, which Garage leaves if
+    /// this change was the one that makes a bucket and was cut short.
+    pub(crate) fn remove_what_was_begun(&self, change: &str) {
+        if change != "POST /v2/CreateBucket" {
+            return;
+        }
+        let admin = self.admin();
+        for bucket in admin.buckets() {
+            let id = bucket["id"].as_str().expect("an id");
+            let info = admin.bucket(id).expect("it is there");
+            if info["globalAliases"] == json!([]) && info["keys"] == json!([]) {
+                admin.post("DeleteBucket", &[("id", id)], &json!({}));
+            }
         }
     }
 
@@ -152,6 +175,16 @@ impl Site {
 fn record(inputs: &Object, answer: &Value) -> Value {
     let outputs = object(answer["outputProperties"].clone());
     messages::resource(BUCKET, inputs, Some(&outputs))
+}
+
+/// Each change at some moments: before Garage looks at it, which takes a check of the
+/// token, while it does it, and after that.
+pub(crate) fn sweep(changes: BTreeSet<String>) -> Vec<(String, Duration)> {
+    let at = |change: String| {
+        let moments = [0, 20, 60].map(Duration::from_millis);
+        moments.map(|moment| (change.clone(), moment))
+    };
+    changes.into_iter().flat_map(at).collect()
 }
 
 /// How the answer to a change is lost, with the change done and not done.

@@ -6,9 +6,12 @@ mod support {
     pub(crate) mod secrets;
 }
 
+mod answers;
 mod existing;
 mod lost;
+mod orphan;
 mod permission;
 mod rotation;
 mod site;
 mod token;
+mod tokens;

@@ -1,5 +1,6 @@
 //! A cluster, a store, and the provider.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -169,6 +170,11 @@ impl Site {
     pub(crate) fn delete_key(&self, id: &Value) {
         self.admin()
             .post("DeleteKey", &[("id", &text(id))], &json!({}));
+    }
+
+    /// Where the admin API is, for a proxy before it.
+    pub(crate) fn admin_address(&self) -> SocketAddr {
+        self.cluster.node().admin_address()
     }
 
     pub(crate) fn admin_with(&self, token: &str) -> Admin {

@@ -243,19 +243,6 @@ impl BucketChange {
             lifecycle_rules: other.lifecycle_rules.or(self.lifecycle_rules),
         }
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        let Self {
-            website_access,
-            quotas,
-            cors_rules,
-            lifecycle_rules,
-        } = self;
-        website_access.is_none()
-            && quotas.is_none()
-            && cors_rules.is_none()
-            && lifecycle_rules.is_none()
-    }
 }
 
 /// Switches a website on or off; off takes no documents.

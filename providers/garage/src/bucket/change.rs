@@ -29,7 +29,6 @@ pub(crate) enum Change {
     Name {
         id: BucketId,
         key: AccessKeyId,
-        has_it: bool,
         remove: Vec<String>,
     },
     /// Names for one key each.
@@ -54,8 +53,14 @@ pub(crate) enum Change {
     /// Whatever Garage changes at once.
     Update {
         id: BucketId,
+        pointer: &'static str,
         doing: &'static str,
         change: Box<BucketChange>,
+    },
+    /// Quotas and updates of a bucket with nothing in it.
+    Together {
+        id: BucketId,
+        parts: Vec<Change>,
     },
 }
 
@@ -126,7 +131,6 @@ fn name(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
         .filter(|name| *name != want.name.as_str())
         .cloned()
         .collect();
-    let has_it = have.names.len() > remove.len();
     // It is declared by nobody yet: whoever adopts it does that.
     let before = remove.first()?.clone();
     let key = have
@@ -138,7 +142,6 @@ fn name(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
     let change = Change::Name {
         id: have.id().clone(),
         key,
-        has_it,
         remove,
     };
     let after = want.name.as_str();
@@ -292,8 +295,9 @@ fn quotas(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
 fn settings(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
     let id = have.id();
     let bucket = &have.bucket;
-    let update = |doing, change| Change::Update {
+    let update = |pointer, doing, change| Change::Update {
         id: id.clone(),
+        pointer,
         doing,
         change: Box::new(change),
     };
@@ -309,7 +313,7 @@ fn settings(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
         "/website",
         has,
         wanted.as_ref(),
-        update("set the website", website(wanted.as_ref())),
+        update("/website", "set the website", website(wanted.as_ref())),
     ));
     let wanted: Vec<_> = want
         .cors_rules
@@ -324,7 +328,7 @@ fn settings(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
         "/corsRules",
         bucket.cors_rules.clone().unwrap_or_default(),
         wanted,
-        update("set the rules of CORS", change),
+        update("/corsRules", "set the rules of CORS", change),
     ));
     let wanted: Vec<_> = want
         .lifecycle_rules
@@ -339,7 +343,7 @@ fn settings(want: &Inputs, have: &Facts, steps: &mut Vec<Step<Change>>) {
         "/lifecycleRules",
         bucket.lifecycle_rules.clone().unwrap_or_default(),
         wanted,
-        update("set the rules of the lifecycle", change),
+        update("/lifecycleRules", "set the rules of the lifecycle", change),
     ));
 }
 

@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use super::facts::Facts;
 use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
+use crate::granting::deny;
 use crate::s3::{self, Objects};
 use crate::standin;
 
@@ -62,9 +63,8 @@ pub(super) async fn empty(cx: &Context, cluster: &Cluster, facts: &Facts) -> Res
     remove_keys(cx, cluster, &title).await?;
     for key in &facts.bucket.keys {
         if !key.permissions.is_none() && key.name != title {
-            let taken = api::deny(id, &key.access_key_id, key.permissions);
-            let answer = cluster.call(cx, taken).await;
-            cluster.found(answer, Absent::Key, &doing)?;
+            let place = (id, &key.access_key_id);
+            deny(cx, cluster, place, key.permissions, &doing).await?;
         }
     }
     cx.failpoint("bucket:closed");

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use nixops4_provider_sdk::{Context, Error, Mark, Object, Observed, Result};
 
 use super::inputs::{Inputs, Outputs};
-use crate::api::{self, Absent, BucketId};
+use crate::api::{self, Absent, AccessKeyId, Alias, BucketId, KeyOnBucket};
 use crate::bytes::Bytes;
 use crate::cluster::Cluster;
+use crate::granting::{held_by, on};
 use crate::name::BucketName;
 use crate::ownership::{self, Claim};
 use crate::standin;
@@ -43,6 +44,45 @@ impl Facts {
             Some(name) => format!("bucket {name:?}"),
             None => format!("bucket {}", self.id()),
         }
+    }
+
+    /// Whether Garage was cut short while it deleted it: before that, it takes all
+    /// names and keys off what is empty. Nobody can reach it any more.
+    pub(super) fn is_half_deleted(&self) -> bool {
+        let api::Bucket {
+            global_aliases,
+            keys,
+            objects,
+            unfinished_uploads,
+            ..
+        } = &self.bucket;
+        let is_left =
+            |key: &KeyOnBucket| key.bucket_local_aliases.is_empty() && key.permissions.is_none();
+        global_aliases.is_empty()
+            && keys.iter().all(is_left)
+            && (*objects, *unfinished_uploads) == (0, 0)
+    }
+
+    /// Its names but for those that say whose it is.
+    pub(super) fn aliases(&self) -> Result<Vec<Alias>> {
+        let name = |name: &String| BucketName::try_from(name.clone()).map_err(Error::new);
+        let mut all = Vec::new();
+        for alias in &self.bucket.global_aliases {
+            let global_alias = name(alias)?;
+            all.push(Alias::Global { global_alias });
+        }
+        let is_claim = |key: &AccessKeyId| self.claims.iter().any(|claim| claim.key == *key);
+        for key in &self.bucket.keys {
+            for alias in &key.bucket_local_aliases {
+                if !is_claim(&key.access_key_id) {
+                    all.push(Alias::Local {
+                        local_alias: name(alias)?,
+                        access_key_id: key.access_key_id.clone(),
+                    });
+                }
+            }
+        }
+        Ok(all)
     }
 
     pub(super) fn outputs(&self, inputs: &Inputs) -> Outputs {
@@ -248,6 +288,35 @@ pub(crate) async fn marked(cx: &Context, cluster: &Cluster) -> Result<Vec<Marked
         }
     }
     Ok(all)
+}
+
+/// Adds those of these keys to a bucket that it doesn't know of and that may do
+/// something with it all the same: Garage tells it first of what they lose.
+pub(super) async fn add_hidden(
+    cx: &Context,
+    cluster: &Cluster,
+    bucket: &mut api::Bucket,
+    keys: impl Iterator<Item = &AccessKeyId>,
+) -> Result<()> {
+    for id in keys {
+        if on(bucket, id).is_some() {
+            continue;
+        }
+        let answer = cluster.call(cx, api::key_by_id(id)).await;
+        let Some(key) = cluster.found(answer, Absent::Key, "unable to look for a key")? else {
+            continue;
+        };
+        let permissions = held_by(&key, &bucket.id);
+        if !permissions.is_none() {
+            bucket.keys.push(KeyOnBucket {
+                access_key_id: key.access_key_id,
+                name: key.name,
+                permissions,
+                bucket_local_aliases: Vec::new(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Why it isn't deleted.

@@ -157,6 +157,15 @@ pub(crate) struct PriorInputs {
     pub(crate) name: BucketName,
     #[serde(default)]
     pub(crate) empty_on_delete: bool,
+    #[serde(default)]
+    pub(crate) keys: Option<Vec<RecordedKey>>,
+}
+
+/// What is still of use of an entry of `keys`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RecordedKey {
+    pub(crate) access_key_id: AccessKeyId,
 }
 
 /// What is still of use of a record.
@@ -211,6 +220,22 @@ impl Inputs {
                 .map_err(|error| error.within(&format!("/lifecycleRules/{number}")))?;
         }
         Ok(())
+    }
+
+    /// The keys that are to have no permissions, of those that have or had an entry.
+    pub(super) fn losing<'a>(
+        &'a self,
+        recorded: Option<&'a PriorInputs>,
+    ) -> impl Iterator<Item = &'a AccessKeyId> {
+        let wanted = self.keys.iter().flatten();
+        let before = recorded.and_then(|recorded| recorded.keys.as_ref());
+        let before = before.filter(|_| self.keys.is_some());
+        let before = before.into_iter().flatten().map(|key| &key.access_key_id);
+        let all = wanted.clone().map(|key| &key.access_key_id).chain(before);
+        all.filter(move |id| {
+            let mut wanted = wanted.clone();
+            !wanted.any(|key| key.access_key_id == **id && !key.permissions().is_none())
+        })
     }
 
     /// The global aliases that it has to have.

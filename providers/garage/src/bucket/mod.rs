@@ -8,12 +8,13 @@ mod rules;
 mod steps;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
-    Step,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind,
+    Result, Step,
 };
 
-use crate::api::{self, Absent, Alias, Permissions};
+use crate::api::{self, Absent, Alias};
 use crate::cluster::{Cluster, Failure};
+use crate::granting::deny;
 use crate::{ownership, standin};
 
 pub(crate) use change::Change;
@@ -95,7 +96,18 @@ impl ResourceKind for Bucket {
             None => facts::by_name(cx, &cluster, inputs).await?,
             found => found,
         };
-        Ok(found.map(|bucket| facts::observed(cx, &cluster, node, bucket)))
+        let Some(mut bucket) = found else {
+            return Ok(None);
+        };
+        let recorded = prior.map(|prior| &prior.inputs);
+        let losing = inputs.losing(recorded);
+        facts::add_hidden(cx, &cluster, &mut bucket, losing).await?;
+        let mut seen = facts::observed(cx, &cluster, node, bucket);
+        if id == Some(seen.facts.id()) && seen.facts.is_half_deleted() {
+            // It is given its names again, as if it had been out of service.
+            seen.ownership = Ownership::Marked(cx.mark().retained_now());
+        }
+        Ok(Some(seen))
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
@@ -138,7 +150,13 @@ impl ResourceKind for Bucket {
         let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
         let id = prior.outputs.id.as_ref();
         let found = facts::recorded(cx, &cluster, id, &prior.inputs.name).await?;
-        Ok(found.map(|bucket| facts::observed(cx, &cluster, node, bucket)))
+        Ok(found.map(|bucket| {
+            let mut seen = facts::observed(cx, &cluster, node, bucket);
+            if id == Some(seen.facts.id()) && seen.facts.is_half_deleted() {
+                seen.ownership = Ownership::Marked(cx.mark());
+            }
+            seen
+        }))
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
@@ -146,7 +164,8 @@ impl ResourceKind for Bucket {
         emptying::tidy(cx, &cluster, facts).await?;
         // Garage passes over uploads that nobody finished, and keeps their parts for ever.
         let half = facts.bucket.unfinished_uploads > 0;
-        if !half && deleted(cx, &cluster, facts).await? {
+        let is_empty = facts.bucket.objects == 0;
+        if !half && deleted(cx, &cluster, facts, is_empty).await? {
             return Ok(());
         }
         if !prior.inputs.empty_on_delete {
@@ -154,7 +173,7 @@ impl ResourceKind for Bucket {
         }
         emptying::empty(cx, &cluster, facts).await?;
         cx.failpoint("bucket:emptied");
-        if deleted(cx, &cluster, facts).await? {
+        if deleted(cx, &cluster, facts, true).await? {
             return Ok(());
         }
         Err(facts::still_not_empty(facts))
@@ -163,11 +182,17 @@ impl ResourceKind for Bucket {
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
         let cluster = Cluster::of(cx, &prior.inputs.connection, None).await?;
         let doing = format!("unable to take {} out of service", facts.described());
-        for key in &facts.bucket.keys {
-            if key.permissions != Permissions::NONE {
-                let taken = api::deny(facts.id(), &key.access_key_id, key.permissions);
-                let answer = cluster.call(cx, taken).await;
-                cluster.done(answer, &doing)?;
+        if facts.is_half_deleted() && facts.claims.is_empty() {
+            return deleted(cx, &cluster, facts, true).await.map(drop);
+        }
+        let mut bucket = facts.bucket.clone();
+        let recorded = prior.inputs.keys.iter().flatten();
+        let recorded = recorded.map(|key| &key.access_key_id);
+        facts::add_hidden(cx, &cluster, &mut bucket, recorded).await?;
+        for key in &bucket.keys {
+            if !key.permissions.is_none() {
+                let place = (facts.id(), &key.access_key_id);
+                deny(cx, &cluster, place, key.permissions, &doing).await?;
             }
         }
         cx.failpoint("bucket:locked");
@@ -215,11 +240,44 @@ impl ResourceKind for Bucket {
     }
 }
 
+/// Whether an alias that could not be taken off is no reason to stop.
+fn may_go_on(error: &Error) -> bool {
+    error.pointer() == Some("/connection/token") || steps::is_unlisted(error)
+}
+
 /// Deletes the bucket unless there is an object in it.
-async fn deleted(cx: &Context, cluster: &Cluster, facts: &Facts) -> Result<bool> {
+///
+/// Garage takes its names off first, one by one. Cut short in between, one of others
+/// would be left to a bucket that isn't marked any more: so those go before, if it
+/// `seems_empty`.
+async fn deleted(
+    cx: &Context,
+    cluster: &Cluster,
+    facts: &Facts,
+    seems_empty: bool,
+) -> Result<bool> {
     let doing = format!("unable to delete {}", facts.described());
+    let mut taken = Vec::new();
+    if seems_empty {
+        for alias in facts.aliases()? {
+            match steps::unalias(cx, cluster, facts.id(), &alias).await {
+                Ok(()) => taken.push(alias),
+                // With a token that may only delete, and where somebody is quicker,
+                // Garage itself takes what is left.
+                Err(Failure::Failed(error)) if !may_go_on(&error) => return Err(error),
+                Err(_) => {}
+            }
+            cx.failpoint("bucket:alias-taken");
+        }
+    }
     match cluster.call(cx, api::delete_bucket(facts.id())).await {
-        Err(Failure::Refused(refusal)) if refusal.is("BucketNotEmpty") => Ok(false),
+        Err(Failure::Refused(refusal)) if refusal.is("BucketNotEmpty") => {
+            for alias in &taken {
+                let answer = cluster.call(cx, api::add_alias(facts.id(), alias)).await;
+                cluster.done(answer, &doing)?;
+            }
+            Ok(false)
+        }
         answer => cluster.found(answer, Absent::Bucket, &doing).map(|_| true),
     }
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::api::{AccessKeyId, BucketChange, BucketId, KeyOnBucket};
+use crate::api::{AccessKeyId, BucketChange, BucketId, KeyOnBucket, Permissions};
 use crate::name::BucketName;
 
 const ID: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -134,6 +134,7 @@ impl Model {
             }
             Change::Quotas { quotas, .. } => self.quotas = quotas,
             Change::Update { change, .. } => self.update(*change),
+            Change::Together { .. } => panic!("only what is created changes so"),
         }
         self.keys
             .retain(|_, (aliases, permissions)| !aliases.is_empty() || !permissions.is_none());

@@ -178,15 +178,67 @@ pub(super) async fn recorded<C: Credential>(
     let entry = entry(cx, &place).await?;
     let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
     let mut facts = look::<C>(cx, &cluster, place, entry, node, Source::Server).await?;
+    let name = &prior.inputs.name;
+    let id = prior.outputs.id.clone();
     if facts.kept.is_some() {
-        return Ok(Some(facts));
+        let mut alive = facts.alive();
+        let is_it = alive.next().is_none_or(|on| on.title.name == name.as_str());
+        drop(alive);
+        if is_it || id.is_some() {
+            return Ok(Some(facts));
+        }
+        // The secret was looked for by the name alone, and is one's that has another
+        // name by now.
+        facts.kept = None;
+        facts.held.clear();
     }
     // Its value is gone, and nobody can use it; but it is there.
-    let id = prior.outputs.id.clone().map(serde_json::Value::String);
-    if let Some(id) = id.and_then(|id| serde_json::from_value(id).ok()) {
-        facts.loose = C::by_id(cx, &cluster, &id).await?;
-    }
+    facts.loose = match id.map(serde_json::Value::String) {
+        Some(id) => match serde_json::from_value(id) {
+            Ok(id) => C::by_id(cx, &cluster, &id).await?,
+            Err(_) => None,
+        },
+        None => unrecorded(cx, &cluster, name).await?,
+    };
     Ok(facts.loose.is_some().then_some(facts))
+}
+
+/// What carries our mark under this name where nothing was recorded that says which
+/// one it is, nor where its secret is kept.
+async fn unrecorded<C: Credential>(
+    cx: &Context,
+    cluster: &Cluster,
+    name: &Name,
+) -> Result<Option<Remote<C>>> {
+    let ours = cx.mark();
+    let all = C::all(cx, cluster).await?.into_iter();
+    let ids: Vec<_> = all
+        .filter(|(_, title)| title.is_named(name) && title.is_of(&ours))
+        .map(|(id, _)| id)
+        .collect();
+    match ids.as_slice() {
+        [] => Ok(None),
+        [id] => C::by_id(cx, cluster, id).await,
+        several => Err(Error::input(
+            SECRET,
+            format!(
+                "{} {}s are called {:?}, and nothing says where their secret is kept: {}",
+                several.len(),
+                C::CALLED,
+                name.as_str(),
+                listed(several)
+            ),
+        )
+        .hint(
+            "declare it with the store and secretName that it was made with, apply, and remove it \
+             again",
+        )),
+    }
+}
+
+fn listed(ids: &[impl ToString]) -> String {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    ids.join(", ")
 }
 
 /// What the store has at a place.
@@ -276,7 +328,6 @@ pub(super) async fn named<C: Credential>(
 
 fn shared<C: Credential>(name: &Name, ids: &[C::Id]) -> Error {
     let called = C::CALLED;
-    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
     let hint = match C::UNREADABLE {
         None => {
             "name the one that is meant in import.accessKeyId, rename the others, or choose \
@@ -290,7 +341,7 @@ fn shared<C: Credential>(name: &Name, ids: &[C::Id]) -> Error {
             "{} {called}s are called {:?}: {}",
             ids.len(),
             name.as_str(),
-            ids.join(", ")
+            listed(ids)
         ),
     )
     .hint(hint)

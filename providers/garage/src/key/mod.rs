@@ -10,7 +10,9 @@ use nixops4_secrets_store::Generation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::api::{self, Absent, AccessKeyId, KeyChange, KeyPermissions};
+use crate::api::{
+    self, Absent, AccessKeyId, BucketId, BucketOfKey, KeyChange, KeyPermissions, Permissions,
+};
 use crate::cluster::Cluster;
 use crate::credential::{
     Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs, refused,
@@ -99,8 +101,7 @@ impl Credential for Key {
     const UNREADABLE: Option<&'static str> = None;
 
     type Id = AccessKeyId;
-    /// Whether it may create buckets.
-    type More = bool;
+    type More = Abilities;
     type Inputs = Inputs;
     type Outputs = Outputs;
 
@@ -114,10 +115,8 @@ impl Credential for Key {
 
     fn difference(want: &Inputs, have: &Facts<Self>) -> Vec<Step<What>> {
         let mut steps: Vec<_> = another_pair(want, have).into_iter().collect();
-        if have
-            .alive()
-            .any(|remote| remote.more != want.create_buckets)
-        {
+        let mut alive = have.alive();
+        if alive.any(|remote| remote.more.create_buckets != want.create_buckets) {
             let (before, after) = (!want.create_buckets, want.create_buckets);
             steps.push(Step::set(
                 "/createBuckets",
@@ -239,12 +238,30 @@ impl Credential for Key {
     }
 }
 
+/// What a key may do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Abilities {
+    create_buckets: bool,
+    buckets: Vec<BucketOfKey>,
+}
+
+impl Abilities {
+    /// What it may do with a bucket, as it says itself, and S3 obeys.
+    pub(crate) fn on(&self, bucket: &BucketId) -> Permissions {
+        let on = self.buckets.iter().find(|on| on.id == *bucket);
+        on.map_or(Permissions::NONE, |on| on.permissions)
+    }
+}
+
 fn remote(key: api::Key) -> Remote<Key> {
     Remote {
         title: Title::read(&key.name),
         id: key.access_key_id,
         expiration: key.expiration.map(Moment::from),
-        more: key.permissions.create_bucket,
+        more: Abilities {
+            create_buckets: key.permissions.create_bucket,
+            buckets: key.buckets,
+        },
     }
 }
 

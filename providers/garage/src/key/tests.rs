@@ -38,7 +38,7 @@ fn remote(generation: u32) -> Remote<Key> {
             making: None,
         },
         expiration: None,
-        more: false,
+        more: Abilities::default(),
     }
 }
 
@@ -152,7 +152,7 @@ fn those_that_are_too_old_go() {
 #[test]
 fn old_ones_are_set_too() {
     let mut have = whole(&[2, 1]);
-    have.held[1].remote.as_mut().unwrap().more = true;
+    have.held[1].remote.as_mut().unwrap().more.create_buckets = true;
     let set = |path: &str| (path.to_owned(), What::Set);
     assert_eq!(steps(serde_json::json!({}), &have), [set("/createBuckets")]);
     let all = serde_json::json!({

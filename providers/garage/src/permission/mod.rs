@@ -9,7 +9,7 @@ use nixops4_provider_sdk::{
 
 use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
-use crate::granting::{held, on, precedes, set_permissions};
+use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
 use crate::title::Title;
 
 use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs};
@@ -131,12 +131,11 @@ impl ResourceKind for Permission {
         let bucket = bucket(cx, &cluster, &inputs.bucket_id)
             .await?
             .ok_or_else(|| no_bucket(&inputs.bucket_id))?;
-        let title = match on(&bucket, &inputs.access_key_id) {
-            Some(key) => Title::read(&key.name),
-            None => title(cx, &cluster, &inputs.access_key_id).await?,
-        };
+        let (title, grant) = grant(cx, &cluster, &bucket, &inputs.access_key_id)
+            .await?
+            .ok_or_else(|| no_key(&inputs.access_key_id))?;
         let mut facts = Facts {
-            grant: grant(&bucket, &inputs.access_key_id),
+            grant,
             older: older(&bucket, &title),
             recorded: None,
             system_identifier: cluster.known_by(node),
@@ -204,10 +203,13 @@ impl ResourceKind for Permission {
         let Some(bucket) = bucket(cx, &cluster, &inputs.bucket_id).await? else {
             return Ok(None);
         };
-        let key = on(&bucket, &inputs.access_key_id);
+        let found = grant(cx, &cluster, &bucket, &inputs.access_key_id).await?;
+        let Some((title, grant)) = found else {
+            return Ok(None);
+        };
         let facts = Facts {
-            grant: grant(&bucket, &inputs.access_key_id),
-            older: key.map_or_else(Vec::new, |key| older(&bucket, &Title::read(&key.name))),
+            grant,
+            older: older(&bucket, &title),
             recorded: None,
             system_identifier: cluster.known_by(node),
         };
@@ -307,12 +309,29 @@ fn is_same(one: &Grant, another: &Grant) -> bool {
     one.bucket == another.bucket && one.key == another.key
 }
 
-fn grant(bucket: &api::Bucket, key: &AccessKeyId) -> Grant {
-    Grant {
-        bucket: bucket.id.clone(),
-        key: key.clone(),
-        permissions: held(bucket, key),
-    }
+/// What a key is called and may do with a bucket; `None`: there is no such key. What
+/// the bucket doesn't know of, the key may still have.
+async fn grant(
+    cx: &Context,
+    cluster: &Cluster,
+    bucket: &api::Bucket,
+    id: &AccessKeyId,
+) -> Result<Option<(Title, Grant)>> {
+    let known = on(bucket, id).map(|on| (Title::read(&on.name), on.permissions));
+    let found = match known {
+        Some(known) => Some(known),
+        None => key(cx, cluster, id)
+            .await?
+            .map(|key| (Title::read(&key.name), held_by(&key, &bucket.id))),
+    };
+    Ok(found.map(|(title, permissions)| {
+        let grant = Grant {
+            bucket: bucket.id.clone(),
+            key: id.clone(),
+            permissions,
+        };
+        (title, grant)
+    }))
 }
 
 /// What those keys may do that this one took the place of.
@@ -321,7 +340,13 @@ fn older(bucket: &api::Bucket, newer: &Title) -> Vec<Grant> {
         !key.permissions.is_none() && precedes(&Title::read(&key.name), newer)
     };
     let keys = bucket.keys.iter().filter(precedes);
-    let mut older: Vec<_> = keys.map(|key| grant(bucket, &key.access_key_id)).collect();
+    let mut older: Vec<_> = keys
+        .map(|key| Grant {
+            bucket: bucket.id.clone(),
+            key: key.access_key_id.clone(),
+            permissions: key.permissions,
+        })
+        .collect();
     older.sort_by(|one, another| one.key.cmp(&another.key));
     older
 }
@@ -338,8 +363,11 @@ async fn recorded(
     id: &BucketId,
     key: &AccessKeyId,
 ) -> Result<Option<Grant>> {
-    let bucket = bucket(cx, cluster, id).await?;
-    let grant = bucket.map(|bucket| grant(&bucket, key));
+    let Some(bucket) = bucket(cx, cluster, id).await? else {
+        return Ok(None);
+    };
+    let found = grant(cx, cluster, &bucket, key).await?;
+    let grant = found.map(|(_, grant)| grant);
     Ok(grant.filter(|grant| !grant.permissions.is_none()))
 }
 
@@ -348,18 +376,9 @@ fn no_bucket(id: &BucketId) -> Error {
         .hint("use the `id` output of a bucket on this cluster")
 }
 
-/// What a key is called that has nothing to do with the bucket yet.
-async fn title(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Title> {
+async fn key(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
     let answer = cluster.call(cx, api::key_by_id(id)).await;
-    let key = cluster.found(answer, Absent::Key, "unable to look for the key")?;
-    match key {
-        Some(key) => Ok(Title::read(&key.name)),
-        None => Err(Error::input(
-            "/accessKeyId",
-            format!("there is no key {id}; it may have been deleted"),
-        )
-        .hint("use the `accessKeyId` output of a key on this cluster")),
-    }
+    cluster.found(answer, Absent::Key, "unable to look for the key")
 }
 
 /// Takes what somebody may do; a bucket or key that is gone has taken it along.
@@ -373,17 +392,9 @@ async fn take(cx: &Context, cluster: &Cluster, grant: &Grant) -> Result<()> {
         return Ok(());
     }
     let doing = format!("unable to take from key {key} what it may do with bucket {bucket}");
-    let answer = cluster.call(cx, api::deny(bucket, key, *permissions)).await;
-    let answer = match cluster.found(answer, Absent::Bucket, &doing) {
-        Ok(_) => Ok(()),
-        Err(error) => match title(cx, cluster, key).await {
-            // It went in between.
-            Err(gone) if gone.pointer() == Some("/accessKeyId") => Ok(()),
-            _ => Err(error),
-        },
-    };
+    let taken = deny(cx, cluster, (bucket, key), *permissions, &doing).await;
     cx.failpoint("permission:taken");
-    answer
+    taken
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::api::{AccessKeyId, Permissions};
 use crate::bucket::{self, Bucket};
 use crate::cluster::Cluster;
 use crate::credential;
-use crate::granting::{held, set_permissions};
+use crate::granting::set_permissions;
 use crate::key;
 
 use inputs::{Identity, Inputs, Outputs, Permitted, PriorInputs, PriorOutputs};
@@ -31,16 +31,15 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// What a key may do with the bucket.
-    fn permissions(&self, key: &AccessKeyId) -> Permissions {
-        let bucket = self.bucket.as_ref().map(|bucket| &bucket.facts.bucket);
-        bucket.map_or(Permissions::NONE, |bucket| held(bucket, key))
-    }
-
-    /// Every key of the tenant that is in use, the newest first.
-    fn keys(&self) -> impl Iterator<Item = &AccessKeyId> {
-        let key = self.key.iter();
-        key.flat_map(|key| key.facts.alive().map(|remote| &remote.id))
+    /// Every key of the tenant that is in use, the newest first, and what it may do
+    /// with the bucket.
+    fn keys(&self) -> impl Iterator<Item = (&AccessKeyId, Permissions)> {
+        let bucket = self.bucket.as_ref().map(|bucket| bucket.facts.id());
+        let keys = self.key.iter().flat_map(|key| key.facts.alive());
+        keys.map(move |key| {
+            let on = bucket.map(|bucket| key.more.on(bucket));
+            (&key.id, on.unwrap_or(Permissions::NONE))
+        })
     }
 }
 
@@ -261,13 +260,13 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 
 fn permissions(want: &Inputs, have: &Facts) -> Option<Step<Change>> {
     let wanted = Permissions::from(want.permissions);
-    let has = |key: &AccessKeyId| have.permissions(key);
     let known = Known {
         bucket: have.bucket.as_ref().map(|bucket| bucket.facts.id().clone()),
         secret: have.key.as_ref().map(|key| key.facts.place.clone()),
     };
     let whole = have.bucket.is_some() && have.key.is_some();
-    let other = have.keys().map(has).find(|has| *has != wanted);
+    let mut has = have.keys().map(|(_, has)| has);
+    let other = has.find(|has| *has != wanted);
     let before = match other {
         Some(has) => has,
         None if whole => return None,
@@ -300,14 +299,22 @@ async fn permit(cx: &Context, inputs: &Inputs, known: Known) -> Result<()> {
         "unable to set what the key of {:?} may do with its bucket",
         inputs.name.as_str()
     );
-    for key in seen.facts.keys() {
-        let (before, after) = (seen.facts.permissions(key), inputs.permissions.into());
+    for (key, before) in seen.facts.keys() {
+        let after = inputs.permissions.into();
         let place = (bucket.facts.id(), key);
         set_permissions(cx, &cluster, place, before, after, &doing)
             .await
-            .map_err(|error| error.at_unless_said("/permissions"))?;
+            .map_err(|error| error.placed(of_permissions).at_unless_said("/permissions"))?;
     }
     Ok(())
+}
+
+/// Where a tenant has what is said of one of its keys.
+fn of_permissions(pointer: &str) -> String {
+    match pointer {
+        "/accessKeyId" => "/permissions".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 impl Outputs {

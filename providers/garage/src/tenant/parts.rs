@@ -120,6 +120,7 @@ pub(super) fn prior_of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Pri
             connection: inputs.connection.clone(),
             name: inputs.bucket.as_ref().unwrap_or(&inputs.name).clone(),
             empty_on_delete: inputs.empty_on_delete,
+            keys: None,
         },
         outputs: bucket::PriorOutputs {
             id: prior.outputs.bucket_id.clone(),
