@@ -13,5 +13,6 @@ mod orphan;
 mod permission;
 mod rotation;
 mod site;
+mod together;
 mod token;
 mod tokens;
