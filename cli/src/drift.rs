@@ -36,22 +36,17 @@ pub(crate) async fn drift(
     paths: &[MemberPath],
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
-    tokio::select! {
-        report = look(session, location, paths) => {
-            let report = report?;
-            let ending = if !report.failed.is_empty() {
-                Ending::Failed
-            } else if report.findings.is_empty() {
-                Ending::Done
-            } else {
-                Ending::Pending
-            };
-            session.ui.drift(&report);
-            session.providers.close().await;
-            Ok(ending)
-        }
-        () = signals.next() => Err(Failure::Interrupted),
-    }
+    let report = signals.race(look(session, location, paths)).await??;
+    session.ui.drift(&report);
+    // Everything is told.
+    let _ = signals.race(session.providers.close()).await;
+    Ok(if !report.failed.is_empty() {
+        Ending::Failed
+    } else if report.findings.is_empty() {
+        Ending::Done
+    } else {
+        Ending::Pending
+    })
 }
 
 async fn look(

@@ -28,10 +28,7 @@ pub(crate) async fn import(
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
     session.targets = paths.to_vec();
-    let ending = tokio::select! {
-        ending = from_survey(session, paths) => ending,
-        () = signals.next() => Err(Failure::Interrupted),
-    };
+    let ending = signals.race(from_survey(session, paths)).await.flatten();
     session.providers.close().await;
     ending
 }

@@ -169,6 +169,7 @@ pub use error::{Error, Result, Retry};
 pub use kind::{
     DeletionPolicy, Found, Observed, Owner, Ownership, Prior, ResourceKind, Step, Value,
 };
+pub use logging::progress;
 pub use mark::Mark;
 pub use nixops4_protocol::Object;
 pub use nixops4_protocol::describe::StateNeed;

@@ -1,13 +1,21 @@
 //! Diagnostics on stderr, as text or JSON, with known secrets taken out.
 
+use std::fmt;
 use std::io::{self, Write};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::secret::redact;
 
-/// Sets how much is logged: `error`, `warn` (default), `info`, `debug`, `trace`.
+/// Where it is told how far something is that takes long.
+const PROGRESS: &str = "progress";
+/// Sets how much is logged: `error`, `warn`, `info`, `debug`, `trace`. Unless said,
+/// warnings and progress.
 pub(crate) const LEVEL_VARIABLE: &str = "NIXOPS4_RESOURCES_LOG";
 /// Sets how: `text` (default) or `json`.
 pub(crate) const FORMAT_VARIABLE: &str = "NIXOPS4_RESOURCES_LOG_FORMAT";
@@ -17,19 +25,25 @@ pub(crate) const FORMAT_VARIABLE: &str = "NIXOPS4_RESOURCES_LOG_FORMAT";
 pub(crate) fn set_up() {
     let level = std::env::var(LEVEL_VARIABLE).unwrap_or_default();
     let format = std::env::var(FORMAT_VARIABLE).unwrap_or_default();
-    let known_level = match level.as_str() {
-        "" => Some(LevelFilter::WARN),
-        level => level.parse().ok(),
+    let said = Some(level.as_str()).filter(|level| !level.is_empty());
+    let known_level: Option<LevelFilter> = said.and_then(|level| level.parse().ok());
+    let shown = match known_level {
+        Some(level) => Targets::new().with_default(level),
+        None => Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target(PROGRESS, LevelFilter::INFO),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(known_level.unwrap_or(LevelFilter::WARN))
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(RedactedStderr)
         .with_ansi(false);
-    let result = if format == "json" {
-        builder.json().try_init()
+    let lines = if format == "json" {
+        lines.json().boxed()
     } else {
-        builder.without_time().try_init()
+        lines.without_time().boxed()
     };
+    let result = tracing_subscriber::registry()
+        .with(lines.with_filter(shown))
+        .try_init();
     // Somebody who embeds a provider has set up logging already.
     drop(result);
     std::panic::set_hook(Box::new(|panic| {
@@ -39,7 +53,7 @@ pub(crate) fn set_up() {
             .unwrap_or_default();
         tracing::error!("panicked at {place}; this is a bug in the provider");
     }));
-    if known_level.is_none() {
+    if said.is_some() && known_level.is_none() {
         tracing::warn!(
             "{LEVEL_VARIABLE} has to be off, error, warn, info, debug or trace; it counts as warn"
         );
@@ -47,6 +61,11 @@ pub(crate) fn set_up() {
     if !matches!(format.as_str(), "" | "text" | "json") {
         tracing::warn!("{FORMAT_VARIABLE} has to be text or json; it counts as text");
     }
+}
+
+/// Tells how far something is that takes long; shown unless less is asked for.
+pub fn progress(text: impl fmt::Display) {
+    tracing::info!(target: PROGRESS, "{text}");
 }
 
 struct RedactedStderr;

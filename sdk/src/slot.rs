@@ -24,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 use crate::error::Result;
+use crate::logging::progress;
 
 /// What changes a server is mostly serialised there anyway, so more would only
 /// wait for each other.
@@ -236,11 +237,10 @@ impl<'a> Queue<'a> {
                 return Ok(Some(file));
             }
             if begun.elapsed() >= LONG && !told {
-                tracing::info!(
+                progress(format!(
                     "waiting until one of the {} processes that are busy with {} is done",
-                    self.slots,
-                    self.server
-                );
+                    self.slots, self.server
+                ));
                 told = true;
             }
             go_on()?;

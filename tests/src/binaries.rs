@@ -38,6 +38,24 @@ pub fn folder() -> PathBuf {
     any.parent().expect("a file in a folder").to_owned()
 }
 
+/// Cargo, as somebody calls it who runs no test: what `cargo test` sets for the test
+/// process alone would make build scripts run again, and with them everything be
+/// built again.
+#[must_use]
+pub fn cargo() -> Command {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+    let mut cargo = Command::new(cargo);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+        let names = ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];
+        if prefixes.iter().any(|prefix| text.starts_with(prefix)) || names.contains(&&*text) {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 fn build() -> HashMap<String, PathBuf> {
     let layout = Layout::of_this_process();
     // One process builds; the others then find everything fresh.
@@ -145,18 +163,7 @@ impl Layout {
     }
 
     fn cargo(&self) -> Command {
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
-        let mut cargo = Command::new(cargo);
-        // What `cargo test` sets for the test process alone would make build
-        // scripts run again.
-        for (name, _) in std::env::vars_os() {
-            let text = name.to_string_lossy();
-            let prefixes = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
-            let names = ["CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "OUT_DIR"];
-            if prefixes.iter().any(|prefix| text.starts_with(prefix)) || names.contains(&&*text) {
-                cargo.env_remove(&name);
-            }
-        }
+        let mut cargo = cargo();
         cargo
             .args(["build", "--workspace", "--bins"])
             .arg("--message-format=json-render-diagnostics")

@@ -34,10 +34,7 @@ pub(crate) async fn destroy(
     wanted: &Wanted<'_>,
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
-    let records = tokio::select! {
-        records = open(session, wanted) => records?,
-        () = signals.next() => return Err(Failure::Interrupted),
-    };
+    let records = signals.race(open(session, wanted)).await??;
     let result = destroy_from(session, wanted, &records, signals).await;
     session.close(&records, signals).await;
     result
@@ -76,10 +73,9 @@ async fn destroy_from(
     let evaluation = if wanted.from_state.is_some() {
         None
     } else {
-        tokio::select! {
-            evaluation = evaluated(session, records, &mut aside) => evaluation,
-            () = signals.next() => return Err(Failure::Interrupted),
-        }
+        signals
+            .race(evaluated(session, records, &mut aside))
+            .await?
     };
     let servers = evaluation
         .as_ref()
@@ -102,10 +98,8 @@ async fn destroy_from(
         if !wanted.forget {
             let mut chosen = evaluation;
             chosen.members.retain(|path, _| is_chosen(path));
-            let found = tokio::select! {
-                found = unrecorded::find(session, &chosen, records) => found,
-                () = signals.next() => return Err(Failure::Interrupted),
-            };
+            let finding = unrecorded::find(session, &chosen, records);
+            let found = signals.race(finding).await?;
             targets.extend(found.targets);
             aside.notes.extend(found.notes);
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use nixops4_resources_tests::binaries;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -217,16 +218,7 @@ pub(crate) fn provider() -> PathBuf {
             .parent()
             .expect("a profile's directory");
         let target = directory.parent().expect("a target directory");
-        let mut cargo = Command::new(env!("CARGO"));
-        // What cargo sets for tests alone would have build scripts run again, and
-        // with them everything built again, each time.
-        let of_tests = std::env::vars_os().map(|(name, _)| name).filter(|name| {
-            let name = name.to_string_lossy();
-            name.starts_with("CARGO_MANIFEST_") || name.starts_with("CARGO_PKG_")
-        });
-        for name in of_tests {
-            cargo.env_remove(name);
-        }
+        let mut cargo = binaries::cargo();
         cargo
             .args(["build", "--quiet", "--workspace"])
             .args(["--example", "scratch-provider"])

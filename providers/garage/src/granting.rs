@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 
-use crate::api::{self, Absent, AccessKeyId, Bucket, BucketId, Key, KeyOnBucket, Permissions};
+use crate::api::{
+    self, Absent, AccessKeyId, Bucket, BucketId, BucketOfKey, KeyOnBucket, Permissions,
+};
 use crate::cluster::{Cluster, Failure};
 use crate::title::Title;
 
@@ -25,8 +27,8 @@ pub(crate) fn on<'a>(bucket: &'a Bucket, key: &AccessKeyId) -> Option<&'a KeyOnB
 
 /// What a key itself says that it may do with a bucket: that is what S3 obeys. A
 /// bucket shows only the keys that it knows of, and it is told first.
-pub(crate) fn held_by(key: &Key, bucket: &BucketId) -> Permissions {
-    let on = key.buckets.iter().find(|on| on.id == *bucket);
+pub(crate) fn held_by(key: &[BucketOfKey], bucket: &BucketId) -> Permissions {
+    let on = key.iter().find(|on| on.id == *bucket);
     on.map_or(Permissions::NONE, |on| on.permissions)
 }
 

@@ -83,7 +83,16 @@ impl Site {
 
     /// Sends a request to a process of its own; gives its answer and what it logged.
     pub(crate) fn ask(&self, request: &Value) -> (Result<Value, String>, String) {
-        let output = self.heard(oneshot(self.command(), [request.to_string()]));
+        self.ask_by(self.command(), request)
+    }
+
+    /// The same of a process that is started so.
+    pub(crate) fn ask_by(
+        &self,
+        command: Command,
+        request: &Value,
+    ) -> (Result<Value, String>, String) {
+        let output = self.heard(oneshot(command, [request.to_string()]));
         assert!(output.status.success(), "{}", output.status);
         let stdout = String::from_utf8_lossy(&output.stdout);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -17,7 +17,7 @@ use crate::credential::{
     Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs,
 };
 use crate::moment::Moment;
-use crate::title::{Name, Title};
+use crate::title::Title;
 
 use scope::Endpoint;
 
@@ -136,15 +136,6 @@ impl Credential for AdminToken {
             expiration: token.expiration.map(Moment::from),
             more: token.scope.into_iter().collect(),
         }))
-    }
-
-    /// Tokens are few, and never looked at all together.
-    async fn seen_by_id(_: &Context, _: &Cluster, _: &TokenId) -> Option<Option<Remote<Self>>> {
-        None
-    }
-
-    async fn seen(_: &Context, _: &Cluster, _: &Name) -> Option<Option<Remote<Self>>> {
-        None
     }
 
     async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(TokenId, Title)>> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nixops4_provider_sdk::http::{HttpClient, parse_server};
 use nixops4_provider_sdk::secret::remember;
-use nixops4_provider_sdk::{Context, Error, Result};
+use nixops4_provider_sdk::{Context, Error, Result, progress};
 use time::OffsetDateTime;
 
 use super::facts::Facts;
@@ -99,11 +99,11 @@ async fn delete_all(cx: &Context, objects: &Objects, facts: &Facts) -> Result<()
         objects.delete(cx, page.keys).await?;
         cx.failpoint("bucket:page-deleted");
         gone += count;
-        tracing::info!(
+        progress(format!(
             "{}: {gone} of about {} objects deleted",
             facts.described(),
             facts.bucket.objects
-        );
+        ));
         match page.next {
             None => return Ok(()),
             further => next = further,

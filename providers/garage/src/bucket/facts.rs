@@ -306,7 +306,7 @@ pub(super) async fn add_hidden(
         let Some(key) = cluster.found(answer, Absent::Key, "unable to look for a key")? else {
             continue;
         };
-        let permissions = held_by(&key, &bucket.id);
+        let permissions = held_by(&key.buckets, &bucket.id);
         if !permissions.is_none() {
             bucket.keys.push(KeyOnBucket {
                 access_key_id: key.access_key_id,

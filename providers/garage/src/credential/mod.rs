@@ -76,16 +76,17 @@ pub(crate) trait Credential: Sized + 'static {
     /// A thing; `None` if the server says that there is none.
     async fn by_id(cx: &Context, cluster: &Cluster, id: &Self::Id) -> Result<Option<Remote<Self>>>;
 
-    /// The same as the last look at all of them showed it, as [`Self::seen`].
-    async fn seen_by_id(
-        cx: &Context,
-        cluster: &Cluster,
-        id: &Self::Id,
-    ) -> Option<Option<Remote<Self>>>;
+    /// The same as the last look at all of them showed it, if they were looked at
+    /// within a moment; `Some(None)`: there was none. Kinds of which there are few
+    /// are never looked at so.
+    async fn seen_by_id(_: &Context, _: &Cluster, _id: &Self::Id) -> Option<Option<Remote<Self>>> {
+        None
+    }
 
-    /// The only thing that is called so, as the last look at all of them showed it,
-    /// if they were looked at within a moment; `Some(None)`: there was none.
-    async fn seen(cx: &Context, cluster: &Cluster, name: &Name) -> Option<Option<Remote<Self>>>;
+    /// The same of the only thing that is called so.
+    async fn seen(_: &Context, _: &Cluster, _name: &Name) -> Option<Option<Remote<Self>>> {
+        None
+    }
 
     /// Every thing, by its name.
     async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(Self::Id, Title)>>;

@@ -17,6 +17,7 @@ use crate::cluster::Cluster;
 use crate::credential::{
     Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs, refused,
 };
+use crate::granting::held_by;
 use crate::moment::Moment;
 use crate::title::{Name, Title};
 
@@ -246,10 +247,9 @@ pub(crate) struct Abilities {
 }
 
 impl Abilities {
-    /// What it may do with a bucket, as it says itself, and S3 obeys.
+    /// What it may do with a bucket, as it says itself.
     pub(crate) fn on(&self, bucket: &BucketId) -> Permissions {
-        let on = self.buckets.iter().find(|on| on.id == *bucket);
-        on.map_or(Permissions::NONE, |on| on.permissions)
+        held_by(&self.buckets, bucket)
     }
 }
 

@@ -322,7 +322,7 @@ async fn grant(
         Some(known) => Some(known),
         None => key(cx, cluster, id)
             .await?
-            .map(|key| (Title::read(&key.name), held_by(&key, &bucket.id))),
+            .map(|key| (Title::read(&key.name), held_by(&key.buckets, &bucket.id))),
     };
     Ok(found.map(|(title, permissions)| {
         let grant = Grant {

@@ -26,7 +26,6 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use nixops4_protocol::message::{
     Action, Change, CreateResourceResponse, DestroyResourceResponse, Effect, ErrorResponse,
@@ -36,6 +35,12 @@ use nixops4_protocol::message::{
 };
 use nixops4_protocol::{Object, codec, state};
 use serde_json::{Value, json};
+
+mod description;
+mod misbehaving;
+
+use description::description;
+use misbehaving::{die, misbehave};
 
 type Answer = Result<Response, String>;
 
@@ -248,70 +253,6 @@ fn look(file: &Path) -> Option<Object> {
     serde_json::from_slice(&fs::read(file).ok()?).ok()
 }
 
-fn misbehave(when: &str, inputs: &Object) -> Result<(), String> {
-    let fails = inputs.get("failOn").and_then(Value::as_array);
-    if fails.is_some_and(|fails| fails.iter().any(|fail| fail == when)) {
-        return Err(format!("told to fail on {when}\ntell it otherwise"));
-    }
-    if when == "plan" {
-        die(text(inputs, "dieOnce"), 1)?;
-        wait(text(inputs, "waitFor"));
-    }
-    if matches!(when, "create" | "update" | "destroy") {
-        let times = inputs.get("dieTimes").and_then(Value::as_u64);
-        die(text(inputs, "dieWorking"), times.unwrap_or(1))?;
-    }
-    if when == "read"
-        && let Some(milliseconds) = inputs.get("sleepReading").and_then(Value::as_u64)
-    {
-        log(inputs, "read-began");
-        std::thread::sleep(Duration::from_millis(milliseconds));
-    }
-    if matches!(when, "plan" | "read") {
-        return Ok(());
-    }
-    match text(inputs, "act") {
-        "hang" => std::thread::sleep(Duration::from_hours(1)),
-        "garbage" => say(io::stdout(), "hello, I am no JSON"),
-        "exit" => {
-            say(io::stderr(), "the last words of the provider");
-            std::process::exit(3);
-        }
-        "chatter" => say(io::stderr(), "doing \u{1b}[2Jthings"),
-        _ => {}
-    }
-    if let Some(milliseconds) = inputs.get("sleep").and_then(Value::as_u64) {
-        std::thread::sleep(Duration::from_millis(milliseconds));
-    }
-    Ok(())
-}
-
-/// Waits for a file, if nobody has before.
-fn wait(file: &str) {
-    let file = Path::new(file);
-    let reached = file.with_added_extension("reached");
-    if file.is_absolute() && fs::File::create_new(reached).is_ok() {
-        while !file.exists() {
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-/// Ends as if it were killed, so many times: a file keeps count.
-fn die(count: &str, times: u64) -> Result<(), String> {
-    let count = Path::new(count);
-    if !count.is_absolute() {
-        return Ok(());
-    }
-    let before = fs::read(count).unwrap_or_default();
-    if (before.len() as u64) < times {
-        let more = [&before[..], b"x"].concat();
-        fs::write(count, more).map_err(|error| error.to_string())?;
-        std::process::abort();
-    }
-    Ok(())
-}
-
 fn log(inputs: &Object, what: &str) {
     let mut log = fs::OpenOptions::new()
         .create(true)
@@ -435,79 +376,4 @@ fn change(name: &str, before: Value, after: Value, is_unknown: bool) -> Change {
         effect,
         note,
     }
-}
-
-fn description() -> Value {
-    json!({
-        "name": "scratch",
-        "version": "1",
-        "description": "Things for tests.",
-        "executable": "scratch-provider",
-        "kinds": {
-            "scratch_thing": {
-                "description": "A file. With content.",
-                "state": "optional",
-                "repeatable": [
-                    "createResourceRequest",
-                    "updateResourceRequest",
-                    "destroyResourceRequest",
-                ],
-                "requests": [
-                    "createResourceRequest",
-                    "updateResourceRequest",
-                    "destroyResourceRequest",
-                    "nixops4-resources/planResourceRequest",
-                    "nixops4-resources/readResourceRequest",
-                    "nixops4-resources/listResourcesRequest",
-                ],
-                "inputs": {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "required": ["directory", "name"],
-                    "properties": {
-                        "directory": { "type": "string", "description": "Where it is." },
-                        "name": { "type": "string", "minLength": 1 },
-                        "connection": { "type": "string", "description": "An address; all are the same server's." },
-                        "content": {},
-                        "size": { "type": "integer", "minimum": 0, "default": 1 },
-                        "region": { "type": "string" },
-                        "secret": { "anyOf": [
-                            { "type": "object", "required": ["file"], "properties": { "file": { "type": "string" } } },
-                            { "type": "null" },
-                        ] },
-                        "failOn": { "type": "array", "items": { "type": "string" } },
-                        "sleep": { "type": "integer" }, "sleepReading": { "type": "integer" },
-                        "dieOnce": { "type": "string" }, "waitFor": { "type": "string" },
-                        "dieWorking": { "type": "string" },
-                        "dieTimes": { "type": "integer" },
-                        "protect": { "type": "boolean" },
-                        "deletionPolicy": { "enum": ["delete", "retain"], "default": "delete" },
-                        "act": { "enum": ["hang", "garbage", "exit", "chatter"] },
-                    },
-                },
-                "outputs": {
-                    "type": "object",
-                    "properties": { "path": { "type": "string" }, "serial": {}, "content": {} },
-                },
-            },
-            "scratch_state": {
-                "description": "A file of patches.",
-                "state": "never",
-                "requests": [
-                    "createResourceRequest",
-                    "stateResourceReadRequest",
-                    "stateResourceEvent",
-                    "nixops4-resources/readResourceRequest",
-                ],
-                "inputs": {
-                    "type": "object",
-                    "additionalProperties": false,
-                    "required": ["file"],
-                    "properties": { "file": { "type": "string" }, "failAfter": { "type": "integer" },
-                        "dieBefore": { "type": "string" }, "dieAfter": { "type": "string" } },
-                },
-                "outputs": { "type": "object", "properties": {} },
-            },
-        },
-    })
 }
