@@ -96,12 +96,7 @@ async fn open_unnamed(
     if !is_needed {
         return Ok(());
     }
-    let outputs = records
-        .all()
-        .map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
-        .collect();
-    let known = survey::known(&outputs, records);
-    match session.evaluator.evaluate(Look::All, &known).await {
+    match survey::evaluate_as_recorded(session, records).await {
         Ok(evaluation) => {
             unnamed::open(session, &evaluation, records, Opening::Change).await?;
         }

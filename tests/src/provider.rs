@@ -4,6 +4,7 @@
 //! can send what no client would.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -198,6 +199,31 @@ pub fn oneshot<L: AsRef<[u8]>>(command: Command, lines: impl IntoIterator<Item =
         provider.send(line);
     }
     provider.finish()
+}
+
+/// Runs a provider on one line that kills itself at a failpoint, once it has passed
+/// that so many times; fails if it isn't killed there, or answers before. Gives all
+/// that came out.
+#[must_use]
+pub fn killed_at(
+    mut command: Command,
+    failpoint: &str,
+    passed: usize,
+    line: impl AsRef<[u8]>,
+) -> Output {
+    let action = match passed {
+        0 => "return(kill)".to_owned(),
+        passed => format!("{passed}*off->return(kill)"),
+    };
+    command.env("FAILPOINTS", format!("{failpoint}={action}"));
+    let output = oneshot(command, [line]);
+    assert_eq!(
+        output.status.signal(),
+        Some(Signal::KILL.as_raw()),
+        "it was not killed at {failpoint}"
+    );
+    assert_eq!(output.stdout, b"", "killed at {failpoint}");
+    output
 }
 
 fn snapshot(collected: &Collected) -> Vec<u8> {

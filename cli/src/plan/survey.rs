@@ -9,7 +9,7 @@ use nixops4_protocol::Object;
 
 use super::judge::{self, Judgement};
 use super::{scope, unnamed};
-use crate::eval::{Evaluation, Known, Look, Member, Structure};
+use crate::eval::{EvalError, Evaluation, Known, Look, Member, Structure};
 use crate::failure::{Failure, Problem};
 use crate::member::{MemberPath, OutputRef};
 use crate::records::{Opening, Records};
@@ -120,13 +120,9 @@ struct Beginning {
 /// that and everything else; otherwise a first one tells where the state is.
 async fn begin(session: &Session, opening: Opening) -> Result<Beginning, Failure> {
     if let Some(records) = whereabouts::reopen(session).await {
-        let all: Assumed = records
-            .all()
-            .map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
-            .collect();
-        let known = known(&all, &records);
+        let all = all_outputs(&records);
         // A mistake in the expression is told by the evaluation below.
-        if let Ok(evaluation) = session.evaluator.evaluate(Look::All, &known).await
+        if let Ok(evaluation) = evaluate_as_recorded(session, &records).await
             && whereabouts::is_where_it_was(&evaluation, &records)
         {
             let assumed = recorded_outputs(&evaluation, &records);
@@ -330,6 +326,23 @@ pub(crate) async fn open_keepers(
         opened = true;
     }
     Ok(opened)
+}
+
+/// What the expression says if everything is as it is recorded.
+pub(crate) async fn evaluate_as_recorded(
+    session: &Session,
+    records: &Records,
+) -> Result<Evaluation, EvalError> {
+    let all = all_outputs(records);
+    let known = known(&all, records);
+    session.evaluator.evaluate(Look::All, &known).await
+}
+
+/// The outputs of everything that is recorded, whoever keeps it.
+fn all_outputs(records: &Records) -> Assumed {
+    let all = records.all();
+    all.map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
+        .collect()
 }
 
 /// What the records say of members, before anybody was asked. What stands in an

@@ -7,7 +7,7 @@ use super::target::{self, Target};
 use super::{Aside, Manner, remove, unrecorded};
 use crate::apply::Signals;
 use crate::commands::Ending;
-use crate::eval::{EvalError, Evaluation, Look};
+use crate::eval::{EvalError, Evaluation};
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::plan::survey;
@@ -120,12 +120,7 @@ async fn destroy_from(
 /// What the expression says, as far as what is recorded goes. What is recorded can
 /// be destroyed without.
 async fn evaluated(session: &Session, records: &Records, aside: &mut Aside) -> Option<Evaluation> {
-    let outputs = records
-        .all()
-        .map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
-        .collect();
-    let known = survey::known(&outputs, records);
-    match session.evaluator.evaluate(Look::All, &known).await {
+    match survey::evaluate_as_recorded(session, records).await {
         Ok(evaluation) => Some(evaluation),
         Err(error) => {
             aside.notes.push(format!(

@@ -1,15 +1,13 @@
 //! Calls of a provider, and the things that are made by them.
 
 use std::collections::BTreeSet;
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
 use super::fixture::{Fixture, Verdict};
-use crate::lifeline::Signal;
 use crate::messages::{self, Object};
-use crate::provider::{Provider, oneshot};
+use crate::provider::{Provider, killed_at, oneshot};
 use crate::{binaries, messages::set};
 
 /// The deployment that things belong to unless another is said.
@@ -139,19 +137,8 @@ impl<F: Fixture> Place<F> {
     /// Sends a request and kills the process at a failpoint. Panics unless it
     /// is killed there, with nothing answered.
     pub fn kill_at(&self, (failpoint, times): &(String, usize), request: &Value) {
-        let action = match times {
-            0 => "return(kill)".to_owned(),
-            times => format!("{times}*off->return(kill)"),
-        };
-        let mut command = self.command();
-        command.env("FAILPOINTS", format!("{failpoint}={action}"));
-        let output = self.heard(oneshot(command, [request.to_string()]));
-        assert_eq!(
-            output.status.signal(),
-            Some(Signal::KILL.as_raw()),
-            "it was not killed at {failpoint}"
-        );
-        assert_eq!(output.stdout, b"", "killed at {failpoint}");
+        let line = request.to_string();
+        self.heard(killed_at(self.command(), failpoint, *times, line));
     }
 
     /// Searches what came out of a process.

@@ -1,13 +1,12 @@
 //! One node, whose answers are spoiled or which is killed in the middle.
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use nixops4_resources_tests::garage::{Config, is_there};
-use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages;
-use nixops4_resources_tests::provider::oneshot;
+use nixops4_resources_tests::provider::killed_at;
 use nixops4_resources_tests::proxy::Fault;
 use serde_json::json;
 
@@ -125,28 +124,15 @@ fn the_node_is_restarted_in_the_middle_of_each_request() {
     if !is_there() {
         return;
     }
-    let site = Site::start(&Config::default());
-    let inputs = site.bucket("media");
-    site.made(&inputs);
-    let changes = site.changes();
-    site.clear();
-    for (change, after) in sweep(changes) {
+    disturbed_at_each_change(|site, after| {
         let node = Arc::clone(site.cluster.node());
         let restart = move || {
             thread::sleep(after);
             node.kill();
             node.start_again();
         };
-        site.proxy
-            .fail(&change, 1, Fault::Meanwhile(Box::new(restart)));
-        if let Err(error) = site.create(&inputs) {
-            assert_says_where(&error, &change);
-            site.made(&inputs);
-        }
-        site.remove_what_was_begun(&change);
-        site.assert_whole("media");
-        site.clear();
-    }
+        Fault::Meanwhile(Box::new(restart))
+    });
 }
 
 /// Garage gives up what nobody waits for any more.
@@ -155,13 +141,19 @@ fn the_client_leaves_in_the_middle_of_each_request() {
     if !is_there() {
         return;
     }
+    disturbed_at_each_change(|_, after| Fault::CutDuring(after));
+}
+
+/// Has a bucket made once for each change that this takes and each moment of it,
+/// which is disturbed; in the end it is there, and nothing else.
+fn disturbed_at_each_change(fault: impl Fn(&Site, Duration) -> Fault) {
     let site = Site::start(&Config::default());
     let inputs = site.bucket("media");
     site.made(&inputs);
     let changes = site.changes();
     site.clear();
     for (change, after) in sweep(changes) {
-        site.proxy.fail(&change, 1, Fault::CutDuring(after));
+        site.proxy.fail(&change, 1, fault(&site, after));
         if let Err(error) = site.create(&inputs) {
             assert_says_where(&error, &change);
             site.made(&inputs);
@@ -179,11 +171,8 @@ fn killed_after_the_key_that_stands_for_the_owner_was_made() {
     }
     let site = Site::start(&Config::default());
     let inputs = site.bucket("media");
-    let mut command = site.command();
-    command.env("FAILPOINTS", "bucket:stand-in=return(kill)");
-    let request = messages::create(BUCKET, &inputs, true);
-    let output = oneshot(command, [request.to_string()]);
-    assert_eq!(output.status.signal(), Some(Signal::KILL.as_raw()));
+    let request = messages::create(BUCKET, &inputs, true).to_string();
+    let _ended = killed_at(site.command(), "bucket:stand-in", 0, request);
     site.assert_none_but(&[]);
     let keys = site.admin().keys().len();
     site.made(&inputs);

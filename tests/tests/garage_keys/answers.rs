@@ -1,11 +1,8 @@
 //! Answers that are lost, and a process that is killed: there is one of each, and
 //! nothing is left.
 
-use std::os::unix::process::ExitStatusExt as _;
-
-use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages;
-use nixops4_resources_tests::provider::oneshot;
+use nixops4_resources_tests::provider::killed_at;
 use nixops4_resources_tests::proxy::{Fault, Proxy};
 use serde_json::{Value, json};
 
@@ -164,14 +161,7 @@ fn killed_while_a_first_key_with_more_is_made() {
         let name = unique("killed");
         let inputs = json!({"name": name, "expiration": END, "createBuckets": true});
         let request = messages::create(KEY, &site.inputs(&inputs), true);
-        let mut command = site.command();
-        command.env("FAILPOINTS", format!("{point}=return(kill)"));
-        let killed = oneshot(command, [request.to_string()]);
-        assert_eq!(
-            killed.status.signal(),
-            Some(Signal::KILL.as_raw()),
-            "{point}"
-        );
+        let _ended = killed_at(site.command(), point, 0, request.to_string());
         let made = site.make(KEY, &inputs);
         assert_eq!(count(&site, &name), 1, "{point}");
         let key = site

@@ -1,11 +1,8 @@
 //! What carries our mark and is in no state: there are no outputs, and the inputs are
 //! guessed, without the place of the secret. So `gc --orphans` asks for it.
 
-use std::os::unix::process::ExitStatusExt as _;
-
-use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages;
-use nixops4_resources_tests::provider::oneshot;
+use nixops4_resources_tests::provider::killed_at;
 use serde_json::{Value, json};
 
 use crate::site::{Site, assert_refused, is_there, text, unique};
@@ -91,10 +88,7 @@ fn half_a_tenant() {
         let name = unique("orphan");
         let inputs = json!({"name": name, "secretName": format!("elsewhere/{name}")});
         let request = messages::create(TENANT, &site.inputs(&inputs), true);
-        let mut command = site.command();
-        command.env("FAILPOINTS", format!("{point}=return(kill)"));
-        let killed = oneshot(command, [request.to_string()]);
-        assert_eq!(killed.status.signal(), Some(Signal::KILL.as_raw()));
+        let _ended = killed_at(site.command(), point, 0, request.to_string());
         assert_eq!(left(&site, &name).len(), 1, "{point}");
         remove(&site, TENANT, &json!({"name": name})).expect("it is deleted");
         assert_eq!(left(&site, &name), Vec::<String>::new(), "{point}");

@@ -1,10 +1,8 @@
 //! A key takes the place of another one, and nobody is locked out before its time.
 
-use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages;
-use nixops4_resources_tests::provider::oneshot;
+use nixops4_resources_tests::provider::killed_at;
 use serde_json::json;
-use std::os::unix::process::ExitStatusExt as _;
 
 use crate::site::{Site, is_there, text, unique};
 
@@ -122,14 +120,7 @@ fn killed_in_the_middle() {
         }
         let record = site.record("garage_key", &at(1), &first);
         let request = messages::update(&record, &site.inputs(&at(2)));
-        let mut command = site.command();
-        command.env("FAILPOINTS", format!("{point}=return(kill)"));
-        let killed = oneshot(command, [request.to_string()]);
-        assert_eq!(
-            killed.status.signal(),
-            Some(Signal::KILL.as_raw()),
-            "{point}"
-        );
+        let _ended = killed_at(site.command(), point, 0, request.to_string());
         // Until the old one goes, it does all that it did.
         if point != "credential:withdrawn" {
             for number in 0..buckets.len() {

@@ -1,11 +1,8 @@
 //! A token may do what its scope says, and nothing is left of one that was begun.
 
-use std::os::unix::process::ExitStatusExt as _;
-
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages;
-use nixops4_resources_tests::provider::oneshot;
+use nixops4_resources_tests::provider::killed_at;
 use serde_json::{Value, json};
 
 use crate::site::{Site, is_there, text, unique};
@@ -64,10 +61,7 @@ fn killed_before_it_is_kept() {
     let name = unique("killed");
     let inputs = json!({"name": name, "scope": ["*"]});
     let request = messages::create(TOKEN, &site.inputs(&inputs), true);
-    let mut command = site.command();
-    command.env("FAILPOINTS", "token:made=return(kill)");
-    let killed = oneshot(command, [request.to_string()]);
-    assert_eq!(killed.status.signal(), Some(Signal::KILL.as_raw()));
+    let _ended = killed_at(site.command(), "token:made", 0, request.to_string());
     // It could do nothing, and ends soon.
     let [left] = &called(&site, &name)[..] else {
         panic!("one is left");

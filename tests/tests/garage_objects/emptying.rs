@@ -1,12 +1,11 @@
 //! `emptyOnDelete`
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::time::Duration;
 
 use nixops4_resources_tests::garage::admin::Key;
 use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages;
-use nixops4_resources_tests::provider::{Provider, oneshot};
+use nixops4_resources_tests::provider::{Provider, killed_at, oneshot};
 use serde_json::{Value, json};
 
 use crate::site::{BUCKET, Site};
@@ -166,11 +165,9 @@ fn killed_anywhere_it_goes_on() {
         let recorded = full.site.made(&full.inputs());
         let request = messages::destroy(&recorded);
         full.fill(3);
-        let mut command = full.site.command();
-        command.env("FAILPOINTS", format!("{point}=return(kill)"));
-        let output = full.site.heard(oneshot(command, [request.to_string()]));
-        let killed = output.status.signal();
-        assert_eq!(killed, Some(Signal::KILL.as_raw()), "at {point}");
+        let command = full.site.command();
+        full.site
+            .heard(killed_at(command, point, 0, request.to_string()));
         full.site.destroy(&recorded).unwrap();
         full.assert_gone();
     }
@@ -211,11 +208,8 @@ fn nobody_writes_meanwhile() {
     let Some(full) = Full::new(3, &json!({"emptyOnDelete": true})) else {
         return;
     };
-    let mut command = full.site.command();
-    command.env("FAILPOINTS", "bucket:page-deleted=return(kill)");
-    let request = messages::destroy(&full.recorded);
-    let output = oneshot(command, [request.to_string()]);
-    assert!(!output.status.success());
+    let request = messages::destroy(&full.recorded).to_string();
+    let _ended = killed_at(full.site.command(), "bucket:page-deleted", 0, request);
     let refused = full.site.client("media", &full.key).put("late", b"42");
     assert_eq!(refused.unwrap_err().status, 403);
     // And declared again it is as it was, but for what was in it.

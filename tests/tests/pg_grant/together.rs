@@ -1,11 +1,10 @@
 //! Many at once, and killed in between.
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::thread;
 
 use nixops4_resources_tests::binaries;
 use nixops4_resources_tests::messages::{self, Object};
-use nixops4_resources_tests::provider::Provider;
+use nixops4_resources_tests::provider::killed_at;
 use serde_json::json;
 
 use crate::support::{DEFAULTS, GRANT, Place, table, with};
@@ -104,14 +103,10 @@ fn every_process_dies_somewhere_and_is_run_again() {
         ("engine:verified", "INSERT SELECT"),
     ] {
         place.sql("revoke all on t from reader; grant delete on t to reader");
-        let mut command = place
+        let command = place
             .sandbox
             .command(binaries::path("nixops4-resources-postgresql"));
-        command.env("FAILPOINTS", format!("{point}=return(kill)"));
-        let mut provider = Provider::spawn(command);
-        provider.send(request.to_string());
-        let output = provider.finish();
-        assert_eq!(output.status.signal(), Some(9), "{point}");
+        let _ended = killed_at(command, point, 0, request.to_string());
         assert_eq!(place.on_table("t", "reader"), left, "{point}");
         place.ensure(GRANT, &inputs);
         assert_eq!(place.on_table("t", "reader"), "INSERT SELECT");

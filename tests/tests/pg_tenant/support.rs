@@ -1,15 +1,13 @@
 //! A server, an administrator of it, and calls of the provider.
 
-use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nixops4_resources_tests::binaries;
-use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages::{self, Object, object};
 use nixops4_resources_tests::pool::{Lease, Pool};
 use nixops4_resources_tests::postgres::{Config, Server};
-use nixops4_resources_tests::provider::oneshot;
+use nixops4_resources_tests::provider::{killed_at, oneshot};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
@@ -123,14 +121,7 @@ impl Place {
 
     /// Sends a request to a process that kills itself at a failpoint.
     fn kill_at(&self, point: &str, request: &Value) {
-        let mut command = self.command();
-        command.env("FAILPOINTS", format!("{point}=return(kill)"));
-        let output = oneshot(command, [request.to_string()]);
-        assert_eq!(
-            output.status.signal(),
-            Some(Signal::KILL.as_raw()),
-            "{point} is not reached"
-        );
+        let _ended = killed_at(self.command(), point, 0, request.to_string());
     }
 
     /// Runs SQL as the superuser in a database.

@@ -1,11 +1,9 @@
 //! Several writers of one state, and one that is killed.
 
-use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
-use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::messages::{self, object};
-use nixops4_resources_tests::provider::{Provider, oneshot};
+use nixops4_resources_tests::provider::{Provider, killed_at, oneshot};
 use serde_json::{Value, json};
 
 use super::{FILE, Site, Writer, add};
@@ -160,15 +158,7 @@ fn killed(site: &Site) {
     for (number, point) in passed.iter().enumerate() {
         let name = format!("killed-{number}");
         let event = site.event(&add(&format!("/resources/{name}"), json!({})));
-        let mut command = site.command();
-        command.env("FAILPOINTS", format!("{point}=return(kill)"));
-        let output = oneshot(command, [event.to_string()]);
-        assert_eq!(
-            output.status.signal(),
-            Some(Signal::KILL.as_raw()),
-            "{point}"
-        );
-        assert_eq!(output.stdout, b"");
+        let _ended = killed_at(site.command(), point, 0, event.to_string());
         // Either all of it was written or nothing, and it can be sent again.
         let state = site.read();
         let names: Vec<_> = state["resources"]
