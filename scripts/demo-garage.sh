@@ -148,7 +148,8 @@ heading "The end: data stays, out of service"
 try nixops4-resources destroy --yes
 gone=$(code --header 'Host: mastodon-media.web.example.org' "$web/hello.txt")
 [ "$gone" = 404 ] || fail "the website should be gone, and answers $gone"
-garage bucket info mastodon-media | grep -q 'Objects: *1' || fail "the object should be kept"
+# To its end: `garage` aborts where nobody reads the rest.
+garage bucket info mastodon-media | grep "Objects: *1" >/dev/null || fail "the object should be kept"
 say "The object is still there, and nobody can reach it."
 
 heading "Done"
