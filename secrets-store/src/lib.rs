@@ -47,6 +47,7 @@
 //! for a backup: then values are read, and no record is left.
 
 mod audit;
+pub mod clock;
 mod database;
 mod entry;
 pub mod environment;
