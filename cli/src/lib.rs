@@ -32,8 +32,10 @@ mod whereabouts;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::Parser as _;
+use nixops4_secrets_store::clock;
 
 use args::{Arguments, Command};
 use commands::{Ending, signals};
@@ -70,9 +72,10 @@ pub fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(&arguments, &ui)),
-        Err(error) => Err(Failure::Io("cannot start".to_owned(), error)),
+    let result = match (clock::check(SystemTime::now()), runtime) {
+        (Err(wrong), _) => Err(wrong.into()),
+        (Ok(()), Ok(runtime)) => runtime.block_on(run(&arguments, &ui)),
+        (Ok(()), Err(error)) => Err(Failure::Io("cannot start".to_owned(), error)),
     };
     match result {
         Ok(Ending::Done) => ExitCode::SUCCESS,

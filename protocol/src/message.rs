@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::codec::Size;
 use crate::{Object, parse};
 
 /// What a caller sends.
@@ -110,6 +111,17 @@ pub enum RequestName {
     /// [`Request::List`]
     #[serde(rename = "nixops4-resources/listResourcesRequest")]
     List,
+}
+
+impl RequestName {
+    /// How large its answer may be.
+    #[must_use]
+    pub fn answer_size(self) -> Size {
+        match self {
+            Self::StateRead | Self::StateHistory => Size::State,
+            _ => Size::Message,
+        }
+    }
 }
 
 /// What a provider answers.

@@ -58,7 +58,7 @@ fn main() -> ExitCode {
         let starts = starts.create(true).append(true).open(file).unwrap();
         say(starts, &format!("{arguments:?}"));
     }
-    while let Ok(Some(line)) = codec::read_line(&mut io::stdin().lock(), codec::MAX_LINE) {
+    while let Ok(Some(line)) = codec::read_line(&mut io::stdin().lock(), codec::Size::Message.bytes()) {
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(request) => answer(request, is_v0),
             Err(error) => Err(format!("this is not a request: {error}")),

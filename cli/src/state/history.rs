@@ -30,7 +30,7 @@ pub(super) async fn history(
         let Some(keeper) = chosen.records.keeper(path) else {
             continue;
         };
-        for event in keeper.lock().await.history(0).await? {
+        for event in keeper.lock().await.history().await? {
             events.push(StateChange {
                 state: path.clone(),
                 index: event.index,
