@@ -192,7 +192,8 @@ pub(crate) struct Gc {
     /// Only these, and what was below them.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<MemberPath>,
-    /// Also what carries this deployment's mark on a server and is in no state.
+    /// Also what carries this deployment's mark on a server and is in no state, in all
+    /// its databases and in every secrets store; what could not be looked into is named.
     /// That has no name to be chosen by, and no record to be forgotten.
     #[arg(long, conflicts_with_all = ["forget", "paths"])]
     pub(crate) orphans: bool,

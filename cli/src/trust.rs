@@ -58,8 +58,8 @@ pub(crate) struct Trust {
 pub(crate) enum Distrust {
     /// It would start something.
     #[error(
-        "what is recorded says to start {}, and the state alone may not: {why}; it was not \
-         started{}",
+        "{} was not started, because neither the expression nor the command line names it, and \
+         {why}{}",
         quoted(words),
         provider_hint(words)
     )]
@@ -219,7 +219,7 @@ impl Session {
         };
         if !args.is_empty() {
             return Err(distrust(
-                "the expression does not name it, and it has arguments".to_owned(),
+                "it is not a provider of this suite by its name alone".to_owned(),
             ));
         }
         if executables::is_provider_name(name)
@@ -230,9 +230,7 @@ impl Session {
         }
         match executables::of_suite(name) {
             Ok(path) => Ok(Start::Ready(ProviderCommand::new(path))),
-            Err(why) => Err(distrust(format!(
-                "the expression does not name it, and {why}"
-            ))),
+            Err(why) => Err(distrust(why)),
         }
     }
 
@@ -376,7 +374,10 @@ mod tests {
             .to_string()
         };
         let told = provider(&["/tmp/e vil", "--x"]);
-        assert!(told.contains(r#"start "/tmp/e vil" "--x", and"#), "{told}");
+        assert!(
+            told.starts_with(r#""/tmp/e vil" "--x" was not started, "#),
+            "{told}"
+        );
         let option = r"--allow-provider ''\''/tmp/e vil'\'' --x'";
         assert!(told.ends_with(option), "{told}");
         let told = provider(&["/x\u{202e}\n", "a"]);

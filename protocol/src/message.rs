@@ -513,3 +513,25 @@ pub enum Effect {
     /// The resource would be made anew; what it holds would be lost.
     Replace,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::RequestName;
+
+    #[test]
+    fn a_request_is_called_on_the_wire_as_it_is_written() {
+        for name in [
+            RequestName::Create,
+            RequestName::Update,
+            RequestName::Destroy,
+            RequestName::StateRead,
+            RequestName::StateEvent,
+            RequestName::StateHistory,
+            RequestName::Plan,
+            RequestName::Read,
+            RequestName::List,
+        ] {
+            assert_eq!(serde_json::json!(name), name.wire());
+        }
+    }
+}

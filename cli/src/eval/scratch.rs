@@ -38,10 +38,14 @@ impl Scratch {
                 .prefix(PREFIX)
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(place)?;
-            // The umask may have taken more.
-            std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700))?;
-            let Some(lock) = lock(folder.path())? else {
-                // Somebody removes it, who found it before it was locked.
+            // The umask may have taken more. Until it is locked, somebody may take it for
+            // one that was left, and remove it.
+            let opened = std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700));
+            let Some(lock) = (match opened {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
+                Ok(()) => lock(folder.path())?,
+            }) else {
                 continue;
             };
             let is_still_there = folder.path().symlink_metadata().is_ok_and(|there| {

@@ -191,7 +191,8 @@ fn what_is_protected_is_left_with_what_it_uses_and_the_rest_is_collected() {
         .says("'a' is left alone: 'b' was made from it and stays")
         .says("'b' is left alone: it is protected: declare it again with `protect = false`")
         .says("silent\n      it cannot be looked at")
-        .says("! old\n      what is recorded says to start")
+        .says("! old\n      \"")
+        .says("\"v0\" was not started")
         .says("2 destroyed, 2 failed");
     assert_eq!(removed(&deployment), ["destroy c", "destroy d"]);
     // Nobody names it any more, and whoever does may ask it.

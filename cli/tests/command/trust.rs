@@ -121,7 +121,8 @@ fn a_record_starts_nothing_of_its_own() {
             assert!(pwned.is_err(), "{record} {arguments:?}: {pwned:?}");
             if arguments[0] == "drift" {
                 told.expect(1)
-                    .says("evil  could not be looked at: what is recorded says to start");
+                    .says("evil  could not be looked at: \"")
+                    .says("was not started, because neither the expression nor");
             }
         }
         // What is ours is as it was.
@@ -263,7 +264,7 @@ fn what_is_remembered_is_the_users_own_and_starts_nothing() {
         .run(&["plan"])
         .expect(0)
         .says("'gone' left the expression")
-        .says("it was not started");
+        .says("was not started");
     assert!(fs::read(pwned(&deployment)).is_err());
 
     // Whoever could have written it is not believed.
@@ -295,7 +296,7 @@ fn a_place_of_a_state_in_a_file_starts_nothing_and_one_that_is_typed_does() {
     list(&at)
         .expect(1)
         .says("--allow-provider")
-        .says("it was not started");
+        .says("was not started");
     let allow = provider().to_str().unwrap().to_owned();
     deployment
         .run(&["state", "list", "--state", &at, "--allow-provider", &allow])
