@@ -27,6 +27,7 @@ mod secret;
 mod session;
 mod shell;
 mod state;
+mod trust;
 mod ui;
 mod whereabouts;
 
@@ -42,6 +43,7 @@ use commands::{Ending, signals};
 use failure::Failure;
 pub use member::{MemberPath, OutputRef};
 use session::Session;
+use trust::Allowed;
 use ui::{Reader, Ui};
 
 /// Wrong use of the command, as in sysexits.h; 2 means pending changes.
@@ -116,6 +118,15 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
             common.parallel,
             common.timeout,
             Arc::clone(ui),
+            Allowed {
+                providers: common
+                    .allow_provider
+                    .iter()
+                    .map(|it| it.0.clone())
+                    .collect(),
+                connections: common.allow_connection.clone(),
+                owners: common.allow_owner.clone(),
+            },
         )
     };
     match &arguments.command {

@@ -157,9 +157,10 @@ impl Provider {
     /// Sends a request and waits for its answer.
     ///
     /// An `errorResponse` is [`ClientError::Refused`]; the process can be asked
-    /// again after it. After any other error, or if this future is dropped, it
-    /// sees the end of its input and every further request is
-    /// [`ClientError::Spent`].
+    /// again after it. An answer to another kind of request is
+    /// [`ClientError::Mismatch`]: nothing that follows it can be trusted. After any
+    /// error but the first, or if this future is dropped, it sees the end of its input
+    /// and every further request is [`ClientError::Spent`].
     pub async fn request(
         &mut self,
         request: &Request,
@@ -176,6 +177,10 @@ impl Provider {
         let (answer, stdin) = exchanged?;
         let response = Response::parse_sized(&answer, size)?;
         drop(answer);
+        let name = request.name();
+        if response.answers().is_some_and(|answered| answered != name) {
+            return Err(self.mismatch(name.wire()));
+        }
         self.stdin = stdin;
         match response {
             Response::Error(error) => Err(ClientError::Refused(error.message)),

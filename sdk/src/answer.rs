@@ -183,7 +183,8 @@ async fn answer<K: ResourceKind>(
         Request::List(request) if K::LISTS => {
             let (cx, wanted) = parse(&request.input_properties)?;
             let resources = engine::list::<K>(&cx, &wanted).await?;
-            Ok(Response::List(ListResourcesResponse { resources }))
+            let unseen = cx.take_unseen();
+            Ok(Response::List(ListResourcesResponse { resources, unseen }))
         }
         Request::List(_)
         | Request::StateRead(_)

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nixops4_protocol::message::UnseenPlace;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
@@ -65,6 +66,8 @@ pub struct Context {
     resource_type: &'static str,
     /// Since when the thing that was found is managed.
     managed_since: Cell<Option<OffsetDateTime>>,
+    /// What a list could not look into.
+    unseen: RefCell<Vec<UnseenPlace>>,
     clock: Rc<Clock>,
     interrupted: Arc<AtomicBool>,
     sessions: Sessions,
@@ -82,6 +85,7 @@ impl Context {
             owner,
             resource_type,
             managed_since: Cell::new(None),
+            unseen: RefCell::default(),
             clock,
             interrupted,
             sessions,
@@ -121,6 +125,19 @@ impl Context {
             Some(Ownership::Marked(mark)) if mark.owner == self.owner => mark.since,
             _ => None,
         });
+    }
+
+    /// Says where [`list`](crate::kind::ResourceKind::list) could not look: what is
+    /// there is not known, and whoever asked is told so.
+    pub fn could_not_look(&self, place: impl Into<String>, reason: impl Into<String>) {
+        self.unseen.borrow_mut().push(UnseenPlace {
+            place: place.into(),
+            reason: reason.into(),
+        });
+    }
+
+    pub(crate) fn take_unseen(&self) -> Vec<UnseenPlace> {
+        self.unseen.take()
     }
 
     /// Fetches a secret. `pointer` is where its reference stands in the inputs.

@@ -232,7 +232,12 @@ pub(crate) async fn list<K: ResourceKind>(
     cx: &Context,
     wanted: &Parsed<K::Inputs>,
 ) -> Result<Vec<ListedResource>> {
-    let found = retrying(cx, async || K::list(cx, &wanted.inputs).await).await?;
+    let found = retrying(cx, async || {
+        // What an earlier try could not look into, this one may.
+        cx.take_unseen();
+        K::list(cx, &wanted.inputs).await
+    })
+    .await?;
     Ok(found
         .into_iter()
         .map(|thing| ListedResource {

@@ -23,6 +23,7 @@ use crate::plan::survey::{self, Survey};
 use crate::records::{Opening, Records};
 use crate::report::{Event, Operation, Summary};
 use crate::session::Session;
+use crate::whereabouts;
 use job::{Claims, Job, Outcome};
 use schedule::{Next, Schedule};
 use summary::Tally;
@@ -86,6 +87,9 @@ pub(crate) async fn apply(
         }
     }
     let records = Rc::clone(&run.records);
+    if records.absent().is_empty() {
+        whereabouts::remember(session, run.schedule.evaluation(), &records);
+    }
     let summary = run.summary(begun.elapsed());
     if !killed {
         // Everything is recorded.

@@ -20,7 +20,8 @@ use tokio::sync::Mutex;
 
 use crate::eval::Member;
 use crate::member::MemberPath;
-use crate::providers::Providers;
+use crate::session::Session;
+use crate::trust::Distrust;
 
 pub(crate) use absent::Absent;
 pub(crate) use keeper::Keeper;
@@ -39,6 +40,9 @@ pub(crate) enum RecordsError {
         path: MemberPath,
         source: ClientError,
     },
+    /// Its provider is not started.
+    #[error("cannot open the state that '{path}' keeps: {reason}")]
+    Distrusted { path: MemberPath, reason: Distrust },
     /// State could not be read.
     #[error("cannot read the state that '{path}' keeps: {source}")]
     Read {
@@ -141,11 +145,11 @@ impl Records {
     /// Opens one more state resource and reads it.
     pub(crate) async fn open(
         &mut self,
-        providers: &Rc<Providers>,
+        session: &Session,
         location: &Location,
         opening: Opening,
     ) -> Result<(), RecordsError> {
-        let opened = opening::open(providers, location, opening).await?;
+        let opened = opening::open(session, location, opening).await?;
         let path = location.label.clone();
         let document_error = |source| RecordsError::Document {
             path: path.clone(),
@@ -187,11 +191,11 @@ impl Records {
     /// The same, if it is there and something is recorded in it; says whether it is.
     pub(crate) async fn open_if_used(
         &mut self,
-        providers: &Rc<Providers>,
+        session: &Session,
         location: &Location,
     ) -> Result<bool, RecordsError> {
         let mut alone = Self::default();
-        alone.open(providers, location, Opening::Look).await?;
+        alone.open(session, location, Opening::Look).await?;
         if alone.all().next().is_none() {
             alone.close().await;
             return Ok(false);

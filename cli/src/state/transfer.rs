@@ -22,6 +22,7 @@ use crate::report::state::StateChanged;
 use crate::session::Session;
 use crate::ui::Ui;
 use crate::ui::text;
+use crate::whereabouts;
 
 pub(super) async fn export(
     session: &Session,
@@ -117,12 +118,10 @@ async fn copy(
 ) -> Result<Ending, Failure> {
     let location = match to.parse::<MemberPath>() {
         Ok(path) if !to.contains(':') && !to.starts_with('@') => member(session, &path).await?,
-        _ => Location::parse(to).map_err(|error| Failure::Usage(error.to_string()))?,
+        _ => whereabouts::said_by_user(session, to)?,
     };
     let mut records = Records::default();
-    records
-        .open(&session.providers, &location, Opening::Make)
-        .await?;
+    records.open(session, &location, Opening::Make).await?;
     let keeper = records.keeper(&location.label).ok_or(StateError::None)?;
     let put = put(&mut *keeper.lock().await, &location.label, document.clone()).await;
     records.close().await;

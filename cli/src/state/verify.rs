@@ -92,7 +92,7 @@ fn written(verification: &StateVerification) -> String {
         );
         for (word, lines) in [("problem", &state.problems), ("note", &state.notes)] {
             for line in lines {
-                let line = text::indented(&text::harmless(line), "    ");
+                let line = text::theirs(line);
                 let _ = writeln!(text, "  {word}: {line}");
             }
         }

@@ -133,7 +133,7 @@ fn known_oid(prior: &Recorded, database: &Name, here: &Whereabouts) -> Result<Op
 }
 
 /// The name of a database that was called `name`, or recorded with this oid.
-async fn present_name(
+pub(crate) async fn present_name(
     cx: &Context,
     at: &Connection,
     name: &Name,

@@ -12,6 +12,8 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
 use crate::comment::with_mark;
+use crate::connection::Connection;
+use crate::everywhere;
 use crate::failure;
 use crate::inside::{self, Recorded, Whereabouts};
 use crate::name::Name;
@@ -265,27 +267,19 @@ impl ResourceKind for Schema {
     }
 
     async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let found = inside::observe(
-            cx,
-            &inputs.connection,
-            &inputs.database,
-            None,
-            async |server, _, _| {
-                let rows = sqlx::query(
+        let at = &inputs.connection;
+        everywhere::list(cx, at, async |server, database| {
+            let rows = sqlx::query(
                 "SELECT n.nspname::text, obj_description(n.oid, 'pg_namespace'), r.rolname::text
                  FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner ORDER BY n.nspname",
             )
             .fetch_all(&mut server.connection)
             .await
             .map_err(|error| failure::stating("unable to list schemas", &error))?;
-                let found = rows
-                    .iter()
-                    .map(|row| listed(cx, inputs, row))
-                    .collect::<Result<Vec<_>>>()?;
-                Ok(Some(found.into_iter().flatten().collect()))
-            },
-        );
-        Ok(found.await?.unwrap_or_default())
+            let found = rows.iter().map(|row| listed(cx, at, database, row));
+            found.filter_map(Result::transpose).collect()
+        })
+        .await
     }
 }
 
@@ -439,7 +433,7 @@ fn comment(name: &Name, text: &str) -> String {
     format!("COMMENT ON SCHEMA {} IS {}", Ident(name), Literal(text))
 }
 
-fn listed(cx: &Context, inputs: &Inputs, row: &PgRow) -> Result<Option<Found>> {
+fn listed(cx: &Context, at: &Connection, database: &Name, row: &PgRow) -> Result<Option<Found>> {
     let comment: Option<String> = column(row, 1)?;
     let Some(mark) = comment
         .as_deref()
@@ -450,8 +444,8 @@ fn listed(cx: &Context, inputs: &Inputs, row: &PgRow) -> Result<Option<Found>> {
     };
     let (schema, owner_role): (String, String) = (column(row, 0)?, column(row, 2)?);
     let mut identity = Object::new();
-    identity.insert("server".to_owned(), inputs.connection.to_string().into());
-    identity.insert("database".to_owned(), inputs.database.as_str().into());
+    identity.insert("server".to_owned(), at.to_string().into());
+    identity.insert("database".to_owned(), database.as_str().into());
     identity.insert("schema".to_owned(), schema.into());
     let mut facts = Object::new();
     facts.insert("ownerRole".to_owned(), owner_role.into());

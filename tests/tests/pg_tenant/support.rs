@@ -236,14 +236,26 @@ impl Thing<'_> {
         self.place.kill_at(point, &self.destruction(policy));
     }
 
-    /// Lists what carries the mark; gives the identities.
+    /// Lists what carries the mark; gives the identities of what is in its database, if
+    /// it is in one: others use the server, too.
     pub(crate) fn list(&self) -> Vec<Value> {
+        let (mut all, _) = self.list_everywhere();
+        if let Some(database) = self.inputs.get("database") {
+            all.retain(|identity| identity["database"] == *database);
+        }
+        all
+    }
+
+    /// The identities in all databases, and what could not be looked into.
+    pub(crate) fn list_everywhere(&self) -> (Vec<Value>, Vec<Value>) {
         let request = json!({"nixops4-resources/listResourcesRequest": {
             "type": self.kind, "inputProperties": self.inputs,
         }});
         let answer = self.place.send(&request).expect("it lists");
         let all = answer["resources"].as_array().expect("a list");
-        all.iter().map(|one| one["identity"].clone()).collect()
+        let all = all.iter().map(|one| one["identity"].clone()).collect();
+        let unseen = answer["unseen"].as_array().cloned();
+        (all, unseen.unwrap_or_default())
     }
 }
 
