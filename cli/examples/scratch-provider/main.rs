@@ -55,7 +55,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     note("SCRATCH_STARTS", &format!("{arguments:?}"));
-    while let Ok(Some(line)) = codec::read_line(&mut io::stdin().lock(), codec::Size::Message.bytes()) {
+    while let Ok(Some(line)) =
+        codec::read_line(&mut io::stdin().lock(), codec::Size::Message.bytes())
+    {
         note("SCRATCH_REQUESTS", &line);
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(request) => answer(request, is_v0).map(another),
