@@ -27,6 +27,7 @@ mod role;
 mod schema;
 mod scram;
 mod server;
+mod sessions;
 mod settings;
 mod sql;
 mod tenant;

@@ -17,7 +17,7 @@ pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
 
 use crate::server::{RecordedOutputs, leave_database, on_server, predicted_outputs, run};
 use crate::sql::{Ident, Literal};
-use crate::{admin, lock};
+use crate::{admin, lock, sessions};
 
 /// See [`Inputs`].
 pub(crate) struct Database;
@@ -147,7 +147,7 @@ impl ResourceKind for Database {
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
         let database = Ident(&facts.name);
         let doing = format!("unable to drop database {database}");
-        leave_database(cx, &prior.inputs.connection, &facts.name).await?;
+        shut_out(cx, prior, facts).await?;
         on_server(cx, &prior.inputs.connection, None, async |server| {
             // Dropping refuses a transaction, so nobody can be acted for: it is
             // made our own before, and closed, so that nobody comes back.
@@ -195,7 +195,7 @@ impl ResourceKind for Database {
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
         let database = Ident(&facts.name);
         let doing = format!("unable to retire database {database}");
-        leave_database(cx, &prior.inputs.connection, &facts.name).await?;
+        shut_out(cx, prior, facts).await?;
         on_server(cx, &prior.inputs.connection, None, async |server| {
             let acting = admin::as_owner(server, &facts.name, &[]).await?;
             let statements = format!(
@@ -225,6 +225,27 @@ impl ResourceKind for Database {
             .map(|one| to_found(at.to_string(), one))
             .collect())
     }
+}
+
+/// Nobody connects to it from now on, and nobody is connected: nothing that a session
+/// does can hold up what follows.
+async fn shut_out(
+    cx: &Context,
+    prior: &<Database as ResourceKind>::Prior,
+    facts: &Facts,
+) -> Result<()> {
+    let at = &prior.inputs.connection;
+    leave_database(cx, at, &facts.name).await?;
+    // One that a crash has left half dropped is closed, and can't be altered.
+    if facts.is_half_dropped() {
+        return Ok(());
+    }
+    on_server(cx, at, None, async |server| {
+        sessions::shut_out_database(cx, at, server, &facts.name, facts.oid).await
+    })
+    .await?;
+    cx.failpoint("database:shut-out");
+    Ok(())
 }
 
 fn to_found(server: String, one: facts::Marked) -> Found {

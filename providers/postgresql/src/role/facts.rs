@@ -44,6 +44,11 @@ impl Facts {
     pub(super) fn text(&self) -> String {
         comment::text(self.comment.as_deref().unwrap_or_default())
     }
+
+    /// Whether one can log in as it.
+    pub(super) fn logs_in(&self) -> bool {
+        self.attributes.contains(&(Attribute::Login, true))
+    }
 }
 
 /// From PostgreSQL 16 on, whoever makes a role becomes a member of it who may
