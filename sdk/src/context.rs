@@ -117,8 +117,8 @@ impl Context {
 
     /// Takes note of whose the thing is that was found, or that there is none.
     pub(crate) fn found(&self, ownership: Option<&Ownership>) {
-        self.managed_since.set(match ownership {
-            Some(Ownership::Marked(mark)) if mark.owner == self.owner => mark.since,
+        self.managed_since.set(match ownership.and_then(Ownership::mark) {
+            Some(mark) if mark.owner == self.owner => mark.since,
             _ => None,
         });
     }

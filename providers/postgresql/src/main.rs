@@ -31,6 +31,7 @@ mod sessions;
 mod settings;
 mod sql;
 mod tenant;
+mod witness;
 
 use std::io::Write as _;
 use std::process::ExitCode;

@@ -17,7 +17,7 @@ use crate::name::Name;
 use crate::server::{Server, leave_database, on_server, run};
 use crate::settings;
 use crate::sql::{Ident, Literal};
-use crate::{admin, failure, sessions};
+use crate::{admin, failure, sessions, witness};
 
 /// What the name of a database begins with that isn't ready yet.
 const STAGING: &str = "nixops4-staging-";
@@ -74,8 +74,11 @@ async fn finish(
     staging: &Name,
     doing: &str,
 ) -> Result<()> {
-    let marking = comment_on(staging, inputs.comment.as_deref(), &cx.mark());
-    run(&mut server.connection, doing, marking).await?;
+    let mark = cx.mark();
+    let witness = witness::of_new_database(server).await?;
+    let vouching = witness.vouching(&server.admin, staging, &mark);
+    let comment = comment_on(staging, inputs.comment.as_deref(), &mark);
+    run(&mut server.connection, doing, format!("{comment}{vouching}")).await?;
     cx.failpoint("database:marked");
     let (staged, database) = (Ident(staging), Ident(&inputs.name));
     let owner: Vec<_> = inputs.owner_role.iter().collect();

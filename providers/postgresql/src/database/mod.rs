@@ -15,7 +15,7 @@ pub(crate) use create::staging_prefix;
 pub(crate) use facts::{Facts, extensions, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
 
-use crate::server::{RecordedOutputs, leave_database, on_server, predicted_outputs, run};
+use crate::server::{RecordedOutputs, Server, leave_database, on_server, predicted_outputs, run};
 use crate::sql::{Ident, Literal};
 use crate::{admin, lock, sessions};
 
@@ -90,7 +90,8 @@ impl ResourceKind for Database {
         let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let seen = on_server(cx, at, known_server, async |server| {
-            look_up(server, oid, &inputs.name, inputs.encoding.as_deref()).await
+            let ours = known_server.map(|_| cx.mark());
+            look_up(server, oid, &inputs.name, inputs.encoding.as_deref(), ours).await
         })
         .await?;
         let Some(mut seen) = seen else {
@@ -111,7 +112,7 @@ impl ResourceKind for Database {
         let doing = format!("unable to mark database {}", Ident(&facts.name));
         on_server(cx, &inputs.connection, None, async |server| {
             let acting = admin::as_owner(server, &facts.name, &[]).await?;
-            let statement = acting.around(&marking(facts, mark));
+            let statement = acting.around(&marking(facts, mark, server));
             lock::transact_on(cx, &mut server.connection, &doing, &statement).await
         })
         .await
@@ -123,7 +124,8 @@ impl ResourceKind for Database {
     ) -> Result<Option<Observed<Facts>>> {
         let known_server = prior.outputs.system_identifier.as_deref();
         let seen = on_server(cx, &prior.inputs.connection, known_server, async |server| {
-            look_up(server, prior.outputs.oid, &prior.inputs.name, None).await
+            let ours = known_server.map(|_| cx.mark());
+            look_up(server, prior.outputs.oid, &prior.inputs.name, None, ours).await
         })
         .await?;
         let ours = staging_prefix(cx.owner());
@@ -200,7 +202,7 @@ impl ResourceKind for Database {
             let acting = admin::as_owner(server, &facts.name, &[]).await?;
             let statements = format!(
                 "ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}; {}",
-                marking(facts, mark),
+                marking(facts, mark, server),
                 admin::send_off(&format!("datname = {}", Literal(facts.name.as_str())))
             );
             lock::transact_on(
@@ -265,7 +267,10 @@ fn to_found(server: String, one: facts::Marked) -> Found {
     }
 }
 
-/// The statement that puts a mark in place of the one that is there.
-fn marking(facts: &Facts, mark: &Mark) -> String {
-    change::comment_on(&facts.name, facts.comment.as_deref(), mark)
+/// The statements that put a mark in place of the one that is there, and of what
+/// vouches for that.
+fn marking(facts: &Facts, mark: &Mark, server: &Server) -> String {
+    let comment = change::comment_on(&facts.name, facts.comment.as_deref(), mark);
+    let vouching = facts.witness.vouching(&server.admin, &facts.name, mark);
+    format!("{comment}{vouching}")
 }
