@@ -65,6 +65,8 @@ pub struct Context {
     resource_type: &'static str,
     /// Since when the thing that was found is managed.
     managed_since: Cell<Option<OffsetDateTime>>,
+    /// Whether this is a plan: nothing is changed.
+    planning: Cell<bool>,
     clock: Rc<Clock>,
     interrupted: Arc<AtomicBool>,
     sessions: Sessions,
@@ -82,6 +84,7 @@ impl Context {
             owner,
             resource_type,
             managed_since: Cell::new(None),
+            planning: Cell::new(false),
             clock,
             interrupted,
             sessions,
@@ -115,12 +118,24 @@ impl Context {
         }
     }
 
+    /// Whether nothing is to be changed but looked at and told of: what somebody who
+    /// plans should know is told then, by `tracing::warn!`.
+    #[must_use]
+    pub fn is_plan(&self) -> bool {
+        self.planning.get()
+    }
+
+    pub(crate) fn begin_plan(&self) {
+        self.planning.set(true);
+    }
+
     /// Takes note of whose the thing is that was found, or that there is none.
     pub(crate) fn found(&self, ownership: Option<&Ownership>) {
-        self.managed_since.set(match ownership.and_then(Ownership::mark) {
-            Some(mark) if mark.owner == self.owner => mark.since,
-            _ => None,
-        });
+        self.managed_since
+            .set(match ownership.and_then(Ownership::mark) {
+                Some(mark) if mark.owner == self.owner => mark.since,
+                _ => None,
+            });
     }
 
     /// Fetches a secret. `pointer` is where its reference stands in the inputs.

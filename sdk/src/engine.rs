@@ -322,7 +322,9 @@ fn refuse_to_remove_foreign<K: ResourceKind>(
     let whose = match ownership {
         Ownership::Relation => return Ok(()),
         whose if whose.is_of_same(&cx.mark()) => return Ok(()),
-        Ownership::Marked(mark) | Ownership::Defaced(mark) => format!("it is marked as {}", whose(cx, mark)),
+        Ownership::Marked(mark) | Ownership::Defaced(mark) => {
+            format!("it is marked as {}", whose(cx, mark))
+        }
         Ownership::Unmarked => "it carries no mark any more".to_owned(),
     };
     Err(Error::new(format!(

@@ -238,7 +238,8 @@ impl Ownership {
     /// Whether it is out of service with its data kept.
     #[must_use]
     pub fn is_retained(&self) -> bool {
-        self.mark().is_some_and(|mark| mark.retained_since.is_some())
+        self.mark()
+            .is_some_and(|mark| mark.retained_since.is_some())
     }
 }
 

@@ -145,6 +145,7 @@ pub(crate) async fn plan<K: ResourceKind>(
 ) -> Result<PlanResourceResponse> {
     let prior = recorded.map(engine::read_prior::<K>).transpose()?;
     let inputs = &wanted.inputs;
+    cx.begin_plan();
     let seen = retrying(cx, async || K::observe(cx, inputs, prior.as_ref()).await).await?;
     let answer = Answer {
         identity: engine::identity::<K>(inputs)?,

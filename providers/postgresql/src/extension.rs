@@ -230,7 +230,15 @@ impl ResourceKind for Extension {
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
         inside::observe_recorded(cx, prior, async |server, oid, here| {
-            look_up(cx, &mut server.connection, oid, &prior.inputs.name, None, here).await
+            look_up(
+                cx,
+                &mut server.connection,
+                oid,
+                &prior.inputs.name,
+                None,
+                here,
+            )
+            .await
         })
         .await
     }
@@ -288,9 +296,9 @@ impl ResourceKind for Extension {
                     witness::inside()
                 );
                 let rows = sqlx::query(sqlx::AssertSqlSafe(question))
-                .fetch_all(&mut server.connection)
-                .await
-                .map_err(|error| failure::stating("unable to list extensions", &error))?;
+                    .fetch_all(&mut server.connection)
+                    .await
+                    .map_err(|error| failure::stating("unable to list extensions", &error))?;
                 let found = rows
                     .iter()
                     .map(|row| listed(cx, inputs, row, &here.system_identifier))
@@ -457,12 +465,7 @@ fn comment(name: &Name, text: &str) -> String {
     format!("COMMENT ON EXTENSION {} IS {}", Ident(name), Literal(text))
 }
 
-fn listed(
-    cx: &Context,
-    inputs: &Inputs,
-    row: &PgRow,
-    server: &str,
-) -> Result<Option<Found>> {
+fn listed(cx: &Context, inputs: &Inputs, row: &PgRow, server: &str) -> Result<Option<Found>> {
     let comment: Option<String> = column(row, 1)?;
     let this = (Class::Extension, column(row, 3)?);
     let witness = Witness::of_thing(&column::<Vec<String>>(row, 4)?, false, this, server);

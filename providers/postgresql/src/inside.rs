@@ -188,7 +188,12 @@ pub(crate) async fn change_marked(
         let connection = &mut server.connection;
         let acting = assume(connection, whom).await?;
         lock::begin(cx, connection, doing).await?;
-        run(connection, doing, format!("{}{statements}", acting.before())).await?;
+        run(
+            connection,
+            doing,
+            format!("{}{statements}", acting.before()),
+        )
+        .await?;
         let vouching =
             witness::vouching_inside(connection, &server.id, (class, name), mark).await?;
         let rest = format!("{vouching}{}; COMMIT", acting.after());

@@ -10,6 +10,7 @@ mod deed;
 mod default_privileges;
 mod entitlement;
 mod environment;
+mod exposure;
 mod extension;
 mod failure;
 mod grant;

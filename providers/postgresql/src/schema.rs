@@ -287,9 +287,9 @@ impl ResourceKind for Schema {
                     witness::inside()
                 );
                 let rows = sqlx::query(sqlx::AssertSqlSafe(question))
-            .fetch_all(&mut server.connection)
-            .await
-            .map_err(|error| failure::stating("unable to list schemas", &error))?;
+                    .fetch_all(&mut server.connection)
+                    .await
+                    .map_err(|error| failure::stating("unable to list schemas", &error))?;
                 let found = rows
                     .iter()
                     .map(|row| listed(cx, inputs, row, &here.system_identifier))
@@ -465,12 +465,7 @@ fn comment(name: &Name, text: &str) -> String {
     format!("COMMENT ON SCHEMA {} IS {}", Ident(name), Literal(text))
 }
 
-fn listed(
-    cx: &Context,
-    inputs: &Inputs,
-    row: &PgRow,
-    server: &str,
-) -> Result<Option<Found>> {
+fn listed(cx: &Context, inputs: &Inputs, row: &PgRow, server: &str) -> Result<Option<Found>> {
     let comment: Option<String> = column(row, 1)?;
     let this = (Class::Schema, column(row, 3)?);
     let witness = Witness::of_thing(&column::<Vec<String>>(row, 4)?, false, this, server);

@@ -262,10 +262,7 @@ pub(crate) async fn shut_out_database(
              AND pg_has_role(usesysid, (SELECT datdba FROM pg_database WHERE oid = {oid}), 'MEMBER'))",
         manages("usesysid")
     ));
-    let shut = format!(
-        "ALTER DATABASE {} ALLOW_CONNECTIONS false",
-        Ident(database)
-    );
+    let shut = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", Ident(database));
     shut_out(cx, at, server, &doing, &acting, (&ended, &shut)).await
 }
 

@@ -245,7 +245,9 @@ fn set(me: &Name, database: &Name, parameter: &str, value: &str) -> String {
 
 /// A field that a mark doesn't have, of a line that is one.
 fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = line.split_whitespace().filter_map(|word| word.split_once('='));
+    let mut fields = line
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='));
     fields.find_map(|(field, value)| (field == name).then_some(value))
 }
 
@@ -272,7 +274,11 @@ mod tests {
         for entries in [[LINE, other], [other, LINE]] {
             let witness = witness(&entries);
             assert_eq!(witness.mark.as_ref().unwrap().owner.as_str(), "other");
-            assert!(witness.line(&witness.mark.clone().unwrap()).ends_with(" revision=11"));
+            assert!(
+                witness
+                    .line(&witness.mark.clone().unwrap())
+                    .ends_with(" revision=11")
+            );
         }
         let none = witness(&["", "loose text", "nixops4-resources: owner="]);
         assert!(none.mark.is_none());
@@ -305,7 +311,9 @@ mod tests {
         let entries = [[line("schema/5", 1), line("schema/6", 1)].join("\n")];
         let read = |oid, server| {
             let thing = (Class::Schema, oid);
-            Witness::of_thing(&entries, true, thing, server).mark.is_some()
+            Witness::of_thing(&entries, true, thing, server)
+                .mark
+                .is_some()
         };
         assert!(read(5, "1") && read(6, "1"));
         assert!(!read(7, "1") && !read(5, "2"));

@@ -78,7 +78,12 @@ async fn finish(
     let witness = witness::of_new_database(server).await?;
     let vouching = witness.vouching(&server.admin, staging, &mark);
     let comment = comment_on(staging, inputs.comment.as_deref(), &mark);
-    run(&mut server.connection, doing, format!("{comment}{vouching}")).await?;
+    run(
+        &mut server.connection,
+        doing,
+        format!("{comment}{vouching}"),
+    )
+    .await?;
     cx.failpoint("database:marked");
     let (staged, database) = (Ident(staging), Ident(&inputs.name));
     let owner: Vec<_> = inputs.owner_role.iter().collect();
@@ -172,7 +177,7 @@ fn creation(inputs: &Inputs, staging: &Name) -> String {
         ("BUILTIN_LOCALE", inputs.builtin_locale.as_deref()),
     ] {
         if let Some(locale) = value {
-                let _ = write!(options, " {keyword} {}", Literal(locale));
+            let _ = write!(options, " {keyword} {}", Literal(locale));
         }
     }
     // Nobody can connect to template0, so that nobody can hold this up; and another

@@ -111,7 +111,10 @@ pub(crate) async fn look_up(
     ours: Option<Mark>,
 ) -> Result<Option<Observed<Facts>>> {
     let witnesses = witness::of_database("d.oid");
-    let question = format!("SELECT {COLUMNS}, {witnesses}, {} {FROM}", witness::HAS_PLACE);
+    let question = format!(
+        "SELECT {COLUMNS}, {witnesses}, {} {FROM}",
+        witness::HAS_PLACE
+    );
     let row = sqlx::query(AssertSqlSafe(question))
         .bind(oid)
         .bind(name.as_str())
@@ -222,11 +225,11 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marke
         witness::of_database("o.oid")
     );
     let rows = sqlx::query(AssertSqlSafe(question))
-    .bind(mark.trace())
-    .bind(create::staging_prefix(&mark.owner))
-    .fetch_all(&mut server.connection)
-    .await
-    .map_err(|error| failure::stating("unable to list the databases", &error))?;
+        .bind(mark.trace())
+        .bind(create::staging_prefix(&mark.owner))
+        .fetch_all(&mut server.connection)
+        .await
+        .map_err(|error| failure::stating("unable to list the databases", &error))?;
     let mut found = Vec::new();
     for row in &rows {
         let comment: Option<String> = column(row, 2)?;
