@@ -49,6 +49,8 @@ async fn converge<K: ResourceKind>(
     if let (Some(taking), Some(seen)) = (&difference.taking, &seen) {
         cx.checkpoint()?;
         K::write_mark(cx, inputs, &seen.facts, &taking.mark).await?;
+        // The steps write the same one, with the same time in it.
+        cx.found(Some(&Ownership::Marked(taking.mark.clone())));
         cx.failpoint("engine:marked");
     }
     for (number, step) in difference.steps.into_iter().enumerate() {

@@ -168,13 +168,14 @@ impl ResourceKind for Schema {
                 if let Some(role) = &inputs.owner_role {
                     let _ = write!(statements, " AUTHORIZATION {}", Ident(role));
                 }
+                let mark = cx.mark();
                 let _ = write!(
                     statements,
                     "; {}",
-                    comment(&inputs.name, &cx.mark().to_string())
+                    comment(&inputs.name, &mark.to_string())
                 );
                 let roles: Vec<_> = inputs.owner_role.iter().map(Name::as_str).collect();
-                let marked = Some((&inputs.name, &cx.mark()));
+                let marked = Some((&inputs.name, &mark));
                 alter(cx, inputs, &roles, &doing, &statements, marked).await
             }
             Change::Rename { from, owner } => {
