@@ -169,11 +169,7 @@ impl ResourceKind for Schema {
                     let _ = write!(statements, " AUTHORIZATION {}", Ident(role));
                 }
                 let mark = cx.mark();
-                let _ = write!(
-                    statements,
-                    "; {}",
-                    comment(&inputs.name, &mark.to_string())
-                );
+                let _ = write!(statements, "; {}", comment(&inputs.name, &mark.to_string()));
                 let roles: Vec<_> = inputs.owner_role.iter().map(Name::as_str).collect();
                 let marked = Some((&inputs.name, &mark));
                 alter(cx, inputs, &roles, &doing, &statements, marked).await

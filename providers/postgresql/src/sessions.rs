@@ -241,7 +241,8 @@ pub(crate) async fn shut_out_role(
     let acting = admin::acting_for(server, &[role.as_str()]).await?;
     let ended = send_off(&format!("usesysid = {oid}"));
     let shut = format!("ALTER ROLE {} NOLOGIN", Ident(role));
-    shut_out(cx, at, server, &doing, &acting, (&ended, &shut)).await
+    let theirs = format!("{PREPARED_BY} = {oid}");
+    shut_out(cx, at, server, &doing, &acting, (&ended, &shut, &theirs)).await
 }
 
 /// Closes a database and ends the sessions in it, before anything is waited for.
@@ -263,7 +264,9 @@ pub(crate) async fn shut_out_database(
         manages("usesysid")
     ));
     let shut = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", Ident(database));
-    shut_out(cx, at, server, &doing, &acting, (&ended, &shut)).await
+    let owner = format!("(SELECT datdba FROM pg_database WHERE oid = {oid})");
+    let theirs = format!("pg_has_role({PREPARED_BY}, {owner}, 'MEMBER')");
+    shut_out(cx, at, server, &doing, &acting, (&ended, &shut, &theirs)).await
 }
 
 /// Sends those off from a template who neither own it nor manage the server: whoever
@@ -304,9 +307,12 @@ async fn shut_out(
     server: &mut Server,
     doing: &str,
     acting: &Assumed,
-    (ended, shut): (&str, &str),
+    (ended, shut, theirs): (&str, &str, &str),
 ) -> Result<()> {
     let since = Instant::now();
+    // No session belongs to them: they would never end by themselves.
+    let prepared = prepared_on_shared(&mut server.connection, theirs).await?;
+    roll_back_anywhere(cx, at, &prepared).await;
     let patience = PATIENCE.min(cx.time_left());
     let whole = format!(
         "BEGIN; SET LOCAL lock_timeout = {}; {}; COMMIT; BEGIN; {}; COMMIT",
@@ -331,7 +337,7 @@ async fn shut_out(
             // Waited for in vain: no session is left, so it may be a transaction that
             // none belongs to.
             Some("55P03") => {
-                let prepared = prepared_on_shared(connection).await?;
+                let prepared = prepared_on_shared(connection, "true").await?;
                 if is_over {
                     return Err(held_up(failure::stating(doing, &error), &prepared));
                 }
@@ -357,15 +363,16 @@ fn held_up(error: Error, prepared: &[Sitter]) -> Error {
 }
 
 /// The prepared transactions that have changed a role or a database: whoever
-/// changes the same has to wait for them, and they for nobody.
-async fn prepared_on_shared(connection: &mut PgConnection) -> Result<Vec<Sitter>> {
+/// changes the same has to wait for them, and they for nobody. `condition` says of
+/// whom.
+async fn prepared_on_shared(connection: &mut PgConnection, condition: &str) -> Result<Vec<Sitter>> {
     let sql = format!(
         "SELECT NULL::int4, p.owner::text, '', '', coalesce({}, true), p.gid, p.database::text,
                 pg_has_role(p.owner, 'USAGE')
          FROM pg_prepared_xacts p
          JOIN pg_locks t ON t.pid IS NULL AND t.locktype = 'transactionid'
               AND t.transactionid = p.transaction
-         WHERE EXISTS (
+         WHERE {condition} AND EXISTS (
              SELECT FROM pg_locks l
              WHERE l.pid IS NULL AND l.virtualtransaction = t.virtualtransaction AND l.database = 0
                AND (l.locktype = 'object' OR l.relation IN (

@@ -73,8 +73,10 @@ fn the_owner_of_a_schema_or_an_extension_can_not_either() {
     everywhere(|at| {
         let (role, database) = at.database();
         let owned = format!("SET ROLE {}; ", ident(&role));
+        // A tenant makes an extension by itself, and owns it then.
+        at.sql(&database, &format!("{owned}CREATE EXTENSION pg_trgm"));
         let schema = json!({"name": "shop", "database": database, "ownerRole": role});
-        let extension = json!({"name": "pg_trgm", "database": database});
+        let extension = json!({"name": "pg_trgm", "database": database, "adopt": true});
         for (kind, inputs, deface) in [
             (
                 "postgresql_schema",
@@ -88,16 +90,7 @@ fn the_owner_of_a_schema_or_an_extension_can_not_either() {
             ),
         ] {
             let mut thing = at.make(kind, inputs);
-            if kind == "postgresql_extension" {
-                // Whoever creates a trusted one owns it.
-                at.sql(
-                    &database,
-                    &format!(
-                        "UPDATE pg_extension SET extowner = {}::regrole WHERE extname = 'pg_trgm'",
-                        literal(&ident(&role))
-                    ),
-                );
-            }
+            thing.set("/adopt", false);
             at.sql(&database, &format!("{owned}{deface}"));
             assert_eq!(thing.list().len(), 1);
             thing.plans("update", &["/owner"]);
