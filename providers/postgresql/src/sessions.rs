@@ -392,7 +392,7 @@ async fn prepared_on_shared(connection: &mut PgConnection, condition: &str) -> R
 /// Rolls prepared transactions back, each in its own database. What can't be rolled
 /// back is named in the end.
 async fn roll_back_anywhere(cx: &Context, at: &Connection, sitters: &[Sitter]) {
-    for sitter in sitters {
+    for sitter in sitters.iter().filter(|sitter| !sitter.manages) {
         let Some((_, database)) = &sitter.prepared else {
             continue;
         };
