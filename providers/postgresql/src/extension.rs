@@ -466,15 +466,8 @@ fn comment(name: &Name, text: &str) -> String {
 }
 
 fn listed(cx: &Context, inputs: &Inputs, row: &PgRow, server: &str) -> Result<Option<Found>> {
-    let comment: Option<String> = column(row, 1)?;
-    let this = (Class::Extension, column(row, 3)?);
-    let witness = Witness::of_thing(&column::<Vec<String>>(row, 4)?, false, this, server);
-    let whose = witness.ownership(comment.as_deref(), None);
-    let Some(mark) = whose
-        .mark()
-        .filter(|mark| mark.is_of_same(&cx.mark()))
-        .cloned()
-    else {
+    let of = (Class::Extension, server);
+    let Some(mark) = witness::ours_inside(row, [1, 3, 4], of, &cx.mark())? else {
         return Ok(None);
     };
     let (extension, version): (String, String) = (column(row, 0)?, column(row, 2)?);

@@ -9,7 +9,7 @@
 //! decides. It must not know any kind.
 
 use nixops4_provider_sdk::{Mark, Ownership, Result};
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::admin::Admin;
 use crate::failure;
@@ -156,6 +156,21 @@ impl Witness {
         }
         set(&admin.name, database, OF_DATABASE, &self.line(mark))
     }
+}
+
+/// The mark of a thing in a database, if it is of the same owner as `ours`. The row has
+/// its comment, identifier and witnesses in these columns.
+pub(crate) fn ours_inside(
+    row: &PgRow,
+    [comment, oid, witnesses]: [usize; 3],
+    (class, server): (Class, &str),
+    ours: &Mark,
+) -> Result<Option<Mark>> {
+    let comment: Option<String> = column(row, comment)?;
+    let witnesses: Vec<String> = column(row, witnesses)?;
+    let witness = Witness::of_thing(&witnesses, false, (class, column(row, oid)?), server);
+    let whose = witness.ownership(comment.as_deref(), None);
+    Ok(whose.mark().filter(|mark| mark.is_of_same(ours)).cloned())
 }
 
 /// What stands there of a database that is being made.
