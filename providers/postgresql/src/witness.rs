@@ -138,6 +138,27 @@ impl Witness {
         Ownership::witnessed(shown, self.mark.clone(), self.has_place, recorded)
     }
 
+    /// As [`Self::ownership`], of a database. Without a witness its owner can say that it
+    /// is retained; one that takes connections isn't.
+    pub(crate) fn ownership_of_database(
+        &self,
+        comment: Option<&str>,
+        recorded: Option<Mark>,
+        takes_connections: bool,
+    ) -> Ownership {
+        match self.ownership(comment, recorded) {
+            Ownership::Marked(mark) | Ownership::Defaced(mark)
+                if self.mark.is_none() && takes_connections && mark.retained_since.is_some() =>
+            {
+                Ownership::Defaced(Mark {
+                    retained_since: None,
+                    ..mark
+                })
+            }
+            whose => whose,
+        }
+    }
+
     /// Whether it has to be written with the mark: it can be, or there is one that
     /// would contradict it.
     fn is_needed(&self) -> bool {
@@ -317,7 +338,18 @@ mod tests {
         }
         assert_eq!(without.ownership(None, None), Ownership::Unmarked);
         let nowhere = Witness::default();
-        assert_eq!(nowhere.ownership(Some(LINE), None), Ownership::Marked(one));
+        assert_eq!(
+            nowhere.ownership(Some(LINE), None),
+            Ownership::Marked(one.clone())
+        );
+        let kept = format!("{LINE} retained-since=2026-01-02T03:04:05Z");
+        let of_database = |witness: &Witness, open| {
+            let whose = witness.ownership_of_database(Some(&kept), None, open);
+            whose.is_retained()
+        };
+        assert!(of_database(&nowhere, false) && !of_database(&nowhere, true));
+        let vouched = witness(&[&kept]);
+        assert!(of_database(&vouched, true) && !of_database(&with, false));
     }
 
     #[test]

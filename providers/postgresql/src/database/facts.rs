@@ -130,7 +130,11 @@ pub(crate) async fn look_up(
     let Some(row) = row else { return Ok(None) };
     let facts = read(&row, server.id.clone())?;
     let recorded = ours.filter(|_| oid == Some(facts.oid));
-    let ownership = facts.witness.ownership(facts.comment.as_deref(), recorded);
+    let ownership = facts.witness.ownership_of_database(
+        facts.comment.as_deref(),
+        recorded,
+        facts.allow_connections,
+    );
     Ok(Some(Observed { facts, ownership }))
 }
 
