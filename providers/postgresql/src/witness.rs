@@ -348,7 +348,7 @@ mod tests {
             whose.is_retained()
         };
         assert!(of_database(&nowhere, false) && !of_database(&nowhere, true));
-        let vouched = witness(&[&kept]);
+        let vouched = witness(&[kept.as_str()]);
         assert!(of_database(&vouched, true) && !of_database(&with, false));
     }
 
