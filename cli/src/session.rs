@@ -1,9 +1,9 @@
 //! What every command that looks at a deployment needs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nixops4_protocol::client::ProviderCommand;
@@ -104,10 +104,17 @@ pub(crate) fn retries(ui: &Arc<Ui>) -> Retries {
     }))
 }
 
-/// Shows what providers say on stderr.
+/// Shows what providers say on stderr. A warning that several processes give, such as
+/// about their server, is shown once.
 fn stderr_sink(ui: &Arc<Ui>) -> nixops4_protocol::client::StderrSink {
     let ui = Arc::clone(ui);
+    let warned = Mutex::new(BTreeSet::new());
     Arc::new(move |label: &str, line: &str| {
+        let is_warning = line.trim_start().starts_with("WARN ");
+        let mut warned = warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_warning && !warned.insert(line.to_owned()) {
+            return;
+        }
         // A member may be called as this command calls its own lines.
         match label {
             "error" | "note" | "hint" | "nix" => ui.said(&text::quoted(label), line),

@@ -68,6 +68,8 @@ pub struct Context {
     managed_since: Cell<Option<OffsetDateTime>>,
     /// What a list could not look into.
     unseen: RefCell<Vec<UnseenPlace>>,
+    /// Whether this is a plan: nothing is changed.
+    planning: Cell<bool>,
     clock: Rc<Clock>,
     interrupted: Arc<AtomicBool>,
     sessions: Sessions,
@@ -86,6 +88,7 @@ impl Context {
             resource_type,
             managed_since: Cell::new(None),
             unseen: RefCell::default(),
+            planning: Cell::new(false),
             clock,
             interrupted,
             sessions,
@@ -119,12 +122,24 @@ impl Context {
         }
     }
 
+    /// Whether nothing is to be changed but looked at and told of: what somebody who
+    /// plans should know is told then, by `tracing::warn!`.
+    #[must_use]
+    pub fn is_plan(&self) -> bool {
+        self.planning.get()
+    }
+
+    pub(crate) fn begin_plan(&self) {
+        self.planning.set(true);
+    }
+
     /// Takes note of whose the thing is that was found, or that there is none.
     pub(crate) fn found(&self, ownership: Option<&Ownership>) {
-        self.managed_since.set(match ownership {
-            Some(Ownership::Marked(mark)) if mark.owner == self.owner => mark.since,
-            _ => None,
-        });
+        self.managed_since
+            .set(match ownership.and_then(Ownership::mark) {
+                Some(mark) if mark.owner == self.owner => mark.since,
+                _ => None,
+            });
     }
 
     /// Says where [`list`](crate::kind::ResourceKind::list) could not look: what is

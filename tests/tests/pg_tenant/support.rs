@@ -14,7 +14,15 @@ use serde_json::{Value, json};
 /// The password of the restricted administrator: no secret.
 const PASSWORD: &str = "restricted-administrator";
 
-static SERVERS: Pool<Server> = Pool::new(|| Server::start(&Config::default()));
+/// What vouches for marks.
+pub(crate) const WITNESSES: &str = "nixops4_resources.database, nixops4_resources.inside";
+
+static SERVERS: Pool<Server> = Pool::new(|| {
+    Server::start(&Config {
+        settings: vec![("max_prepared_transactions".to_owned(), "10".to_owned())],
+        ..Config::default()
+    })
+});
 
 /// Somebody who manages a server.
 pub(crate) struct Place {
@@ -47,6 +55,8 @@ impl Place {
                     "CREATE ROLE manager LOGIN CREATEROLE CREATEDB PASSWORD '{PASSWORD}'"
                 ));
             }
+            // A test may have taken it away.
+            server.sql(&format!("GRANT SET ON PARAMETER {WITNESSES} TO manager"));
             ("manager", sandbox.write("manager", PASSWORD))
         };
         let connection = json!({
@@ -106,7 +116,7 @@ impl Place {
         }
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         self.sandbox
             .command(binaries::path("nixops4-resources-postgresql"))
     }
