@@ -36,6 +36,9 @@ pub enum Request {
     /// Say what create or update would do.
     #[serde(rename = "nixops4-resources/planResourceRequest")]
     Plan(PlanResourceRequest),
+    /// Say what would stand in the way of destroy.
+    #[serde(rename = "nixops4-resources/planDestroyRequest")]
+    PlanDestroy(PlanDestroyRequest),
     /// Read a resource as it is.
     #[serde(rename = "nixops4-resources/readResourceRequest")]
     Read(ReadResourceRequest),
@@ -56,6 +59,7 @@ impl Request {
             Self::StateEvent(_) => RequestName::StateEvent,
             Self::StateHistory(_) => RequestName::StateHistory,
             Self::Plan(_) => RequestName::Plan,
+            Self::PlanDestroy(_) => RequestName::PlanDestroy,
             Self::Read(_) => RequestName::Read,
             Self::List(_) => RequestName::List,
         }
@@ -72,6 +76,7 @@ impl Request {
             Self::StateEvent(request) => &request.resource.r#type,
             Self::StateHistory(request) => &request.resource.r#type,
             Self::Plan(request) => &request.r#type,
+            Self::PlanDestroy(request) => &request.resource.r#type,
             Self::Read(request) => &request.r#type,
             Self::List(request) => &request.r#type,
         }
@@ -104,6 +109,9 @@ pub enum RequestName {
     /// [`Request::Plan`]
     #[serde(rename = "nixops4-resources/planResourceRequest")]
     Plan,
+    /// [`Request::PlanDestroy`]
+    #[serde(rename = "nixops4-resources/planDestroyRequest")]
+    PlanDestroy,
     /// [`Request::Read`]
     #[serde(rename = "nixops4-resources/readResourceRequest")]
     Read,
@@ -136,6 +144,9 @@ pub enum Response {
     /// Answers [`Request::Plan`].
     #[serde(rename = "nixops4-resources/planResourceResponse")]
     Plan(PlanResourceResponse),
+    /// Answers [`Request::PlanDestroy`].
+    #[serde(rename = "nixops4-resources/planDestroyResponse")]
+    PlanDestroy(PlanDestroyResponse),
     /// Answers [`Request::Read`].
     #[serde(rename = "nixops4-resources/readResourceResponse")]
     Read(ReadResourceResponse),
@@ -252,6 +263,15 @@ pub struct PlanResourceRequest {
     pub resource: Option<ExtantResource>,
 }
 
+/// See [`Request::PlanDestroy`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanDestroyRequest {
+    /// What was recorded.
+    #[serde(deserialize_with = "parse::object")]
+    pub resource: ExtantResource,
+}
+
 /// See [`Request::Read`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -362,6 +382,15 @@ pub struct PlanResourceResponse {
     pub output_properties: Object,
     /// Names of the outputs that only apply will tell.
     pub unknown_outputs: Vec<String>,
+}
+
+/// See [`Response::PlanDestroy`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanDestroyResponse {
+    /// What stands in the way of destroy as things are now, and what to do about each;
+    /// one may have several lines. Empty if nothing is known to.
+    pub obstacles: Vec<String>,
 }
 
 /// See [`Response::Read`].

@@ -7,7 +7,8 @@ use nixops4_protocol::codec::{LineError, encode, read_line, read_line_async};
 use nixops4_protocol::message::{
     Action, Change, CreateResourceRequest, CreateResourceResponse, DestroyResourceRequest,
     DestroyResourceResponse, Effect, ErrorResponse, ExtantResource, ListResourcesRequest,
-    ListResourcesResponse, ListedResource, PlanResourceRequest, PlanResourceResponse, PlannedValue,
+    ListResourcesResponse, ListedResource, PlanDestroyRequest, PlanDestroyResponse,
+    PlanResourceRequest, PlanResourceResponse, PlannedValue,
     ReadResourceRequest, ReadResourceResponse, Request, Response, StateResourceEvent,
     StateResourceEventResponse, StateResourceReadRequest, StateResourceReadResponse,
     UpdateResourceRequest, UpdateResourceResponse,
@@ -256,6 +257,8 @@ fn request() -> impl Strategy<Value = Request> {
             })
         }),
         resource().prop_map(|resource| Request::Destroy(DestroyResourceRequest { resource })),
+        resource()
+            .prop_map(|resource| Request::PlanDestroy(PlanDestroyRequest { resource })),
         resource().prop_map(|resource| Request::StateRead(StateResourceReadRequest { resource })),
         (resource(), name(), name(), patch()).prop_map(
             |(resource, event, nixops_version, patch)| {
@@ -344,6 +347,8 @@ fn response() -> impl Strategy<Value = Response> {
             Response::Update(UpdateResourceResponse { output_properties })
         }),
         Just(Response::Destroy(DestroyResourceResponse {})),
+        vec(any::<String>(), 0..4)
+            .prop_map(|obstacles| Response::PlanDestroy(PlanDestroyResponse { obstacles })),
         object().prop_map(|state| Response::StateRead(StateResourceReadResponse { state })),
         Just(Response::StateEvent(StateResourceEventResponse {})),
         (

@@ -302,6 +302,35 @@ async fn remove<K: ResourceKind>(
     }
 }
 
+/// What stands in the way of [`destroy`], each in the words of an error.
+pub(crate) async fn plan_destroy<K: ResourceKind>(
+    cx: &Context,
+    resource: &ExtantResource,
+    policy: Option<DeletionPolicy>,
+) -> Result<Vec<String>> {
+    let prior = read_prior::<K>(resource)?;
+    let policy = policy.unwrap_or(K::DELETION_POLICY);
+    retrying(cx, async || obstacles::<K>(cx, &prior, policy).await).await
+}
+
+async fn obstacles<K: ResourceKind>(
+    cx: &Context,
+    prior: &K::Prior,
+    policy: DeletionPolicy,
+) -> Result<Vec<String>> {
+    let Some(seen) = K::observe_recorded(cx, prior).await? else {
+        return Ok(Vec::new());
+    };
+    let allowed = refuse_to_remove_foreign::<K>(cx, prior, &seen.ownership)
+        .and_then(|()| K::deletion(&seen.facts, policy));
+    let found = match allowed {
+        Err(refused) => vec![refused],
+        Ok(DeletionPolicy::Retain) if is_retained(&seen.ownership) => Vec::new(),
+        Ok(policy) => K::foresee_removal(cx, prior, &seen.facts, policy).await?,
+    };
+    Ok(found.iter().map(ToString::to_string).collect())
+}
+
 fn is_retained(ownership: &Ownership) -> bool {
     matches!(ownership, Ownership::Marked(mark) if mark.retained_since.is_some())
 }
