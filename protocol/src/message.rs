@@ -388,9 +388,9 @@ pub struct PlanResourceResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PlanDestroyResponse {
-    /// What stands in the way of destroy as things are now, and what to do about each;
-    /// one may have several lines. Empty if nothing is known to.
-    pub obstacles: Vec<String>,
+    /// What stands in the way of destroy as things are now, or goes along with it, and
+    /// what to do about each; one may have several lines.
+    pub warnings: Vec<String>,
 }
 
 /// See [`Response::Read`].

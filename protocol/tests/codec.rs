@@ -348,7 +348,7 @@ fn response() -> impl Strategy<Value = Response> {
         }),
         Just(Response::Destroy(DestroyResourceResponse {})),
         vec(any::<String>(), 0..4)
-            .prop_map(|obstacles| Response::PlanDestroy(PlanDestroyResponse { obstacles })),
+            .prop_map(|warnings| Response::PlanDestroy(PlanDestroyResponse { warnings })),
         object().prop_map(|state| Response::StateRead(StateResourceReadResponse { state })),
         Just(Response::StateEvent(StateResourceEventResponse {})),
         (

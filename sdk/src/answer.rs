@@ -111,8 +111,8 @@ async fn answer<K: ResourceKind>(
         }
         Request::PlanDestroy(request) if K::FORESEES_REMOVAL => {
             let (cx, policy) = removal::<K>(at, &request.resource)?;
-            let obstacles = engine::plan_destroy::<K>(&cx, &request.resource, policy).await?;
-            Ok(Response::PlanDestroy(PlanDestroyResponse { obstacles }))
+            let warnings = engine::plan_destroy::<K>(&cx, &request.resource, policy).await?;
+            Ok(Response::PlanDestroy(PlanDestroyResponse { warnings }))
         }
         Request::Plan(request) => {
             let shape = shape.get_or_init(Shape::of::<K>);

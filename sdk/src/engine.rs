@@ -302,7 +302,7 @@ async fn remove<K: ResourceKind>(
     }
 }
 
-/// What stands in the way of [`destroy`], each in the words of an error.
+/// What stands in the way of [`destroy`], or goes along, each in the words of an error.
 pub(crate) async fn plan_destroy<K: ResourceKind>(
     cx: &Context,
     resource: &ExtantResource,
@@ -310,10 +310,10 @@ pub(crate) async fn plan_destroy<K: ResourceKind>(
 ) -> Result<Vec<String>> {
     let prior = read_prior::<K>(resource)?;
     let policy = policy.unwrap_or(K::DELETION_POLICY);
-    retrying(cx, async || obstacles::<K>(cx, &prior, policy).await).await
+    retrying(cx, async || warnings::<K>(cx, &prior, policy).await).await
 }
 
-async fn obstacles<K: ResourceKind>(
+async fn warnings<K: ResourceKind>(
     cx: &Context,
     prior: &K::Prior,
     policy: DeletionPolicy,

@@ -147,7 +147,8 @@ pub trait ResourceKind: 'static {
     }
 
     /// What stands in the way of removing the thing with this policy as things are
-    /// now, and what to do about each. Changes nothing; asked by a plan alone.
+    /// now, or goes along with it, and what to do about each. Changes nothing; asked by
+    /// a plan alone.
     fn foresee_removal(
         cx: &Context,
         prior: &Self::Prior,

@@ -161,7 +161,9 @@ pub(crate) async fn plan<K: ResourceKind>(
         // While an input isn't known, it can't be told what comes of it.
         if known.is_complete() {
             let foreseen = K::foresee_creation(cx, inputs).await?;
-            changes.extend(foreseen.into_iter().map(stumbling_block));
+            for failure in foreseen.into_iter().map(stumbling_block) {
+                tell(&mut changes, failure);
+            }
         }
         changes.extend(known.open_changes());
         let outputs = predicted::<K>(inputs, known, shape);
@@ -228,6 +230,17 @@ fn stumbling_block(failure: Error) -> Change {
         after: PlannedValue::Unknown,
         effect: Effect::InPlace,
         note: Some(failure.without_pointer().to_string()),
+    }
+}
+
+/// Says with the change of an input what the reader should know of it.
+fn tell(changes: &mut Vec<Change>, known: Change) {
+    match changes.iter_mut().find(|change| change.path == known.path) {
+        Some(change) => {
+            let notes = change.note.take().into_iter().chain(known.note);
+            change.note = Some(notes.collect::<Vec<_>>().join("\n"));
+        }
+        None => changes.push(known),
     }
 }
 

@@ -147,7 +147,7 @@ pub(crate) fn responses() -> Vec<(&'static str, Value)> {
         (
             "plan of a destruction",
             json!({ "nixops4-resources/planDestroyResponse": {
-                "obstacles": ["it is in use\nhint: end that"],
+                "warnings": ["it is in use\nhint: end that"],
             }}),
         ),
         (

@@ -15,8 +15,6 @@ use crate::failure;
 
 /// The database of which nothing is compared with what is wanted.
 const BLANK: &str = "template0";
-/// Locales that go with any encoding.
-const PLAIN: [&str; 2] = ["C", "POSIX"];
 
 /// A template as the catalog has it.
 struct Template {
@@ -305,6 +303,7 @@ const ENCODING: &str = "set an encoding that the server knows and that goes with
                         the locale; template0 goes with each";
 const LOCALE: &str = "set a locale that `locale -a` lists on the server's machine; with another one \
                       than the template's, leave template unset";
+const ICU_LOCALE: &str = "set a language tag that ICU knows, such as de or en-u-kn";
 const PROVIDER: &str =
     "PostgreSQL 17 and newer have the builtin one; ICU has to be built in";
 const TABLESPACE: &str = "set tablespace to one that pg_tablespace lists and that you may create in, \
@@ -357,20 +356,16 @@ fn at_fault(code: &str, inputs: &Inputs, named: &Named) -> Option<(&'static str,
             ("/tablespace", TABLESPACE)
         }
         failure::NOT_IN_STATE if !named.template_is_there => ("/template", TEMPLATE_HINT),
-        failure::INVALID_DEFINITION if icu && inputs.icu_locale.is_none() => (
-            "/icuLocale",
-            "set a language tag that ICU knows, such as de or en-u-kn",
-        ),
         failure::INVALID_DEFINITION | failure::SYNTAX_ERROR => ("/localeProvider", PROVIDER),
         failure::NOT_SUPPORTED if icu && !named.has_icu => ("/localeProvider", PROVIDER),
         failure::NOT_SUPPORTED if icu && encoding => ("/encoding", ENCODING),
         failure::NOT_SUPPORTED if tablespace => ("/tablespace", TABLESPACE),
         failure::WRONG_OBJECT_TYPE => locale_at_fault(inputs),
-        failure::INVALID_PARAMETER if icu && encoding_fits(inputs) => (
-            "/icuLocale",
-            "set a language tag that ICU knows, such as de or en-u-kn",
-        ),
+        failure::INVALID_PARAMETER if icu && (inputs.icu_locale.is_none() || is_utf8(inputs)) => {
+            ("/icuLocale", ICU_LOCALE)
+        }
         failure::INVALID_PARAMETER if encoding => ("/encoding", ENCODING),
+        failure::INVALID_PARAMETER if icu => ("/icuLocale", ICU_LOCALE),
         failure::INVALID_PARAMETER if inputs.collation().is_some() => locale_at_fault(inputs),
         _ => return None,
     })
@@ -392,8 +387,9 @@ fn locale_at_fault(inputs: &Inputs) -> (&'static str, &'static str) {
     (said.map_or("/locale", |(pointer, _)| pointer), LOCALE)
 }
 
-/// Whether nothing can be wrong with the encoding, so that it is the locale.
-fn encoding_fits(inputs: &Inputs) -> bool {
-    let goes_with_all = |(_, locale): (&str, &str)| PLAIN.contains(&locale);
-    inputs.encoding.is_none() || inputs.character_type().is_some_and(goes_with_all)
+/// Whether the wanted encoding is one that ICU has all languages in.
+fn is_utf8(inputs: &Inputs) -> bool {
+    let encoding = inputs.encoding.as_deref().unwrap_or_default();
+    let normal = encoding.replace(['-', '_'], "").to_lowercase();
+    matches!(normal.as_str(), "utf8" | "unicode")
 }

@@ -260,14 +260,14 @@ pub(super) async fn put_back(cx: &Context, server: &mut Server, now: &Facts) -> 
     let others: Vec<_> = owner.iter().collect();
     let acting = admin::as_owner(server, &now.name, &others).await?;
     let rest = without_line(now.comment.as_deref().unwrap_or_default());
-    let mut statements = format!(
-        "ALTER DATABASE {database} IS_TEMPLATE {}; \
-         ALTER DATABASE {database} ALLOW_CONNECTIONS {}; \
-         COMMENT ON DATABASE {database} IS {}",
-        before.is_template,
-        before.allow_connections,
-        Literal(&rest)
-    );
+    let mut statements = format!("COMMENT ON DATABASE {database} IS {}", Literal(&rest));
+    // What somebody else has switched on since stays on.
+    if before.is_template {
+        let _ = write!(statements, "; ALTER DATABASE {database} IS_TEMPLATE true");
+    }
+    if before.allow_connections {
+        let _ = write!(statements, "; ALTER DATABASE {database} ALLOW_CONNECTIONS true");
+    }
     if let Some(owner) = &owner {
         let _ = write!(statements, "; ALTER DATABASE {database} OWNER TO {}", Ident(owner));
         let me = Ident(&server.admin.name);
