@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::create::create;
 use super::facts::{Facts, look_up};
 use super::inputs::Inputs;
-use super::{creatable, remove};
+use super::{creatable, obstacle, remove};
 use crate::assume::Assumed;
 use crate::lock::{self, Part};
 use crate::name::Name;
@@ -311,9 +311,13 @@ async fn rename(cx: &Context, inputs: &Inputs, from: &Name) -> Result<()> {
     on_server(cx, &inputs.connection, None, async |server| {
         let acting = admin::as_owner(server, from, &[]).await?;
         let part = Part::plain(format!("ALTER DATABASE {old} RENAME TO {new}"));
-        transact(cx, server, &doing, &acting, part)
-            .await
-            .map_err(failure::taken_name)
+        match transact(cx, server, &doing, &acting, part).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = obstacle::name_users(server, from, &doing, error).await;
+                Err(failure::taken_name(error))
+            }
+        }
     })
     .await
 }
@@ -403,8 +407,11 @@ async fn relocate(cx: &Context, inputs: &Inputs, tablespace: &Name) -> Result<()
         run(connection, &doing, acting.before()).await?;
         let moved = run(connection, &doing, statement).await;
         run(connection, &doing, acting.after()).await?;
-        moved.map_err(|error| lock::blame(error, Some("/tablespace")))?;
-        lock::release(connection).await
+        if let Err(error) = moved {
+            let error = obstacle::name_users(server, &inputs.name, &doing, error).await;
+            return Err(lock::blame(error, Some("/tablespace")));
+        }
+        lock::release(&mut server.connection).await
     })
     .await
 }

@@ -7,7 +7,7 @@ use nixops4_provider_sdk::{Error, Result, Retry};
 use sqlx::postgres::PgRow;
 
 use crate::name::Name;
-use crate::server::{Server, column};
+use crate::server::{Server, column, run};
 use crate::sql::{Ident, Literal};
 use crate::{admin, failure};
 
@@ -28,7 +28,7 @@ pub(super) enum Purpose {
     Drop,
     /// It was to be dropped, and the server did not do it: who is still there?
     Dropped,
-    /// It is a template that is copied: nobody may be connected to it.
+    /// It is copied, renamed or moved: nobody may be connected to it.
     Copy,
 }
 
@@ -243,6 +243,27 @@ impl Obstacle {
     /// As what the reader of a plan should know.
     pub(super) fn warning(self) -> Error {
         Error::new(self.what).hint(self.remedy)
+    }
+}
+
+/// A refusal because somebody uses the database, with who that is.
+pub(super) async fn name_users(
+    server: &mut Server,
+    database: &Name,
+    doing: &str,
+    error: Error,
+) -> Error {
+    if error.code() != Some(failure::OBJECT_IN_USE) {
+        return error;
+    }
+    // In a transaction that has failed nothing can be asked.
+    if let Err(lost) = run(&mut server.connection, doing, "ROLLBACK").await {
+        return lost;
+    }
+    match obstacles(server, database, Purpose::Copy).await {
+        Ok(there) if !there.is_empty() => in_the_way(doing, &there),
+        // They are gone by now, or nobody can say.
+        _ => error,
     }
 }
 
