@@ -8,10 +8,10 @@ use nixops4_protocol::message::{
     Action, Change, CreateResourceRequest, CreateResourceResponse, DestroyResourceRequest,
     DestroyResourceResponse, Effect, ErrorResponse, ExtantResource, ListResourcesRequest,
     ListResourcesResponse, ListedResource, PlanDestroyRequest, PlanDestroyResponse,
-    PlanResourceRequest, PlanResourceResponse, PlannedValue,
-    ReadResourceRequest, ReadResourceResponse, Request, Response, StateResourceEvent,
-    StateResourceEventResponse, StateResourceReadRequest, StateResourceReadResponse,
-    UpdateResourceRequest, UpdateResourceResponse,
+    PlanResourceRequest, PlanResourceResponse, PlannedValue, ReadResourceRequest,
+    ReadResourceResponse, Request, Response, StateResourceEvent, StateResourceEventResponse,
+    StateResourceReadRequest, StateResourceReadResponse, UpdateResourceRequest,
+    UpdateResourceResponse,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -257,8 +257,7 @@ fn request() -> impl Strategy<Value = Request> {
             })
         }),
         resource().prop_map(|resource| Request::Destroy(DestroyResourceRequest { resource })),
-        resource()
-            .prop_map(|resource| Request::PlanDestroy(PlanDestroyRequest { resource })),
+        resource().prop_map(|resource| Request::PlanDestroy(PlanDestroyRequest { resource })),
         resource().prop_map(|resource| Request::StateRead(StateResourceReadRequest { resource })),
         (resource(), name(), name(), patch()).prop_map(
             |(resource, event, nixops_version, patch)| {

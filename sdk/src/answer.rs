@@ -9,8 +9,8 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use nixops4_protocol::describe::{KindDescription, StateNeed};
 use nixops4_protocol::message::{
     CreateResourceResponse, DestroyResourceResponse, ExtantResource, ListResourcesResponse,
-    PlanDestroyResponse, ReadResourceResponse, Request, Response, StateResourceEventResponse, StateResourceHistoryResponse,
-    StateResourceReadResponse, UpdateResourceResponse,
+    PlanDestroyResponse, ReadResourceResponse, Request, Response, StateResourceEventResponse,
+    StateResourceHistoryResponse, StateResourceReadResponse, UpdateResourceResponse,
 };
 use serde_json::Value;
 

@@ -30,9 +30,8 @@ use std::process::ExitCode;
 use nixops4_protocol::message::{
     Action, Change, CreateResourceResponse, DestroyResourceResponse, Effect, ErrorResponse,
     ListResourcesResponse, ListedResource, PlanDestroyResponse, PlanResourceRequest,
-    PlanResourceResponse, PlannedValue,
-    ReadResourceResponse, Request, Response, StateResourceEventResponse, StateResourceReadResponse,
-    UpdateResourceResponse,
+    PlanResourceResponse, PlannedValue, ReadResourceResponse, Request, Response,
+    StateResourceEventResponse, StateResourceReadResponse, UpdateResourceResponse,
 };
 use nixops4_protocol::{Object, codec, state};
 use serde_json::{Value, json};

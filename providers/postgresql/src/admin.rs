@@ -100,7 +100,9 @@ pub(crate) async fn blame_absent_role(
         return error;
     }
     let roles: Vec<_> = named.iter().map(|(_, role)| *role).collect();
-    let absent = on_server(cx, at, None, async |server| absent_roles(server, &roles).await);
+    let absent = on_server(cx, at, None, async |server| {
+        absent_roles(server, &roles).await
+    });
     // Whoever can't be asked leaves it at what failed.
     let absent = absent.await.unwrap_or_default();
     let is_absent = |(_, role): &&(&str, &Name)| absent.iter().any(|name| name == role.as_str());

@@ -227,7 +227,11 @@ pub(super) fn own_translations(language: &str) -> Option<PathBuf> {
         let output = Command::new("pg_config").arg("--localedir").output().ok()?;
         PathBuf::from(String::from_utf8(output.stdout).ok()?.trim())
     };
-    Some(folder.join(language).join(format!("LC_MESSAGES/postgres-{version}.mo")))
+    Some(
+        folder
+            .join(language)
+            .join(format!("LC_MESSAGES/postgres-{version}.mo")),
+    )
 }
 
 /// The programs of a version that the machine has by itself.

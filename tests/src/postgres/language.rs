@@ -87,5 +87,6 @@ pub(super) fn translated() -> Option<PathBuf> {
 }
 
 fn has_translations() -> bool {
-    translated().is_some() || installation::own_translations("de").is_some_and(|file| file.is_file())
+    translated().is_some()
+        || installation::own_translations("de").is_some_and(|file| file.is_file())
 }

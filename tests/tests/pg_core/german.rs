@@ -65,7 +65,10 @@ fn refusals_mean_the_same() {
     place.server.sql_in("shop", "create table t (a citext)");
     let error = place.destroy(EXTENSION, &extension, &outputs);
     let error = error.expect_err("a table uses it");
-    assert!(error.contains("drop or change what uses it first"), "{error}");
+    assert!(
+        error.contains("drop or change what uses it first"),
+        "{error}"
+    );
     let needy = place.inputs(json!({"database": "shop", "name": "earthdistance"}));
     let error = place.refused(EXTENSION, &needy, "/cascade");
     assert!(error.contains("(cube)"), "{error}");

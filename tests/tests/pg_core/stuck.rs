@@ -13,10 +13,7 @@ const TENANT: &str = "postgresql_tenant";
 /// As both administrators, on servers that have prepared transactions and replication.
 fn both(test: impl Fn(&Place)) {
     for restricted in [false, true] {
-        let settings = [
-            ("max_prepared_transactions", "5"),
-            ("wal_level", "logical"),
-        ];
+        let settings = [("max_prepared_transactions", "5"), ("wal_level", "logical")];
         let place = Place::on(
             Server::start(&Config {
                 settings: settings
@@ -91,20 +88,32 @@ fn fails_as_foreseen(place: &Place, (inputs, outputs): &(Object, Object), words:
 fn a_prepared_transaction_is_named_and_its_owner_gets_in() {
     both(|place| {
         let shop = shop(place);
-        let prepare = "create table kept(); begin; create table t(); prepare transaction 'it''s stuck'";
-        let as_owner = |statements: &str| place.server.sql_as("app", "of the app", "shop", statements);
+        let prepare =
+            "create table kept(); begin; create table t(); prepare transaction 'it''s stuck'";
+        let as_owner =
+            |statements: &str| place.server.sql_as("app", "of the app", "shop", statements);
         as_owner(prepare).expect("it is prepared");
         let rollback = "ROLLBACK PREPARED 'it''s stuck'";
         fails_as_foreseen(
             place,
             &shop,
-            &["prepared transaction", "role \"app\"", "in database \"shop\"", rollback],
+            &[
+                "prepared transaction",
+                "role \"app\"",
+                "in database \"shop\"",
+                rollback,
+            ],
         );
         // Who would roll it back can, with the statement that the error names.
         as_owner(rollback).expect("it is rolled back");
         assert!(foreseen(place, DATABASE, &shop.0, &shop.1).is_empty());
-        place.destroy(DATABASE, &shop.0, &shop.1).expect("it is dropped");
-        assert_eq!(place.sql("select count(*) from pg_database where datname = 'shop'"), "0");
+        place
+            .destroy(DATABASE, &shop.0, &shop.1)
+            .expect("it is dropped");
+        assert_eq!(
+            place.sql("select count(*) from pg_database where datname = 'shop'"),
+            "0"
+        );
     });
 }
 
@@ -112,26 +121,39 @@ fn a_prepared_transaction_is_named_and_its_owner_gets_in() {
 fn a_tenants_prepared_transaction_is_named_too() {
     both(|place| {
         let password = place.secret("app", "of the app");
-        let inputs = place.inputs(
-            json!({"name": "shop", "deletionPolicy": "delete", "password": password}),
-        );
+        let inputs =
+            place.inputs(json!({"name": "shop", "deletionPolicy": "delete", "password": password}));
         let outputs = place.ensure(TENANT, &inputs);
-        let as_owner = |statements: &str| place.server.sql_as("shop", "of the app", "shop", statements);
+        let as_owner = |statements: &str| {
+            place
+                .server
+                .sql_as("shop", "of the app", "shop", statements)
+        };
         as_owner("begin; create table t(); prepare transaction 'stuck'").expect("it is prepared");
         let before = state(place);
         let rollback = "ROLLBACK PREPARED 'stuck'";
         let told = foreseen(place, TENANT, &inputs, &outputs);
-        assert!(told.iter().any(|warning| warning.contains(rollback)), "{told:?}");
-        let error = place.destroy(TENANT, &inputs, &outputs).expect_err("it is stuck");
+        assert!(
+            told.iter().any(|warning| warning.contains(rollback)),
+            "{told:?}"
+        );
+        let error = place
+            .destroy(TENANT, &inputs, &outputs)
+            .expect_err("it is stuck");
         assert!(error.contains(rollback), "{error}");
         assert_eq!(state(place), before);
         // A tenant that is retained takes it along: nobody can end it then.
         let mut retained = inputs.clone();
         retained.insert("deletionPolicy".to_owned(), json!("retain"));
         let told = foreseen(place, TENANT, &retained, &outputs);
-        assert!(told.iter().any(|warning| warning.contains(rollback)), "{told:?}");
+        assert!(
+            told.iter().any(|warning| warning.contains(rollback)),
+            "{told:?}"
+        );
         as_owner(rollback).expect("it is rolled back");
-        place.destroy(TENANT, &inputs, &outputs).expect("it is gone");
+        place
+            .destroy(TENANT, &inputs, &outputs)
+            .expect("it is gone");
     });
 }
 
@@ -152,7 +174,9 @@ fn a_subscription_is_named() {
         ];
         fails_as_foreseen(place, &shop, &named);
         place.server.sql_in("shop", named[1]);
-        place.destroy(DATABASE, &shop.0, &shop.1).expect("it is dropped");
+        place
+            .destroy(DATABASE, &shop.0, &shop.1)
+            .expect("it is dropped");
     });
 }
 
@@ -165,7 +189,9 @@ fn a_template_that_was_not_declared_as_one_is_named() {
         let shop = (inputs, outputs);
         fails_as_foreseen(place, &shop, &["is a template", cure]);
         place.sql(cure);
-        place.destroy(DATABASE, &shop.0, &shop.1).expect("it is dropped");
+        place
+            .destroy(DATABASE, &shop.0, &shop.1)
+            .expect("it is dropped");
     });
 }
 
@@ -176,8 +202,13 @@ fn a_replication_slot_goes_along_and_its_reader_is_named() {
         let slot = "select pg_create_logical_replication_slot('feed', 'test_decoding')";
         place.server.sql_in("shop", slot);
         let told = foreseen(place, DATABASE, &shop.0, &shop.1);
-        assert!(told.len() == 1 && told[0].contains("slot \"feed\""), "{told:?}");
-        place.destroy(DATABASE, &shop.0, &shop.1).expect("it is dropped");
+        assert!(
+            told.len() == 1 && told[0].contains("slot \"feed\""),
+            "{told:?}"
+        );
+        place
+            .destroy(DATABASE, &shop.0, &shop.1)
+            .expect("it is dropped");
         assert_eq!(place.sql("select count(*) from pg_replication_slots"), "0");
     });
 }
@@ -210,7 +241,9 @@ fn a_session_that_may_not_be_ended_is_named() {
         place.sql(&cure);
         session.join().expect_err("it was ended");
     });
-    place.destroy(DATABASE, &shop.0, &shop.1).expect("it is dropped");
+    place
+        .destroy(DATABASE, &shop.0, &shop.1)
+        .expect("it is dropped");
 }
 
 /// Whoever is killed with the database shut leaves it to the next: who finds something
@@ -249,7 +282,9 @@ fn killed_while_it_was_shut() {
         shut();
         let mut retained = inputs.clone();
         retained.insert("deletionPolicy".to_owned(), json!("retain"));
-        place.destroy(DATABASE, &retained, &outputs).expect("it is retained");
+        place
+            .destroy(DATABASE, &retained, &outputs)
+            .expect("it is retained");
         place.ensure(DATABASE, &inputs);
         let owner = "select datdba::regrole from pg_database where datname = 'shop'";
         assert_eq!(place.sql(owner), "app");
@@ -262,17 +297,33 @@ fn killed_while_it_was_shut() {
 /// What the owner writes into the comment gives the database to nobody.
 #[test]
 fn the_line_of_the_comment_is_no_way_to_another_owner() {
-    let place = Place::new();
-    let (inputs, _) = shop(&place);
-    place.ensure(ROLE, &place.inputs(json!({"name": "other"})));
-    let mark = place.sql("select shobj_description(oid, 'pg_database') from pg_database where datname = 'shop'");
-    let forged = format!(
-        "{mark}\nnixops4-resources-deleting: {{\"owner\":\"other\",\"allowConnections\":true,\"isTemplate\":false}}"
-    );
-    place.sql(&format!("set role app; comment on database shop is '{}'", forged.replace('\'', "''")));
-    place.ensure(DATABASE, &inputs);
-    let after = place.sql("select datdba::regrole, shobj_description(oid, 'pg_database') from pg_database where datname = 'shop'");
-    assert_eq!(after, format!("app|{mark}"));
+    both(|place| {
+        let (inputs, outputs) = shop(place);
+        place.ensure(ROLE, &place.inputs(json!({"name": "other"})));
+        let owner = || place.sql("select datdba::regrole from pg_database where datname = 'shop'");
+        let comment = || {
+            place.sql("select shobj_description(oid, 'pg_database') from pg_database where datname = 'shop'")
+        };
+        let mark = comment();
+        let forge = || {
+            let line = r#"{"owner":"other","allowConnections":true,"isTemplate":false}"#;
+            let forged = format!("{mark}\nnixops4-resources-deleting: {line}").replace('\'', "''");
+            place.sql(&format!(
+                "set role app; comment on database shop is '{forged}'"
+            ));
+        };
+        forge();
+        place.ensure(DATABASE, &inputs);
+        assert_eq!((owner(), comment()), ("app".to_owned(), mark.clone()));
+
+        // Nor by a deletion that comes to nothing.
+        forge();
+        let destroy = messages::destroy(&messages::resource(DATABASE, &inputs, Some(&outputs)));
+        killed_at(place, "database:closed", &destroy);
+        place.sql("alter database shop is_template true");
+        place.ask(&destroy).expect_err("it is a template");
+        assert_eq!((owner(), comment()), ("app".to_owned(), mark.clone()));
+    });
 }
 
 /// What a plan says of the template.
@@ -330,7 +381,10 @@ fn a_template_with_a_broken_collation_version_is_told_with_its_cure() {
         let error = place.refused(DATABASE, &inputs, "/template");
         let cure = "ALTER DATABASE \"pattern\" REFRESH COLLATION VERSION";
         for said in [&told, &error] {
-            assert!(said.contains("version 1.2 of its collation") && said.contains(cure), "{said}");
+            assert!(
+                said.contains("version 1.2 of its collation") && said.contains(cure),
+                "{said}"
+            );
         }
         // It was tried until the time was over, once.
         assert!(begun.elapsed() < std::time::Duration::from_mins(2));

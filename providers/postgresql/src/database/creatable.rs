@@ -8,10 +8,10 @@ use nixops4_provider_sdk::{Error, Result, Retry};
 use super::change::{same_locale, same_tag};
 use super::inputs::{Inputs, LocaleProvider};
 use super::obstacle::{Purpose, in_the_way, obstacles};
+use crate::failure;
 use crate::name::Name;
 use crate::server::{Server, column};
 use crate::sql::Ident;
-use crate::failure;
 
 /// The database of which nothing is compared with what is wanted.
 const BLANK: &str = "template0";
@@ -75,11 +75,11 @@ impl Template {
     fn faults(&self, name: &Name, inputs: &Inputs) -> Vec<Error> {
         let template = Ident(name);
         if self.is_half_dropped {
-            let problem = format!(
-                "the template {template} is being dropped, or was when the server crashed"
-            );
-            return vec![Error::input("/template", problem)
-                .hint(format!("choose another one, and run DROP DATABASE {template}"))];
+            let problem =
+                format!("the template {template} is being dropped, or was when the server crashed");
+            return vec![Error::input("/template", problem).hint(format!(
+                "choose another one, and run DROP DATABASE {template}"
+            ))];
         }
         let mut faults = Vec::new();
         if !self.may_be_copied {
@@ -133,7 +133,12 @@ impl Template {
         if let Some(encoding) = &inputs.encoding
             && !self.has_wanted_encoding
         {
-            return Some(unlike("/encoding", "the encoding", &self.encoding, encoding));
+            return Some(unlike(
+                "/encoding",
+                "the encoding",
+                &self.encoding,
+                encoding,
+            ));
         }
         if let Some(provider) = inputs.locale_provider
             && self.provider != Some(provider)
@@ -248,7 +253,9 @@ async fn unmanaged_owner(server: &mut Server, role: &Name, doing: &str) -> Resul
         )
     };
     let why = format!("role {:?} may not act for it", me.as_str());
-    Ok(Some(Error::new(doing).because(why).at("/ownerRole").hint(cure)))
+    Ok(Some(
+        Error::new(doing).because(why).at("/ownerRole").hint(cure),
+    ))
 }
 
 /// Refuses an owner that a database can't be given to.
@@ -304,8 +311,7 @@ const ENCODING: &str = "set an encoding that the server knows and that goes with
 const LOCALE: &str = "set a locale that `locale -a` lists on the server's machine; with another one \
                       than the template's, leave template unset";
 const ICU_LOCALE: &str = "set a language tag that ICU knows, such as de or en-u-kn";
-const PROVIDER: &str =
-    "PostgreSQL 17 and newer have the builtin one; ICU has to be built in";
+const PROVIDER: &str = "PostgreSQL 17 and newer have the builtin one; ICU has to be built in";
 const TABLESPACE: &str = "set tablespace to one that pg_tablespace lists and that you may create in, \
                           or leave it unset";
 const TEMPLATE_HINT: &str = "set template to a database that is there, or leave it unset";

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use nixops4_provider_sdk::{Context, Error, Mark, Observed, Ownership, Result, Retry};
 use sqlx::postgres::PgRow;
 
-use super::{create, remove};
 use super::inputs::LocaleProvider;
+use super::{create, remove};
 use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::{Server, column, in_database};
@@ -49,7 +49,9 @@ pub(crate) struct Facts {
 impl Facts {
     /// The text beside the mark.
     pub(super) fn text(&self) -> String {
-        comment::text(&remove::without_line(self.comment.as_deref().unwrap_or_default()))
+        comment::text(&remove::without_line(
+            self.comment.as_deref().unwrap_or_default(),
+        ))
     }
 
     /// Whether it is being dropped, or was when the server crashed: there is nothing

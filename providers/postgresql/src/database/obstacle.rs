@@ -205,7 +205,10 @@ impl Thing {
         let end = format!("SELECT pg_terminate_backend({pid})");
         let ours = match (self.may_end, self.is_super) {
             (true, _) => String::new(),
-            (false, true) => format!(", and role {:?} may not end a superuser's session", me.as_str()),
+            (false, true) => format!(
+                ", and role {:?} may not end a superuser's session",
+                me.as_str()
+            ),
             (false, false) => format!(", and role {:?} may not end its session", me.as_str()),
         };
         let remedy = match (self.may_end, self.is_super) {

@@ -85,7 +85,10 @@ impl Before {
 
 /// A comment without the line.
 pub(super) fn without_line(comment: &str) -> String {
-    let others: Vec<_> = comment.lines().filter(|line| !line.starts_with(LINE)).collect();
+    let others: Vec<_> = comment
+        .lines()
+        .filter(|line| !line.starts_with(LINE))
+        .collect();
     others.join("\n")
 }
 
@@ -158,7 +161,11 @@ async fn shut(cx: &Context, server: &mut Server, now: &Facts, doing: &str) -> Re
     );
     // One that isn't ready was nobody's, and is made anew.
     if !create::is_staged(now.name.as_str()) {
-        let before = match Before::of_comment(now.comment.as_deref()) {
+        // What its owner has written there before it was shut says nothing.
+        let me = server.admin.name.as_str();
+        let is_shut = !now.allow_connections && (server.admin.superuser || now.owner_role == me);
+        let former = Before::of_comment(now.comment.as_deref()).filter(|_| is_shut);
+        let before = match former {
             Some(before) => before,
             None if server.admin.superuser => Before {
                 owner: None,
@@ -169,8 +176,8 @@ async fn shut(cx: &Context, server: &mut Server, now: &Facts, doing: &str) -> Re
                 ..Before::of_facts(now)
             },
         };
-        let line = serde_json::to_string(&before)
-            .map_err(|error| Error::new(doing).because(error))?;
+        let line =
+            serde_json::to_string(&before).map_err(|error| Error::new(doing).because(error))?;
         let rest = without_line(now.comment.as_deref().unwrap_or_default());
         let comment = format!("{rest}\n{LINE}{line}");
         let comment = Literal(&comment);
@@ -210,7 +217,10 @@ async fn privileges(server: &mut Server, now: &Facts, doing: &str) -> Result<Vec
         let grantable = column(row, 1)?;
         Ok(Some(Privilege { name, grantable }))
     };
-    rows.iter().map(read).filter_map(Result::transpose).collect()
+    rows.iter()
+        .map(read)
+        .filter_map(Result::transpose)
+        .collect()
 }
 
 async fn drop_it(server: &mut Server, now: &Facts, doing: &str) -> Result<()> {
@@ -266,15 +276,25 @@ pub(super) async fn put_back(cx: &Context, server: &mut Server, now: &Facts) -> 
         let _ = write!(statements, "; ALTER DATABASE {database} IS_TEMPLATE true");
     }
     if before.allow_connections {
-        let _ = write!(statements, "; ALTER DATABASE {database} ALLOW_CONNECTIONS true");
+        let _ = write!(
+            statements,
+            "; ALTER DATABASE {database} ALLOW_CONNECTIONS true"
+        );
     }
     if let Some(owner) = &owner {
-        let _ = write!(statements, "; ALTER DATABASE {database} OWNER TO {}", Ident(owner));
+        let _ = write!(
+            statements,
+            "; ALTER DATABASE {database} OWNER TO {}",
+            Ident(owner)
+        );
         let me = Ident(&server.admin.name);
         for Privilege { name, grantable } in &before.privileges {
             let option = if *grantable { " WITH GRANT OPTION" } else { "" };
             let name = name.keyword();
-            let _ = write!(statements, "; GRANT {name} ON DATABASE {database} TO {me}{option}");
+            let _ = write!(
+                statements,
+                "; GRANT {name} ON DATABASE {database} TO {me}{option}"
+            );
         }
     }
     let statements = acting.around(&statements);
@@ -283,11 +303,7 @@ pub(super) async fn put_back(cx: &Context, server: &mut Server, now: &Facts) -> 
 
 /// Who gets it back: only from whoever has taken it, because its owner can write into
 /// its comment, too.
-async fn former_owner(
-    server: &mut Server,
-    now: &Facts,
-    before: &Before,
-) -> Result<Option<Name>> {
+async fn former_owner(server: &mut Server, now: &Facts, before: &Before) -> Result<Option<Name>> {
     let Some(owner) = &before.owner else {
         return Ok(None);
     };
@@ -300,12 +316,7 @@ async fn former_owner(
 }
 
 /// Takes a database out of service.
-pub(super) async fn retain(
-    cx: &Context,
-    prior: &Prior,
-    facts: &Facts,
-    mark: &Mark,
-) -> Result<()> {
+pub(super) async fn retain(cx: &Context, prior: &Prior, facts: &Facts, mark: &Mark) -> Result<()> {
     let database = Ident(&facts.name);
     let doing = format!("unable to retire database {database}");
     leave_database(cx, &prior.inputs.connection, &facts.name).await?;
@@ -371,7 +382,11 @@ mod tests {
         let comment = format!("the shop's\n{LINE}{line}\nmore");
         assert_eq!(Before::of_comment(Some(&comment)), Some(before));
         assert_eq!(without_line(&comment), "the shop's\nmore");
-        for nothing in [None, Some("the shop's"), Some("nixops4-resources-deleting: x")] {
+        for nothing in [
+            None,
+            Some("the shop's"),
+            Some("nixops4-resources-deleting: x"),
+        ] {
             assert_eq!(Before::of_comment(nothing), None);
         }
     }

@@ -96,8 +96,10 @@ pub(crate) fn refuse_stand_in(role: &Name, pointer: &str, why: &str) -> Result<(
     if role.as_str() != "pg_database_owner" {
         return Ok(());
     }
-    Err(Error::input(pointer, format!("role {:?} {why}", role.as_str()))
-        .hint("choose another role; this one stands for the owner of each database"))
+    Err(
+        Error::input(pointer, format!("role {:?} {why}", role.as_str()))
+            .hint("choose another role; this one stands for the owner of each database"),
+    )
 }
 
 impl Inputs {
