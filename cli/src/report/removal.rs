@@ -42,7 +42,6 @@ pub struct Removal {
     pub note: Option<String>,
     /// What stands in the way as things are now, or goes along with it, and what to do
     /// about each; one may have several lines.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
 
