@@ -18,7 +18,7 @@ demo-garage: ## The same with a throwaway Garage, which takes 17 minutes to comp
 	@scripts/demo-garage.sh
 
 test: ## Checks everything: format, lints, all tests, Nix, generated files, documents
-	@scripts/setup.sh cc curl postgresql nix postgresql-18 pgbouncer bao sops judges garage rclone
+	@scripts/setup.sh cc curl postgresql nix postgresql-18 german pgbouncer bao sops judges garage rclone
 	@scripts/test.sh
 
 bench: ## Measures, each figure beside a baseline of the same run

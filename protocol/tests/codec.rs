@@ -7,10 +7,11 @@ use nixops4_protocol::codec::{LineError, encode, read_line, read_line_async};
 use nixops4_protocol::message::{
     Action, Change, CreateResourceRequest, CreateResourceResponse, DestroyResourceRequest,
     DestroyResourceResponse, Effect, ErrorResponse, ExtantResource, ListResourcesRequest,
-    ListResourcesResponse, ListedResource, PlanResourceRequest, PlanResourceResponse, PlannedValue,
-    ReadResourceRequest, ReadResourceResponse, Request, Response, StateResourceEvent,
-    StateResourceEventResponse, StateResourceReadRequest, StateResourceReadResponse, UnseenPlace,
-    UpdateResourceRequest, UpdateResourceResponse,
+    ListResourcesResponse, ListedResource, PlanDestroyRequest, PlanDestroyResponse,
+    PlanResourceRequest, PlanResourceResponse, PlannedValue, ReadResourceRequest,
+    ReadResourceResponse, Request, Response, StateResourceEvent, StateResourceEventResponse,
+    StateResourceReadRequest, StateResourceReadResponse, UnseenPlace, UpdateResourceRequest,
+    UpdateResourceResponse,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -256,6 +257,7 @@ fn request() -> impl Strategy<Value = Request> {
             })
         }),
         resource().prop_map(|resource| Request::Destroy(DestroyResourceRequest { resource })),
+        resource().prop_map(|resource| Request::PlanDestroy(PlanDestroyRequest { resource })),
         resource().prop_map(|resource| Request::StateRead(StateResourceReadRequest { resource })),
         (resource(), name(), name(), patch()).prop_map(
             |(resource, event, nixops_version, patch)| {
@@ -346,6 +348,8 @@ fn response() -> impl Strategy<Value = Response> {
             Response::Update(UpdateResourceResponse { output_properties })
         }),
         Just(Response::Destroy(DestroyResourceResponse {})),
+        vec(any::<String>(), 0..4)
+            .prop_map(|warnings| Response::PlanDestroy(PlanDestroyResponse { warnings })),
         object().prop_map(|state| Response::StateRead(StateResourceReadResponse { state })),
         Just(Response::StateEvent(StateResourceEventResponse {})),
         (

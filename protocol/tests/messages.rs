@@ -82,6 +82,7 @@ fn there_is_a_sample_of_each_request_and_each_knows_its_type() {
             RequestName::StateEvent,
             RequestName::StateHistory,
             RequestName::Plan,
+            RequestName::PlanDestroy,
             RequestName::Read,
             RequestName::List,
         ]

@@ -9,9 +9,9 @@ use std::rc::Rc;
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use nixops4_protocol::describe::{KindDescription, StateNeed};
 use nixops4_protocol::message::{
-    CreateResourceResponse, DestroyResourceResponse, ListResourcesResponse, ReadResourceResponse,
-    Request, Response, StateResourceEventResponse, StateResourceHistoryResponse,
-    UpdateResourceResponse,
+    CreateResourceResponse, DestroyResourceResponse, ExtantResource, ListResourcesResponse,
+    PlanDestroyResponse, ReadResourceResponse, Request, Response, StateResourceEventResponse,
+    StateResourceHistoryResponse, UpdateResourceResponse,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inputs::{self, Parsed};
-use crate::kind::ResourceKind;
+use crate::kind::{DeletionPolicy, ResourceKind};
 use crate::plan::{self, Known};
 use crate::provider::Surroundings;
 use crate::retry::retrying;
@@ -140,20 +140,14 @@ async fn answer<K: ResourceKind>(
             }))
         }
         Request::Destroy(request) => {
-            let common = engine::recorded_common(&request.resource)?;
-            let owner = common.owner.ok_or_else(|| {
-                Error::new("the record has no `owner`, so nobody can tell whose this is")
-                    .hint("remove the thing by hand, and forget it in the state")
-            })?;
-            if common.protect {
-                return Err(
-                    Error::input("/protect", "it is protected, so it is not destroyed")
-                        .hint("set `protect = false`, apply, and then destroy it"),
-                );
-            }
-            let cx = at.context(owner, K::TYPE);
-            engine::destroy::<K>(&cx, &request.resource, common.deletion_policy).await?;
+            let (cx, policy) = removal::<K>(at, &request.resource)?;
+            engine::destroy::<K>(&cx, &request.resource, policy).await?;
             Ok(Response::Destroy(DestroyResourceResponse {}))
+        }
+        Request::PlanDestroy(request) if K::FORESEES_REMOVAL => {
+            let (cx, policy) = removal::<K>(at, &request.resource)?;
+            let warnings = engine::plan_destroy::<K>(&cx, &request.resource, policy).await?;
+            Ok(Response::PlanDestroy(PlanDestroyResponse { warnings }))
         }
         Request::Plan(request) => {
             let shape = shape.get_or_init(Shape::of::<K>);
@@ -186,11 +180,31 @@ async fn answer<K: ResourceKind>(
             let unseen = cx.take_unseen();
             Ok(Response::List(ListResourcesResponse { resources, unseen }))
         }
-        Request::List(_)
+        Request::PlanDestroy(_)
+        | Request::List(_)
         | Request::StateRead(_)
         | Request::StateEvent(_)
         | Request::StateHistory(_) => Err(does_not_answer(K::TYPE)),
     }
+}
+
+/// Whose what was recorded is, and what happens to it; refuses what is protected.
+fn removal<K: ResourceKind>(
+    at: &Surroundings,
+    resource: &ExtantResource,
+) -> Result<(Context, Option<DeletionPolicy>)> {
+    let common = engine::recorded_common(resource)?;
+    let owner = common.owner.ok_or_else(|| {
+        Error::new("the record has no `owner`, so nobody can tell whose this is")
+            .hint("remove the thing by hand, and forget it in the state")
+    })?;
+    if common.protect {
+        return Err(
+            Error::input("/protect", "it is protected, so it is not destroyed")
+                .hint("set `protect = false`, apply, and then destroy it"),
+        );
+    }
+    Ok((at.context(owner, K::TYPE), common.deletion_policy))
 }
 
 /// A kind that keeps state.
@@ -271,9 +285,11 @@ async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Resu
             K::append(&cx, &inputs, event).await?;
             Response::StateEvent(StateResourceEventResponse {})
         }
-        Request::Update(_) | Request::Destroy(_) | Request::Plan(_) | Request::List(_) => {
-            return Err(does_not_answer(K::TYPE));
-        }
+        Request::Update(_)
+        | Request::Destroy(_)
+        | Request::Plan(_)
+        | Request::PlanDestroy(_)
+        | Request::List(_) => return Err(does_not_answer(K::TYPE)),
     };
     Ok(response.into())
 }

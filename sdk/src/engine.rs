@@ -317,6 +317,35 @@ async fn remove<K: ResourceKind>(
     }
 }
 
+/// What stands in the way of [`destroy`], or goes along, each in the words of an error.
+pub(crate) async fn plan_destroy<K: ResourceKind>(
+    cx: &Context,
+    resource: &ExtantResource,
+    policy: Option<DeletionPolicy>,
+) -> Result<Vec<String>> {
+    let prior = read_prior::<K>(resource)?;
+    let policy = policy.unwrap_or(K::DELETION_POLICY);
+    retrying(cx, async || warnings::<K>(cx, &prior, policy).await).await
+}
+
+async fn warnings<K: ResourceKind>(
+    cx: &Context,
+    prior: &K::Prior,
+    policy: DeletionPolicy,
+) -> Result<Vec<String>> {
+    let Some(seen) = K::observe_recorded(cx, prior).await? else {
+        return Ok(Vec::new());
+    };
+    let allowed = refuse_to_remove_foreign::<K>(cx, prior, &seen.ownership)
+        .and_then(|()| K::deletion(&seen.facts, policy));
+    let found = match allowed {
+        Err(refused) => vec![refused],
+        Ok(DeletionPolicy::Retain) if seen.ownership.is_retained() => Vec::new(),
+        Ok(policy) => K::foresee_removal(cx, prior, &seen.facts, policy).await?,
+    };
+    Ok(found.iter().map(ToString::to_string).collect())
+}
+
 fn may_be_retained(ownership: &Ownership) -> bool {
     *ownership == Ownership::Relation || ownership.is_retained()
 }

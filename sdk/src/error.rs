@@ -24,6 +24,7 @@ pub struct Error {
     hint: Option<String>,
     pointer: Option<String>,
     retry: Retry,
+    code: Option<Box<str>>,
 }
 
 impl Error {
@@ -36,6 +37,7 @@ impl Error {
             hint: None,
             pointer: None,
             retry: Retry::Never,
+            code: None,
         }
     }
 
@@ -49,6 +51,20 @@ impl Error {
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
         self.cause = Some(cause.to_string());
         self
+    }
+
+    /// The server's own code for what failed, such as an SQLSTATE. It is not shown: a
+    /// kind judges by it, because the words of a server are in any language.
+    #[must_use]
+    pub fn coded(mut self, code: &str) -> Self {
+        self.code = Some(code.into());
+        self
+    }
+
+    /// The server's own code for what failed, if it gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
     }
 
     /// What to do next.

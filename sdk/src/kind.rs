@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::error::{Result, shortened};
+use crate::error::{Error, Result, shortened};
 use crate::mark::Mark;
 
 /// One kind of thing that a provider manages.
@@ -43,6 +43,8 @@ pub trait ResourceKind: 'static {
     const FLUCTUATING: &'static [&'static str] = &[];
     /// Whether [`list`](Self::list) does something.
     const LISTS: bool = false;
+    /// Whether [`foresee_removal`](Self::foresee_removal) does something.
+    const FORESEES_REMOVAL: bool = false;
 
     /// What the author says.
     type Inputs: DeserializeOwned + JsonSchema;
@@ -102,6 +104,17 @@ pub trait ResourceKind: 'static {
         prior: Option<&Self::Prior>,
     ) -> impl Future<Output = Result<Option<Observed<Self::Facts>>>>;
 
+    /// What creating the thing would fail at as things are now, each as it would fail
+    /// with. Only what is there is judged: what is missing may be made by then.
+    /// Changes nothing; asked by a plan alone.
+    fn foresee_creation(
+        cx: &Context,
+        inputs: &Self::Inputs,
+    ) -> impl Future<Output = Result<Vec<Error>>> {
+        let _ = (cx, inputs);
+        std::future::ready(Ok(Vec::new()))
+    }
+
     /// Does one step of the [`diff`](Self::diff). A step that creates the thing
     /// gives it [`Context::mark`] at once, in one with creating it.
     fn apply(
@@ -131,6 +144,19 @@ pub trait ResourceKind: 'static {
     fn deletion(facts: &Self::Facts, policy: DeletionPolicy) -> Result<DeletionPolicy> {
         let _ = facts;
         Ok(policy)
+    }
+
+    /// What stands in the way of removing the thing with this policy as things are
+    /// now, or goes along with it, and what to do about each. Changes nothing; asked by
+    /// a plan alone.
+    fn foresee_removal(
+        cx: &Context,
+        prior: &Self::Prior,
+        facts: &Self::Facts,
+        policy: DeletionPolicy,
+    ) -> impl Future<Output = Result<Vec<Error>>> {
+        let _ = (cx, prior, facts, policy);
+        std::future::ready(Ok(Vec::new()))
     }
 
     /// Removes the thing.

@@ -159,6 +159,13 @@ pub(crate) async fn plan<K: ResourceKind>(
         let mut changes: Vec<_> = creating(&known.properties).collect();
         let noted = difference.steps.into_iter().map(to_change);
         changes.extend(noted.filter(|change| change.note.is_some()));
+        // While an input isn't known, it can't be told what comes of it.
+        if known.is_complete() {
+            let foreseen = K::foresee_creation(cx, inputs).await?;
+            for failure in foreseen.into_iter().map(stumbling_block) {
+                tell(&mut changes, failure);
+            }
+        }
         changes.extend(known.open_changes());
         let outputs = predicted::<K>(inputs, known, shape);
         return Ok(answer.plan(Action::Create, changes, outputs));
@@ -211,14 +218,30 @@ impl Answer<'_> {
     /// Nothing is certain of what apply will refuse; least of all the outputs of
     /// a thing that isn't ours.
     fn refusal(self, refused: Error) -> PlanResourceResponse {
-        let change = Change {
-            path: refused.pointer().unwrap_or_default().to_owned(),
-            before: PlannedValue::Unknown,
-            after: PlannedValue::Unknown,
-            effect: Effect::InPlace,
-            note: Some(refused.without_pointer().to_string()),
-        };
+        let change = stumbling_block(refused);
         self.plan(Action::Refuse, vec![change], Object::new())
+    }
+}
+
+/// What apply would fail at, as what the reader should know of its input.
+fn stumbling_block(failure: Error) -> Change {
+    Change {
+        path: failure.pointer().unwrap_or_default().to_owned(),
+        before: PlannedValue::Unknown,
+        after: PlannedValue::Unknown,
+        effect: Effect::InPlace,
+        note: Some(failure.without_pointer().to_string()),
+    }
+}
+
+/// Says with the change of an input what the reader should know of it.
+fn tell(changes: &mut Vec<Change>, known: Change) {
+    match changes.iter_mut().find(|change| change.path == known.path) {
+        Some(change) => {
+            let notes = change.note.take().into_iter().chain(known.note);
+            change.note = Some(notes.collect::<Vec<_>>().join("\n"));
+        }
+        None => changes.push(known),
     }
 }
 

@@ -138,6 +138,9 @@ pub(crate) fn describe<K: ResourceKind>() -> KindDescription {
     if K::LISTS {
         requests.push(RequestName::List);
     }
+    if K::FORESEES_REMOVAL {
+        requests.push(RequestName::PlanDestroy);
+    }
     KindDescription {
         description: description::<K::Inputs>(),
         state: K::STATE,

@@ -5,6 +5,7 @@
 //! This module must not know what a test does with its server.
 
 mod installation;
+mod language;
 mod psql;
 mod script;
 mod session;
@@ -31,6 +32,7 @@ use crate::lifeline::{self, Ending, Process, Signal};
 use crate::port::Port;
 pub use crate::required::{REQUIRED, is_required};
 use installation::{Account, Installation};
+pub use language::{GERMAN, LC_MESSAGES, in_german, lc_messages, speaks_german};
 use session::Session;
 pub use tls::Client;
 pub use versions::{VERSION, on_each_other_version, version, versions};
@@ -67,6 +69,9 @@ pub struct Config {
     /// How many rounds of SCRAM a login of [`SUPERUSER`] takes: the processes of a
     /// test log in by the thousand. PostgreSQL itself takes 4,096.
     pub login_rounds: u32,
+    /// The locale of what the machine's own server says, such as [`GERMAN`]; without it,
+    /// [`lc_messages()`], and else English.
+    pub lc_messages: Option<String>,
 }
 
 impl Default for Config {
@@ -80,7 +85,18 @@ impl Default for Config {
             settings: Vec::new(),
             own_system_identifier: false,
             login_rounds: 1,
+            lc_messages: None,
         }
+    }
+}
+
+impl Config {
+    /// What its messages are in, if not in English. Only the machine's own server is
+    /// translated.
+    fn language(&self, version: Option<u32>) -> Option<String> {
+        let is_own = version.is_none_or(|version| versions().first() == Some(&version));
+        let language = self.lc_messages.clone().or_else(lc_messages);
+        language.filter(|_| is_own)
     }
 }
 
@@ -104,6 +120,8 @@ pub struct Server {
     port: Port,
     tls: Tls,
     authority: Option<tls::Authority>,
+    /// Where the locale of its messages is, if they are not in English.
+    locales: Option<PathBuf>,
     /// `None` while it is stopped.
     process: Option<Process>,
     superuser_password: String,
@@ -118,7 +136,12 @@ impl Server {
     #[must_use]
     pub fn start(config: &Config) -> Self {
         let account = Account::of_servers();
-        let installation = Installation::find(config.version.or_else(version), account);
+        let version = config.version.or_else(version);
+        let language = config.language(version);
+        let installation = match &language {
+            Some(_) => Installation::translated(account),
+            None => Installation::find(version, account),
+        };
         let folder = lifeline::folder("postgresql-");
         let template = if config.own_system_identifier {
             installation.initdb(account, config.login_rounds, folder.path(), "data")
@@ -133,6 +156,7 @@ impl Server {
             port: Port::reserve(),
             tls: config.tls,
             authority: None,
+            locales: language.is_some().then(|| installation::locales(account)),
             process: None,
             superuser_password: template.superuser_password,
             sessions: Mutex::default(),
@@ -146,12 +170,12 @@ impl Server {
         if config.tls != Tls::Off {
             server.authority = Some(tls::write_certificates(server.folder.path(), account));
         }
-        server.configure(config);
+        server.configure(config, language.as_deref().unwrap_or("C"));
         server.start_again();
         server
     }
 
-    fn configure(&self, config: &Config) {
+    fn configure(&self, config: &Config, lc_messages: &str) {
         let mut settings = vec![
             ("listen_addresses", HOST.to_string()),
             ("port", self.port().to_string()),
@@ -165,7 +189,7 @@ impl Server {
             ("dynamic_shared_memory_type", "mmap".to_owned()),
             ("fsync", "off".to_owned()),
             ("full_page_writes", "off".to_owned()),
-            ("lc_messages", "C".to_owned()),
+            ("lc_messages", lc_messages.to_owned()),
             ("log_line_prefix", "%m [%p] %q%u@%d ".to_owned()),
         ];
         if config.log_statements {
@@ -322,6 +346,9 @@ impl Server {
             .current_dir(self.folder.path())
             .stdout(log.try_clone().expect("cannot duplicate a descriptor"))
             .stderr(log);
+        if let Some(locales) = &self.locales {
+            command.env("LOCPATH", locales);
+        }
         let mut process = Process::spawn(&mut command, Ending::Quit)
             .unwrap_or_else(|error| panic!("{}", installation::cannot_run(&command, &error)));
         self.wait_until_ready(&mut process);

@@ -1,8 +1,8 @@
 //! What the tests must not do without, because somebody says that it is there.
 
 /// The environment variable that lists, with blanks between, what has to be there:
-/// `postgresql-18`, `pgbouncer`, `bao`, `sops`, `garage`, `rclone`. Without it, what
-/// isn't there isn't tested.
+/// `postgresql-18`, `german`, `pgbouncer`, `bao`, `sops`, `garage`, `rclone`. Without it,
+/// what isn't there isn't tested.
 pub const REQUIRED: &str = "NIXOPS4_TESTS_REQUIRED";
 
 /// Whether [`REQUIRED`] lists something.

@@ -22,6 +22,7 @@ pub(super) fn description() -> Value {
                     "updateResourceRequest",
                     "destroyResourceRequest",
                     "nixops4-resources/planResourceRequest",
+                    "nixops4-resources/planDestroyRequest",
                     "nixops4-resources/readResourceRequest",
                     "nixops4-resources/listResourcesRequest",
                 ],

@@ -30,9 +30,9 @@ use std::process::ExitCode;
 
 use nixops4_protocol::message::{
     Action, Change, CreateResourceResponse, DestroyResourceResponse, Effect, ErrorResponse,
-    ListResourcesResponse, ListedResource, PlanResourceRequest, PlanResourceResponse, PlannedValue,
-    ReadResourceResponse, Request, Response, StateResourceEventResponse, StateResourceReadResponse,
-    UpdateResourceResponse,
+    ListResourcesResponse, ListedResource, PlanDestroyResponse, PlanResourceRequest,
+    PlanResourceResponse, PlannedValue, ReadResourceResponse, Request, Response,
+    StateResourceEventResponse, StateResourceReadResponse, UpdateResourceResponse,
 };
 use nixops4_protocol::{Object, codec, state};
 use serde_json::{Value, json};
@@ -136,6 +136,15 @@ fn answer(request: Request, is_v0: bool) -> Answer {
             }))
         }
         Request::Plan(request) if !is_v0 => plan(&request).map(Response::Plan),
+        Request::PlanDestroy(request) if !is_v0 => {
+            let inputs = &request.resource.input_properties;
+            let fails = inputs.get("failOn").and_then(Value::as_array);
+            let fails = fails.is_some_and(|fails| fails.contains(&json!("destroy")));
+            let warning = format!("{} is held\nhint: let it go", text(inputs, "name"));
+            Ok(Response::PlanDestroy(PlanDestroyResponse {
+                warnings: Vec::from_iter(fails.then_some(warning)),
+            }))
+        }
         Request::Destroy(request) if !is_v0 => {
             destroy(&request.resource.input_properties)?;
             Ok(Response::Destroy(DestroyResourceResponse {}))

@@ -109,7 +109,11 @@ pub(crate) fn may_be_repeated(
             let name = request.name();
             let changes_nothing = matches!(
                 name,
-                RequestName::Plan | RequestName::Read | RequestName::List | RequestName::StateRead
+                RequestName::Plan
+                    | RequestName::PlanDestroy
+                    | RequestName::Read
+                    | RequestName::List
+                    | RequestName::StateRead
             );
             changes_nothing || kind.is_some_and(|kind| kind.repeatable.contains(&name))
         }

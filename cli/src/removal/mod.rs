@@ -2,6 +2,7 @@
 
 pub(crate) mod destroy;
 mod examples;
+mod foresee;
 pub(crate) mod gc;
 mod guess;
 mod leave;
@@ -23,7 +24,7 @@ use crate::commands::Ending;
 use crate::failure::{Failure, Problem};
 use crate::member::MemberPath;
 use crate::records::Records;
-use crate::report::{Event, FORMAT, Fate, RemovalReport, Summary};
+use crate::report::{Event, FORMAT, Fate, Removal, RemovalReport, Summary};
 use crate::session::Session;
 use order::Node;
 use target::Target;
@@ -97,9 +98,14 @@ pub(crate) async fn remove(
     } else {
         targets
     };
+    let mut warnings = signals.race(foresee::warnings(session, &targets)).await?;
+    let resources = targets.iter().map(|target| Removal {
+        warnings: warnings.remove(&target.path).unwrap_or_default(),
+        ..target.report()
+    });
     let report = RemovalReport {
         format: FORMAT,
-        resources: targets.iter().map(Target::report).collect(),
+        resources: resources.collect(),
         renamed: aside.renamed,
         retained: aside.retained,
         notes: aside.notes,

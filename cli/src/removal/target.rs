@@ -62,6 +62,7 @@ impl Target {
             fate: self.fate,
             state: self.keeper.clone(),
             note: self.note.clone(),
+            warnings: Vec::new(),
         }
     }
 }

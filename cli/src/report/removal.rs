@@ -40,6 +40,9 @@ pub struct Removal {
     /// Why it is refused, or what the reader should know of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// What stands in the way as things are now, or goes along with it, and what to do
+    /// about each; one may have several lines.
+    pub warnings: Vec<String>,
 }
 
 /// What happens to a resource that goes.

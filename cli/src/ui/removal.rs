@@ -28,6 +28,10 @@ pub(super) fn removal(report: &RemovalReport, width: usize, paint: Paint) -> Str
             let note = text::indented(&text::reason(note), text::LATER);
             let _ = writeln!(out, "      {}", paint.dim(&note));
         }
+        for warning in &resource.warnings {
+            let warning = text::indented(&text::reason(warning), "        ");
+            let _ = writeln!(out, "      {} {warning}", paint.warn("!"));
+        }
     }
     if !report.retained.is_empty() {
         let _ = writeln!(
@@ -187,6 +191,10 @@ mod tests {
             fate,
             state: None,
             note: note.map(str::to_owned),
+            warnings: match fate {
+                Fate::Delete => vec!["somebody uses it\nhint: end that".to_owned()],
+                _ => Vec::new(),
+            },
         };
         let report = RemovalReport {
             format: 1,
@@ -207,6 +215,8 @@ mod tests {
             removal(&report, 80, PLAIN),
             "  - a  t
       is deleted
+      ! somebody uses it
+        hint: end that
   - b  t
       is taken out of service; its data stays
   ! c  t

@@ -55,6 +55,29 @@ fn everything_goes_and_what_uses_others_goes_first() {
     deployment.run(&["apply"]).expect(0).says("3 created");
 }
 
+/// What a provider foresees is told before anybody is asked, to people and machines.
+#[test]
+fn what_stands_in_the_way_is_told_before() {
+    let deployment = Deployment::new(
+        r#"{ inherit state; a = thing "a" { };
+          held = thing "held" { failOn = [ "destroy" ]; }; }"#,
+    );
+    deployment.run(&["apply"]).expect(0);
+    deployment
+        .run(&["destroy"])
+        .expect(1)
+        .says("      ! held is held\n        hint: let it go")
+        .says("there is nobody to ask; --yes");
+    let told = deployment.run(&["destroy", "--json"]).expect(1);
+    told.says(r#""warnings":["held is held\nhint: let it go"]"#);
+    assert_eq!(deployment.times("destroy-began a"), 0);
+    // It is tried all the same: that may have changed since.
+    deployment
+        .run(&["destroy", "--yes"])
+        .expect(1)
+        .says("1 destroyed");
+}
+
 #[test]
 fn what_is_made_from_what_is_recorded() {
     let deployment = Deployment::new(

@@ -77,6 +77,10 @@ pub(crate) fn requests() -> Vec<(&'static str, Value)> {
             }}),
         ),
         (
+            "plan of a destruction",
+            json!({ "nixops4-resources/planDestroyRequest": { "resource": full } }),
+        ),
+        (
             "read",
             json!({ "nixops4-resources/readResourceRequest": {
                 "type": "file", "inputProperties": inputs, "resource": full,
@@ -138,6 +142,12 @@ pub(crate) fn responses() -> Vec<(&'static str, Value)> {
                 ],
                 "outputProperties": outputs,
                 "unknownOutputs": ["oid"],
+            }}),
+        ),
+        (
+            "plan of a destruction",
+            json!({ "nixops4-resources/planDestroyResponse": {
+                "warnings": ["it is in use\nhint: end that"],
             }}),
         ),
         (

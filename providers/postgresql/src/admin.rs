@@ -4,12 +4,13 @@
 //! may change what another role owns only as a member of that role; `assume`
 //! makes it one for the length of a transaction.
 
-use nixops4_provider_sdk::Result;
+use nixops4_provider_sdk::{Context, Error, Result};
 
 use crate::assume::{Assumed, For, assume};
+use crate::connection::Connection;
 use crate::failure;
 use crate::name::Name;
-use crate::server::{Server, column};
+use crate::server::{Server, column, on_server};
 
 /// The role that is connected.
 #[derive(Debug, Clone)]
@@ -74,6 +75,43 @@ pub(crate) async fn acting_here(server: &mut Server, roles: &[&str]) -> Result<A
     .await
 }
 
+/// Which of these roles aren't there.
+pub(crate) async fn absent_roles(server: &mut Server, roles: &[&Name]) -> Result<Vec<String>> {
+    let names: Vec<_> = roles.iter().map(|role| role.as_str()).collect();
+    sqlx::query_scalar(
+        "SELECT name FROM unnest($1::text[]) AS name
+         WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name)",
+    )
+    .bind(names)
+    .fetch_all(&mut server.connection)
+    .await
+    .map_err(|error| failure::stating("unable to see which roles there are", &error))
+}
+
+/// Points a failure at the input that names a role that isn't there, if that is it. It
+/// is asked of the catalog: the server's words are in any language.
+pub(crate) async fn blame_absent_role(
+    cx: &Context,
+    at: &Connection,
+    error: Error,
+    named: &[(&str, &Name)],
+) -> Error {
+    if error.code() != Some(failure::UNDEFINED_OBJECT) {
+        return error;
+    }
+    let roles: Vec<_> = named.iter().map(|(_, role)| *role).collect();
+    let absent = on_server(cx, at, None, async |server| {
+        absent_roles(server, &roles).await
+    });
+    // Whoever can't be asked leaves it at what failed.
+    let absent = absent.await.unwrap_or_default();
+    let is_absent = |(_, role): &&(&str, &Name)| absent.iter().any(|name| name == role.as_str());
+    match named.iter().find(is_absent) {
+        Some((pointer, _)) => error.at(*pointer),
+        None => error,
+    }
+}
+
 async fn owner(server: &mut Server, database: &Name) -> Result<Option<String>> {
     let row = sqlx::query(
         "SELECT r.rolname::text FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba
@@ -90,10 +128,17 @@ async fn owner(server: &mut Server, database: &Name) -> Result<Option<String>> {
 /// holds, as far as this role may end them.
 pub(crate) fn send_off(condition: &str) -> String {
     format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-         WHERE {condition} AND pid <> pg_backend_pid()
-           AND (pg_has_role(usesysid, 'USAGE')
-                OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = usesysid)
-                   AND pg_has_role('pg_signal_backend', 'USAGE'))"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity a
+         WHERE {condition} AND pid <> pg_backend_pid() AND {}",
+        may_end("a.usesysid")
+    )
+}
+
+/// A condition of SQL: whether we may end the sessions of the role of this identifier.
+pub(crate) fn may_end(role: &str) -> String {
+    format!(
+        "(pg_has_role({role}, 'USAGE')
+          OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = {role})
+             AND pg_has_role('pg_signal_backend', 'USAGE'))"
     )
 }

@@ -212,16 +212,19 @@ impl ResourceKind for Extension {
             roles: &[owner.as_str()],
             database_owner: true,
         };
-        inside::change(
-            cx,
-            &inputs.connection,
-            &inputs.database,
-            &whom,
-            &doing,
-            &statement,
-        )
-        .await
-        .map_err(|error| explain(error, &inputs.name))
+        let (at, database) = (&inputs.connection, &inputs.database);
+        match inside::change(cx, at, database, &whom, &doing, &statement).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let wanted = Wanted {
+                    name: &inputs.name,
+                    schema: inputs.schema.as_ref(),
+                    version: inputs.version.as_deref(),
+                    cascade: inputs.cascade,
+                };
+                Err(explain(cx, at, database, &wanted, error).await)
+            }
+        }
     }
 
     async fn write_mark(cx: &Context, inputs: &Inputs, facts: &Facts, mark: &Mark) -> Result<()> {
@@ -264,10 +267,7 @@ impl ResourceKind for Extension {
         )
         .await
         .map_err(|error| {
-            if error
-                .to_string()
-                .contains("because other objects depend on it")
-            {
+            if error.code() == Some(failure::DEPENDENT_OBJECTS) {
                 error.hint(
                     "drop or change what uses it first, since dropping it would take that along; \
                          or set deletionPolicy = \"retain\"",

@@ -95,10 +95,33 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
+// What a kind tells apart itself.
+
+/// Something depends on what was to be dropped, or on a privilege.
+pub(crate) const DEPENDENT_OBJECTS: &str = "2BP01";
+/// A grant that makes a circle.
+pub(crate) const INVALID_GRANT: &str = "0LP01";
+pub(crate) const UNDEFINED_DATABASE: &str = "3D000";
+pub(crate) const UNDEFINED_SCHEMA: &str = "3F000";
+pub(crate) const NOT_SUPPORTED: &str = "0A000";
+pub(crate) const INVALID_PARAMETER: &str = "22023";
+pub(crate) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+pub(crate) const SYNTAX_ERROR: &str = "42601";
+pub(crate) const UNDEFINED_OBJECT: &str = "42704";
+pub(crate) const WRONG_OBJECT_TYPE: &str = "42809";
+pub(crate) const INVALID_DEFINITION: &str = "42P17";
+pub(crate) const NOT_IN_STATE: &str = "55000";
+pub(crate) const OBJECT_IN_USE: &str = "55006";
+
+/// Whether a thing of that name is there already.
+fn is_duplicate(code: &str) -> bool {
+    matches!(code, "42710" | "42P04" | "42P06" | "23505")
+}
+
 /// A rename that failed: that the new name is taken doesn't pass by waiting.
 pub(crate) fn taken_name(error: Error) -> Error {
-    match error.pointer() {
-        Some("/name") => error
+    match error.code() {
+        Some(code) if is_duplicate(code) => error
             .hint("choose another name, or remove what has this one")
             .retry(Retry::Never),
         _ => error,
@@ -116,19 +139,15 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
             .hint("the connection to the server was lost; apply again when it is up")
             .retry(retry);
     };
-    let unable = unable.because(with_detail(server));
+    let unable = unable.because(with_detail(server)).coded(code(server));
     match code(server) {
-        // Only its owner is a member of it, and it is a member of nothing.
-        "XX000" if server.message().contains("pg_database_owner") => {
-            unable.hint("choose another role; this one stands for the owner of each database")
-        }
         // Serialization failure, deadlock, and what PostgreSQL calls an internal
         // error: "tuple concurrently updated".
         "40001" | "40P01" | "XX000" => unable
             .hint("the server is busy with the same objects; apply again")
             .retry(Retry::UntilDeadline),
         // Somebody was quicker; looking again tells whose it is.
-        "42710" | "42P04" | "42P06" | "23505" => unable
+        code if is_duplicate(code) => unable
             .at("/name")
             .hint("somebody else makes things of this name at the same time")
             .retry(Retry::UntilDeadline),
@@ -140,8 +159,8 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
             .hint("log in as a superuser, or as a role that has been granted what this needs"),
         "42704" => unable.hint("declare what is missing, and use its `name` output here"),
         "0LP01" => unable.hint(
-            "roles can't be members of each other, not through others either; take one of these \
-             memberships out",
+            "roles can't be members of each other, not through others either, nor grant back what \
+             they were granted; take one of these memberships out",
         ),
         "3D000" => {
             unable.hint("declare the database that is missing, and use its `name` output here")

@@ -8,10 +8,9 @@ use nixops4_provider_sdk::{
     Retry, Step, Value,
 };
 
-use crate::lock;
-use crate::name::Name;
 use crate::server::{Server, on_server};
 use crate::sql::Ident;
+use crate::{admin, failure, lock, role};
 
 use catalog::{Granted, Pair, grants, pair};
 use inputs::{Identity, Inputs, Outputs, PriorInputs, RecordedOutputs};
@@ -112,6 +111,8 @@ impl ResourceKind for Membership {
             )
             .hint("name another role in role or group"));
         }
+        role::refuse_stand_in(&inputs.role, "/role", "cannot be a member of any role")?;
+        role::refuse_stand_in(&inputs.group, "/group", "cannot have explicit members")?;
         Ok(())
     }
 
@@ -231,9 +232,10 @@ impl ResourceKind for Membership {
                 (doing, statements.join("; "))
             }
         };
-        lock::transact(cx, &inputs.connection, &doing, &statements)
-            .await
-            .map_err(|error| explain(error, inputs))
+        match lock::transact(cx, &inputs.connection, &doing, &statements).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(explain(cx, error, inputs).await),
+        }
     }
 
     async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
@@ -270,7 +272,7 @@ impl ResourceKind for Membership {
         let doing = format!("unable to end the membership of role {role} in {group}");
         let statements = revoke(&facts.pair, &facts.grants);
         lock::transact(cx, &prior.inputs.connection, &doing, &statements).await.map_err(|error| {
-            if error.to_string().contains("dependent privileges exist") {
+            if error.code() == Some(failure::DEPENDENT_OBJECTS) {
                 error.hint(
                     "the member has made others members of the group: end those memberships first, or \
                      grant them as somebody else",
@@ -424,33 +426,45 @@ fn granted_by(granted: &Granted) -> String {
 }
 
 /// Finds the input that the server's complaint is about, and what to do about it.
-fn explain(error: Error, inputs: &Inputs) -> Error {
-    let text = error.to_string();
-    let missing =
-        |name: &Name| text.contains(&format!("role \"{}\" does not exist", name.as_str()));
-    if missing(&inputs.role) || text.contains("cannot be a member of any role") {
-        error.at("/role")
-    } else if missing(&inputs.group) || text.contains("cannot have explicit members") {
-        error.at("/group")
-    } else if text.contains("is a member of role") {
-        error
+async fn explain(cx: &Context, error: Error, inputs: &Inputs) -> Error {
+    match error.code() {
+        Some(failure::INVALID_GRANT) if makes_a_circle(cx, inputs).await => error
             .at("/group")
             .hint("a role can't be a member of itself, over other roles either: take one membership out of the circle")
-            .retry(Retry::Never)
-    } else if text.contains("must have admin option")
-        || text.contains("permission denied to grant role")
-    {
-        error
+            .retry(Retry::Never),
+        Some(failure::INSUFFICIENT_PRIVILEGE) => error
             .at("/connection/user")
-            .hint("log in as a superuser, or as a role that has the admin option on the group")
-    } else {
-        error
+            .hint("log in as a superuser, or as a role that has the admin option on the group"),
+        _ => {
+            let named = [("/role", &inputs.role), ("/group", &inputs.group)];
+            admin::blame_absent_role(cx, &inputs.connection, error, &named).await
+        }
     }
+}
+
+/// Whether the group is a member of the role, over others too.
+async fn makes_a_circle(cx: &Context, inputs: &Inputs) -> bool {
+    let asked = on_server(cx, &inputs.connection, None, async |server| {
+        sqlx::query_scalar(
+            "WITH RECURSIVE above(oid) AS (
+                 SELECT oid FROM pg_roles WHERE rolname = $1
+                 UNION SELECT m.roleid FROM pg_auth_members m JOIN above ON m.member = above.oid)
+             SELECT EXISTS (SELECT FROM above JOIN pg_roles USING (oid) WHERE rolname = $2)",
+        )
+        .bind(inputs.group.as_str())
+        .bind(inputs.role.as_str())
+        .fetch_one(&mut server.connection)
+        .await
+        .map_err(|error| failure::stating("unable to see who is a member of whom", &error))
+    });
+    // Whoever can't be asked leaves it at what failed.
+    asked.await.unwrap_or(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::Name;
 
     fn name(name: &str) -> Name {
         Name::try_from(name.to_owned()).unwrap()

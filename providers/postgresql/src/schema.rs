@@ -5,8 +5,8 @@ mod inputs;
 use std::fmt::Write as _;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, ResourceKind, Result, Retry,
-    Step, Value,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, ResourceKind, Result, Step,
+    Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
@@ -14,12 +14,12 @@ use crate::assume::For;
 use crate::comment::with_mark;
 use crate::connection::Connection;
 use crate::everywhere;
-use crate::failure;
 use crate::inside::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
 use crate::sql::{Ident, Literal};
 use crate::witness::{self, Class, Witness};
+use crate::{admin, failure};
 
 use inputs::{Identity, Inputs, Outputs};
 
@@ -180,16 +180,7 @@ impl ResourceKind for Schema {
                 let doing = format!("unable to rename schema {old} to {schema}");
                 let statement = format!("ALTER SCHEMA {old} RENAME TO {schema}");
                 let done = alter(cx, inputs, &[owner.as_str()], &doing, &statement, None).await;
-                done.map_err(|error| {
-                    if !error.to_string().contains("already exists") {
-                        return error;
-                    }
-                    // That doesn't pass by waiting.
-                    error
-                        .at("/name")
-                        .hint("choose another name, or rename or drop the schema that has it")
-                        .retry(Retry::Never)
-                })
+                done.map_err(failure::taken_name)
             }
             Change::OwnerRole { from, to } => {
                 let doing = format!("unable to make {} the owner of schema {schema}", Ident(&to));
@@ -371,16 +362,11 @@ async fn alter(
     };
     let place = (&inputs.connection, &inputs.database);
     let done = change(cx, place, &whom, doing, statements, marked).await;
-    done.map_err(|error| match &inputs.owner_role {
-        Some(role)
-            if error
-                .to_string()
-                .contains(&format!("role \"{}\" does not exist", role.as_str())) =>
-        {
-            error.at("/ownerRole")
-        }
-        _ => error,
-    })
+    let (Err(error), Some(role)) = (&done, &inputs.owner_role) else {
+        return done;
+    };
+    let named = [("/ownerRole", role)];
+    Err(admin::blame_absent_role(cx, &inputs.connection, error.clone(), &named).await)
 }
 
 /// Runs statements in a database; `marked` is the schema that they mark, if they do.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::admin::{self, send_off};
+use crate::admin::{self, may_end, send_off};
 use crate::assume::{Assumed, For, assume};
 use crate::connection::Connection;
 use crate::failure;
@@ -81,15 +81,6 @@ const THE_LOCK: &str = "l.locktype = 'advisory' AND l.objsubid = 1
 
 /// The role that has prepared a transaction.
 const PREPARED_BY: &str = "(SELECT oid FROM pg_roles WHERE rolname = p.owner)";
-
-/// Whether we may end the sessions of the role of this identifier.
-fn may_end(role: &str) -> String {
-    format!(
-        "(pg_has_role({role}, 'USAGE')
-          OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = {role})
-             AND pg_has_role('pg_signal_backend', 'USAGE'))"
-    )
-}
 
 /// Says who holds the lock of this key, and then who queues for it; who manages the
 /// server comes last.
@@ -247,13 +238,13 @@ pub(crate) async fn shut_out_role(
 
 /// Closes a database and ends the sessions in it, before anything is waited for.
 /// Those of its owner end wherever they are, if they are about to change something
-/// that nobody else can then.
+/// that nobody else can then. `along` is done in the same moment.
 pub(crate) async fn shut_out_database(
     cx: &Context,
     at: &Connection,
     server: &mut Server,
-    database: &Name,
-    oid: i64,
+    (database, oid): (&Name, i64),
+    along: &str,
 ) -> Result<()> {
     let doing = format!("unable to close database {}", Ident(database));
     let acting = admin::as_owner(server, database, &[]).await?;
@@ -263,7 +254,10 @@ pub(crate) async fn shut_out_database(
              AND pg_has_role(usesysid, (SELECT datdba FROM pg_database WHERE oid = {oid}), 'MEMBER'))",
         manages("usesysid")
     ));
-    let shut = format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", Ident(database));
+    let shut = format!(
+        "ALTER DATABASE {} ALLOW_CONNECTIONS false; {along}",
+        Ident(database)
+    );
     let owner = format!("(SELECT datdba FROM pg_database WHERE oid = {oid})");
     let theirs = format!("pg_has_role({PREPARED_BY}, {owner}, 'MEMBER')");
     shut_out(cx, at, server, &doing, &acting, (&ended, &shut, &theirs)).await

@@ -42,6 +42,7 @@ impl ResourceKind for Tenant {
     const LOCATED_BY: &'static [&'static str] = &["connection", "name", "role", "database"];
     const LASTING: &'static [&'static str] = &["systemIdentifier"];
     const LISTS: bool = true;
+    const FORESEES_REMOVAL: bool = true;
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -130,6 +131,13 @@ impl ResourceKind for Tenant {
         Ok(put_together(cx, role, database, Moment::Declared))
     }
 
+    async fn foresee_creation(cx: &Context, inputs: &Inputs) -> Result<Vec<Error>> {
+        let parts = Parts::wanted(inputs)?;
+        let foreseen = Database::foresee_creation(cx, &parts.database).await?;
+        let foreseen = foreseen.into_iter();
+        Ok(foreseen.map(|error| of_database(error, inputs)).collect())
+    }
+
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
         let parts = Parts::wanted(inputs)?;
         match change {
@@ -174,6 +182,21 @@ impl ResourceKind for Tenant {
         match &facts.database {
             Some(database) => Database::deletion(&database.facts, policy),
             None => Ok(policy),
+        }
+    }
+
+    async fn foresee_removal(
+        cx: &Context,
+        prior: &Self::Prior,
+        facts: &Facts,
+        policy: DeletionPolicy,
+    ) -> Result<Vec<Error>> {
+        match &facts.database {
+            Some(database) => {
+                let recorded = parts::prior_of_database(prior)?;
+                Database::foresee_removal(cx, &recorded, &database.facts, policy).await
+            }
+            None => Ok(Vec::new()),
         }
     }
 

@@ -12,15 +12,15 @@ use std::sync::{LazyLock, Mutex, OnceLock, PoisonError};
 use rand::distr::{Alphanumeric, SampleString};
 use tempfile::TempDir;
 
-use super::{SUPERUSER, run, verifier, write_private};
+use super::{SUPERUSER, language, run, verifier, write_private};
 use crate::lifeline;
 
 /// Where Debian and its relatives install each major version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
 /// The version that `scripts/setup.sh` installs beside the machine's own, and its
-/// folder below the cache.
-const BESIDE: (u32, &str) = (18, "nixops4-resources/tools/postgresql-18");
+/// folder among the tools.
+const BESIDE: (u32, &str) = (18, "postgresql-18");
 
 /// A data folder for each installation, and rounds of a login, that this process has
 /// used.
@@ -58,6 +58,20 @@ impl Installation {
             );
         }
         Self { programs }
+    }
+
+    /// The machine's own, with its translations.
+    pub(super) fn translated(account: Option<Account>) -> Self {
+        static REACHED: OnceLock<PathBuf> = OnceLock::new();
+        match language::translated() {
+            Some(folder) => {
+                let folder = reached(&REACHED, &folder, account, "translated");
+                Self {
+                    programs: folder.join("programs"),
+                }
+            }
+            None => Self::find(None, account),
+        }
     }
 
     pub(super) fn programs(&self) -> &Path {
@@ -124,50 +138,74 @@ impl Installation {
 /// The major versions that are there: the machine's own first, then the one that
 /// `scripts/setup.sh` installs.
 pub(super) fn versions() -> Vec<u32> {
-    let own = of_the_machine(None).and_then(|programs| {
-        let output = Command::new(programs.join("postgres"))
-            .arg("--version")
-            .output();
-        // "postgres (PostgreSQL) 15.18 (Debian ...)"
-        let text = String::from_utf8(output.ok()?.stdout).ok()?;
-        text.split([' ', '.']).nth(2)?.parse().ok()
-    });
+    let own = own_version();
     let beside = folder_beside().map(|_| BESIDE.0);
     own.into_iter()
         .chain(beside.filter(|version| own != Some(*version)))
         .collect()
 }
 
+fn own_version() -> Option<u32> {
+    let programs = of_the_machine(None)?;
+    let output = Command::new(programs.join("postgres"))
+        .arg("--version")
+        .output();
+    // "postgres (PostgreSQL) 15.18 (Debian ...)"
+    let text = String::from_utf8(output.ok()?.stdout).ok()?;
+    text.split([' ', '.']).nth(2)?.parse().ok()
+}
+
 fn folder_beside() -> Option<PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
-    let folder = cache
-        .filter(|path| path.is_absolute())
-        .or(home)?
-        .join(BESIDE.1);
+    let folder = tool(BESIDE.1)?;
     folder.join("bin/postgres").is_file().then_some(folder)
 }
 
-/// The programs that `scripts/setup.sh` has installed, where `account` can run them:
-/// a home folder may be closed to it.
+/// A folder of what `scripts/setup.sh` has installed, where the cache is.
+pub(super) fn tool(name: &str) -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
+    let cache = cache.filter(|path| path.is_absolute()).or(home)?;
+    Some(cache.join("nixops4-resources/tools").join(name))
+}
+
+/// The programs that `scripts/setup.sh` has installed, where `account` can run them.
 fn beside(account: Option<Account>) -> Option<PathBuf> {
     static REACHED: OnceLock<PathBuf> = OnceLock::new();
     let folder = folder_beside()?;
+    Some(reached(&REACHED, &folder, account, "programs").join("bin"))
+}
+
+/// The locales that `scripts/setup.sh` has made, where `account` can read them.
+pub(super) fn locales(account: Option<Account>) -> PathBuf {
+    static REACHED: OnceLock<PathBuf> = OnceLock::new();
+    let folder = language::locales().expect("`scripts/setup.sh german` makes the locale");
+    reached(&REACHED, &folder, account, "locales")
+}
+
+/// Where a folder can be reached by `account`: a home folder may be closed to it, and
+/// what is in it is linked or copied, then.
+fn reached(
+    known: &OnceLock<PathBuf>,
+    folder: &Path,
+    account: Option<Account>,
+    name: &str,
+) -> PathBuf {
     let Some(account) = account else {
-        return Some(folder.join("bin"));
+        return folder.to_owned();
     };
-    let reached = REACHED.get_or_init(|| {
-        let mut trial = Command::new(folder.join("bin/postgres"));
+    let find = || {
+        let mut trial = Command::new("ls");
         clean(&mut trial);
         account.run_as(&mut trial);
-        if trial.arg("--version").output().is_ok() {
-            return folder.join("bin");
+        let trial = trial.arg("--").arg(folder).output();
+        if trial.is_ok_and(|done| done.status.success()) {
+            return folder.to_owned();
         }
-        let links = TEMPLATE_FOLDER.path().join("programs");
+        let links = TEMPLATE_FOLDER.path().join(name);
         let copy = |how| {
             let mut copy = Command::new("cp");
             clean(&mut copy);
-            copy.args([how, "--"]).arg(&folder).arg(&links);
+            copy.args([how, "--"]).arg(folder).arg(&links);
             copy
         };
         // No links from one filesystem to another.
@@ -175,9 +213,25 @@ fn beside(account: Option<Account>) -> Option<PathBuf> {
             let _nothing_there = fs::remove_dir_all(&links);
             run(&mut copy("-a"));
         }
-        links.join("bin")
-    });
-    Some(reached.clone())
+        links
+    };
+    known.get_or_init(find).clone()
+}
+
+/// The file with the translations of the machine's own server.
+pub(super) fn own_translations(language: &str) -> Option<PathBuf> {
+    let version = own_version()?;
+    let folder = if Path::new(DEBIAN).join(version.to_string()).is_dir() {
+        PathBuf::from("/usr/share/locale")
+    } else {
+        let output = Command::new("pg_config").arg("--localedir").output().ok()?;
+        PathBuf::from(String::from_utf8(output.stdout).ok()?.trim())
+    };
+    Some(
+        folder
+            .join(language)
+            .join(format!("LC_MESSAGES/postgres-{version}.mo")),
+    )
 }
 
 /// The programs of a version that the machine has by itself.

@@ -318,3 +318,16 @@ impl At for Bad {
         self
     }
 }
+
+/// The kinds whose refusals mean something are the same on a server that answers in
+/// another language.
+#[test]
+fn the_same_in_german() {
+    nixops4_resources_tests::postgres::in_german(&[
+        "postgresql_schema::own_restricted",
+        "postgresql_extension::own_restricted",
+        "postgresql_membership::own_restricted",
+        "postgresql_database::own_restricted",
+        "own_superuser::renamed",
+    ]);
+}

@@ -175,7 +175,7 @@ fn a_database_that_can_not_be_made() {
             ("/template", json!("template1")),
         ],
         "/encoding",
-        &["template database (UTF8)", "template0"],
+        &["template database \"template1\" (UTF8)", "template0"],
     );
     refuses(
         &[("/locale", json!("xx_XX.UTF-8"))],
@@ -187,7 +187,11 @@ fn a_database_that_can_not_be_made() {
     refuses(
         &[("/template", json!("template1"))],
         "/template",
-        &["template1", "being accessed", "pg_stat_activity"],
+        &[
+            "template1",
+            "(a nightly job, role \"postgres\"",
+            "pg_terminate_backend",
+        ],
     );
     user.end(&server);
     let mut provider = Provider::spawn(site.command());

@@ -4,8 +4,9 @@ use nixops4_provider_sdk::{Context, Effect, Error, Mark, Result, Step, Value};
 use serde::Serialize;
 
 use super::create::create;
-use super::facts::Facts;
+use super::facts::{Facts, look_up};
 use super::inputs::Inputs;
+use super::{creatable, obstacle, remove};
 use crate::assume::Assumed;
 use crate::lock::{self, Part};
 use crate::name::Name;
@@ -30,6 +31,10 @@ pub(crate) enum Change {
     Setting(Deviation),
     Extension(Name),
     Comment,
+    /// A deletion was cut short: what it has shut is opened again.
+    PutBack {
+        oid: i64,
+    },
     /// What can't be changed in place: the engine refuses it before this.
     Refused,
 }
@@ -39,7 +44,13 @@ pub(crate) fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
     let from = have.name.clone();
     let rename = Step::unless_same("/name", &have.name, &want.name, Change::Rename { from })
         .map(|step| step.note("renaming fails while anybody is connected to it"));
-    let mut steps = Vec::from_iter(rename.map(|step| step.effect(Effect::Disruptive)));
+    let mut steps = Vec::new();
+    if remove::is_being_dropped(have) {
+        let (before, after) = (Value::known("being dropped"), Value::known("in service"));
+        let step = Step::set("", before, after, Change::PutBack { oid: have.oid });
+        steps.push(step.note("dropping it was cut short, and what that has shut is opened again"));
+    }
+    steps.extend(rename.map(|step| step.effect(Effect::Disruptive)));
     steps.extend(refusals(want, have));
     if let Some(role) = &want.owner_role {
         let change = Change::OwnerRole(role.clone());
@@ -175,7 +186,7 @@ fn refused(path: &str, have: impl Serialize, want: impl Serialize) -> Step<Chang
 }
 
 /// The C library takes several spellings of a locale's codeset.
-fn same_locale(one: &str, other: &str) -> bool {
+pub(super) fn same_locale(one: &str, other: &str) -> bool {
     let normal = |locale: &str| match locale.split_once('.') {
         Some((language, codeset)) => {
             format!(
@@ -189,7 +200,7 @@ fn same_locale(one: &str, other: &str) -> bool {
 }
 
 /// From PostgreSQL 16 on `de_DE` is kept as `de-DE`.
-fn same_tag(one: &str, other: &str) -> bool {
+pub(super) fn same_tag(one: &str, other: &str) -> bool {
     let normal = |tag: &str| tag.replace('_', "-").to_lowercase();
     normal(one) == normal(other)
 }
@@ -205,6 +216,7 @@ pub(crate) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
         Change::Tablespace(tablespace) => return relocate(cx, inputs, &tablespace).await,
         Change::RevokePublic => return revoke_public(cx, inputs).await,
         Change::Extension(extension) => return extend(cx, inputs, &extension).await,
+        Change::PutBack { oid } => return put_back(cx, inputs, oid).await,
         Change::ConnectionLimit => (
             format!("unable to limit the connections of database {database}"),
             Part::of(
@@ -280,6 +292,18 @@ async fn transact(
     lock::transact_parts(cx, &mut server.connection, doing, &parts).await
 }
 
+/// It still has the name that it was to be dropped under.
+async fn put_back(cx: &Context, inputs: &Inputs, oid: i64) -> Result<()> {
+    on_server(cx, &inputs.connection, None, async |server| {
+        let seen = look_up(server, Some(oid), &inputs.name, None, None).await?;
+        match seen {
+            Some(seen) => remove::put_back(cx, server, &seen.facts).await,
+            None => Ok(()),
+        }
+    })
+    .await
+}
+
 async fn rename(cx: &Context, inputs: &Inputs, from: &Name) -> Result<()> {
     let (old, new) = (Ident(from), Ident(&inputs.name));
     let doing = format!("unable to rename database {old} to {new}");
@@ -287,9 +311,13 @@ async fn rename(cx: &Context, inputs: &Inputs, from: &Name) -> Result<()> {
     on_server(cx, &inputs.connection, None, async |server| {
         let acting = admin::as_owner(server, from, &[]).await?;
         let part = Part::plain(format!("ALTER DATABASE {old} RENAME TO {new}"));
-        transact(cx, server, &doing, &acting, part)
-            .await
-            .map_err(failure::taken_name)
+        match transact(cx, server, &doing, &acting, part).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let error = obstacle::name_users(server, from, &doing, error).await;
+                Err(failure::taken_name(error))
+            }
+        }
     })
     .await
 }
@@ -298,6 +326,7 @@ async fn give(cx: &Context, inputs: &Inputs, role: &Name) -> Result<()> {
     let (database, heir) = (Ident(&inputs.name), Ident(role));
     let doing = format!("unable to make {heir} the owner of database {database}");
     on_server(cx, &inputs.connection, None, async |server| {
+        creatable::refuse_unmanaged_owner(server, role, &doing).await?;
         let acting = admin::as_owner(server, &inputs.name, &[role]).await?;
         let part = Part::of("/ownerRole", owner_change(inputs, role, &server.admin));
         transact(cx, server, &doing, &acting, part).await
@@ -378,8 +407,11 @@ async fn relocate(cx: &Context, inputs: &Inputs, tablespace: &Name) -> Result<()
         run(connection, &doing, acting.before()).await?;
         let moved = run(connection, &doing, statement).await;
         run(connection, &doing, acting.after()).await?;
-        moved.map_err(|error| lock::blame(error, Some("/tablespace")))?;
-        lock::release(connection).await
+        if let Err(error) = moved {
+            let error = obstacle::name_users(server, &inputs.name, &doing, error).await;
+            return Err(lock::blame(error, Some("/tablespace")));
+        }
+        lock::release(&mut server.connection).await
     })
     .await
 }

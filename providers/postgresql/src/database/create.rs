@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
 
 use super::change::{comment_on, extend, owner_change};
+use super::creatable;
 use super::inputs::Inputs;
 use crate::lock::{self, blame};
 use crate::name::Name;
@@ -39,6 +40,8 @@ pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
         let connection = &mut server.connection;
         lock::hold(cx, connection, &doing).await?;
         refuse_taken_name(connection, inputs, &doing).await?;
+        creatable::refuse_faults(server, inputs).await?;
+        let connection = &mut server.connection;
         // Left by somebody who was killed; the lock says that nobody makes it now.
         run(
             connection,
@@ -47,9 +50,9 @@ pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
         )
         .await?;
         cx.failpoint("database:cleared");
-        run(connection, &doing, creation(inputs, &staging))
-            .await
-            .map_err(|error| name_input(error, inputs, &doing))?;
+        if let Err(error) = run(connection, &doing, creation(inputs, &staging)).await {
+            return Err(creatable::blame(server, inputs, error, &doing).await);
+        }
         cx.failpoint("database:created");
         if let Err(error) = finish(cx, server, inputs, &staging, &doing).await {
             clear_away(&mut server.connection, &staging).await;
@@ -195,65 +198,6 @@ fn creation(inputs: &Inputs, staging: &Name) -> String {
         inputs.connection_limit, inputs.allow_connections
     );
     statement
-}
-
-/// Finds the input that the server's complaint is about.
-fn name_input(error: Error, inputs: &Inputs, doing: &str) -> Error {
-    if error.may_retry() == Retry::UntilDeadline {
-        return error;
-    }
-    // The names in what we say ourselves aren't part of the complaint.
-    let text = error.to_string();
-    let complaint = text
-        .trim_start_matches(doing)
-        .split("\nhint: ")
-        .next()
-        .unwrap_or_default();
-    let about = |word: &str| complaint.contains(word);
-    if about("being accessed") {
-        return error.at("/template");
-    }
-    let names = |name: &Option<Name>| {
-        name.as_ref()
-            .is_some_and(|name| about(&format!("{:?}", name.as_str())))
-    };
-    let (pointer, hint) = if about("provider") || about("BUILTIN_LOCALE") || about("builtin_locale")
-    {
-        (
-            "/localeProvider",
-            "PostgreSQL 17 and newer have the builtin one; ICU has to be built in",
-        )
-    } else if about("encoding") {
-        (
-            "/encoding",
-            "set an encoding that the server knows and that goes with the template and the locale; \
-             template0 goes with each",
-        )
-    } else if about("ICU") {
-        (
-            "/icuLocale",
-            "set a language tag that ICU knows, such as de or en-u-kn",
-        )
-    } else if about("locale") || about("collation") || about("LC_C") {
-        (
-            inputs.collation().map_or("/locale", |(pointer, _)| pointer),
-            "set a locale that `locale -a` lists on the server's machine; with another one than \
-             the template's, leave template unset",
-        )
-    } else if about("tablespace") || names(&inputs.tablespace) {
-        (
-            "/tablespace",
-            "set tablespace to one that pg_tablespace lists, or leave it unset",
-        )
-    } else if about("template") || names(&inputs.template) {
-        (
-            "/template",
-            "set template to a database that is there, or leave it unset",
-        )
-    } else {
-        return error;
-    };
-    error.at(pointer).hint(hint)
 }
 
 /// The same for each try of the same thing, and for nothing else.

@@ -6,8 +6,8 @@ use nixops4_provider_sdk::{Context, Error, Mark, Observed, Result, Retry};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
-use super::create;
 use super::inputs::LocaleProvider;
+use super::{create, remove};
 use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::{Server, column, in_database};
@@ -53,7 +53,9 @@ pub(crate) struct Facts {
 impl Facts {
     /// The text beside the mark.
     pub(super) fn text(&self) -> String {
-        comment::text(self.comment.as_deref().unwrap_or_default())
+        comment::text(&remove::without_line(
+            self.comment.as_deref().unwrap_or_default(),
+        ))
     }
 
     /// Whether it is being dropped, or was when the server crashed: there is nothing
@@ -186,22 +188,6 @@ pub(crate) async fn extensions(
         rows.iter().map(|row| column(row, 0)).collect()
     })
     .await
-}
-
-/// Whether it is still there, under the same name.
-pub(super) async fn is_there(server: &mut Server, facts: &Facts) -> Result<bool> {
-    let row = sqlx::query("SELECT 1 FROM pg_database WHERE oid = $1::int8::oid AND datname = $2")
-        .bind(facts.oid)
-        .bind(facts.name.as_str())
-        .fetch_optional(&mut server.connection)
-        .await
-        .map_err(|error| {
-            failure::stating(
-                &format!("unable to look up database {}", Ident(&facts.name)),
-                &error,
-            )
-        })?;
-    Ok(row.is_some())
 }
 
 /// A database that carries a mark.

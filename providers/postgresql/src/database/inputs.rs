@@ -241,9 +241,13 @@ pub(crate) struct Outputs {
 
 /// What is still of use of a record.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct PriorInputs {
     pub(crate) connection: Connection,
     pub(crate) name: Name,
+    /// Whether it was declared as a template.
+    #[serde(default)]
+    pub(super) is_template: Option<bool>,
 }
 
 /// A database on a server.

@@ -1,13 +1,16 @@
 //! The kind `postgresql_database`.
 
 mod change;
+mod creatable;
 mod create;
 mod facts;
 mod inputs;
+mod obstacle;
+mod remove;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind, Result,
-    Step,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind,
+    Result, Step,
 };
 
 pub(crate) use change::{Change, difference};
@@ -15,9 +18,9 @@ pub(crate) use create::staging_prefix;
 pub(crate) use facts::{Facts, extensions, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
 
-use crate::server::{RecordedOutputs, Server, leave_database, on_server, predicted_outputs, run};
-use crate::sql::{Ident, Literal};
-use crate::{admin, lock, sessions};
+use crate::server::{RecordedOutputs, Server, on_server, predicted_outputs};
+use crate::sql::Ident;
+use crate::{admin, lock};
 
 /// See [`Inputs`].
 pub(crate) struct Database;
@@ -28,6 +31,7 @@ impl ResourceKind for Database {
     const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
     const LASTING: &'static [&'static str] = &["oid", "systemIdentifier"];
     const LISTS: bool = true;
+    const FORESEES_REMOVAL: bool = true;
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -104,6 +108,13 @@ impl ResourceKind for Database {
         Ok(Some(seen))
     }
 
+    async fn foresee_creation(cx: &Context, inputs: &Inputs) -> Result<Vec<Error>> {
+        on_server(cx, &inputs.connection, None, async |server| {
+            creatable::foresee(server, inputs).await
+        })
+        .await
+    }
+
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
         change::apply(cx, inputs, change).await
     }
@@ -146,74 +157,21 @@ impl ResourceKind for Database {
         Ok(policy)
     }
 
+    async fn foresee_removal(
+        cx: &Context,
+        prior: &Self::Prior,
+        facts: &Facts,
+        policy: DeletionPolicy,
+    ) -> Result<Vec<Error>> {
+        remove::foresee(cx, prior, facts, policy).await
+    }
+
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
-        let database = Ident(&facts.name);
-        let doing = format!("unable to drop database {database}");
-        shut_out(cx, prior, facts).await?;
-        on_server(cx, &prior.inputs.connection, None, async |server| {
-            // Dropping refuses a transaction, so nobody can be acted for: it is
-            // made our own before, and closed, so that nobody comes back.
-            let mut statements = format!(
-                "ALTER DATABASE {database} IS_TEMPLATE false; \
-                 ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}",
-                admin::send_off(&format!("datid = {}", facts.oid))
-            );
-            if !server.admin.superuser {
-                let me = Ident(&server.admin.name);
-                statements = format!("{statements}; ALTER DATABASE {database} OWNER TO {me}");
-            }
-            lock::hold(cx, &mut server.connection, &doing).await?;
-            if !facts::is_there(server, facts).await? {
-                // Another process was quicker.
-                return lock::release(&mut server.connection).await;
-            }
-            // One that a crash has left half dropped is closed, and can't be altered.
-            if !facts.is_half_dropped() {
-                let acting = admin::as_owner(server, &facts.name, &[]).await?;
-                let statements = acting.around(&statements);
-                lock::transact_on(cx, &mut server.connection, &doing, &statements).await?;
-            }
-            let connection = &mut server.connection;
-            cx.failpoint("database:closed");
-            // Whoever is still connected is sent off: to delete is what was asked for.
-            // FORCE fails at once for a session that this role may not end, even if
-            // it is just about to; without it the server waits.
-            let force = if server.admin.superuser {
-                " WITH (FORCE)"
-            } else {
-                ""
-            };
-            run(
-                connection,
-                &doing,
-                format!("DROP DATABASE {database}{force}"),
-            )
-            .await?;
-            lock::release(connection).await
-        })
-        .await
+        remove::delete(cx, prior, facts).await
     }
 
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
-        let database = Ident(&facts.name);
-        let doing = format!("unable to retire database {database}");
-        shut_out(cx, prior, facts).await?;
-        on_server(cx, &prior.inputs.connection, None, async |server| {
-            let acting = admin::as_owner(server, &facts.name, &[]).await?;
-            let statements = format!(
-                "ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}; {}",
-                marking(facts, mark, server),
-                admin::send_off(&format!("datname = {}", Literal(facts.name.as_str())))
-            );
-            lock::transact_on(
-                cx,
-                &mut server.connection,
-                &doing,
-                &acting.around(&statements),
-            )
-            .await
-        })
-        .await
+        remove::retain(cx, prior, facts, mark).await
     }
 
     async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
@@ -227,27 +185,6 @@ impl ResourceKind for Database {
             .map(|one| to_found(at.to_string(), one))
             .collect())
     }
-}
-
-/// Nobody connects to it from now on, and nobody is connected: nothing that a session
-/// does can hold up what follows.
-async fn shut_out(
-    cx: &Context,
-    prior: &<Database as ResourceKind>::Prior,
-    facts: &Facts,
-) -> Result<()> {
-    let at = &prior.inputs.connection;
-    leave_database(cx, at, &facts.name).await?;
-    // One that a crash has left half dropped is closed, and can't be altered.
-    if facts.is_half_dropped() {
-        return Ok(());
-    }
-    on_server(cx, at, None, async |server| {
-        sessions::shut_out_database(cx, at, server, &facts.name, facts.oid).await
-    })
-    .await?;
-    cx.failpoint("database:shut-out");
-    Ok(())
 }
 
 fn to_found(server: String, one: facts::Marked) -> Found {

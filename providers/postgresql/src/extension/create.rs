@@ -71,9 +71,10 @@ pub(crate) async fn create(
         database_owner: true,
     };
     let marked = (Class::Extension, wanted.name, &mark);
-    inside::change_marked(cx, at, database, &whom, &doing, &statements, marked)
-        .await
-        .map_err(|error| explain(error, wanted.name))
+    match inside::change_marked(cx, at, database, &whom, &doing, &statements, marked).await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(explain(cx, at, database, wanted, error).await),
+    }
 }
 
 /// A version that the server has the files of.
@@ -136,6 +137,13 @@ fn choose(wanted: &Wanted<'_>, available: &[Available]) -> Result<(Option<Name>,
         .hint("set version to one of these, or install that version's files on the server"));
     };
     let schema = match (wanted.schema, &chosen.schema) {
+        (Some(schema), Some(only)) if schema.as_str() != only => {
+            return Err(Error::input(
+                "/schema",
+                format!("extension {name:?} can only be in schema {only:?}"),
+            )
+            .hint("leave schema out"));
+        }
         (Some(schema), _) => Some(schema.clone()),
         // It creates the one that it insists on.
         (None, Some(_)) => None,
@@ -144,26 +152,54 @@ fn choose(wanted: &Wanted<'_>, available: &[Available]) -> Result<(Option<Name>,
     Ok((schema, chosen.description.clone()))
 }
 
-/// Finds the input that the server's complaint is about, and what to do about it.
-pub(super) fn explain(error: Error, name: &Name) -> Error {
-    let text = error.to_string();
-    let about = |words: &str| text.contains(words);
-    if about("required extension") {
-        error.at("/cascade").hint(
-            "declare the extension that it requires and let this one depend on it, or set cascade = true",
-        )
-    } else if about("schema \"") && about("does not exist") {
-        error
+/// What an extension lacks, as the catalog has it: the extensions that it requires and
+/// that aren't there, whether its schema is, and whether anybody but a superuser may
+/// create it.
+const LACKING: &str = "
+    SELECT ARRAY(SELECT r::text FROM unnest(v.requires) r
+                 WHERE NOT EXISTS (SELECT FROM pg_extension WHERE extname = r)),
+           $3::text IS NULL OR EXISTS (SELECT FROM pg_namespace WHERE nspname = $3),
+           v.superuser AND NOT v.trusted
+    FROM pg_available_extensions a JOIN pg_available_extension_versions v USING (name)
+    WHERE a.name = $1 AND v.version = coalesce($2, a.default_version)";
+
+/// Finds the input that a refusal is about, and what to do about it.
+pub(super) async fn explain(
+    cx: &Context,
+    at: &Connection,
+    database: &Name,
+    wanted: &Wanted<'_>,
+    error: Error,
+) -> Error {
+    let lacking = inside::observe(cx, at, database, None, async |server, _, _| {
+        let row = sqlx::query(LACKING)
+            .bind(wanted.name.as_str())
+            .bind(wanted.version)
+            .bind(wanted.schema.map(Name::as_str))
+            .fetch_optional(&mut server.connection)
+            .await
+            .map_err(|error| failure::stating("unable to see what an extension needs", &error))?;
+        let read = |row: PgRow| -> Result<(Vec<String>, bool, bool)> {
+            Ok((column(&row, 0)?, column(&row, 1)?, column(&row, 2)?))
+        };
+        row.map(read).transpose()
+    });
+    // Whoever can't be asked leaves it at what failed.
+    let Ok(Some((required, schema_is_there, is_superusers))) = lacking.await else {
+        return error;
+    };
+    match error.code() {
+        Some(failure::UNDEFINED_OBJECT) if !required.is_empty() => error.at("/cascade").hint(format!(
+            "declare what it requires ({}) and let this one depend on it, or set cascade = true",
+            required.join(", ")
+        )),
+        Some(failure::UNDEFINED_SCHEMA) if !schema_is_there => error
             .at("/schema")
-            .hint("declare that schema, and use its `name` output here")
-    } else if about("must be installed in schema") {
-        error.at("/schema").hint("leave schema out")
-    } else if about("permission denied to create extension") {
-        error.hint(format!(
+            .hint("declare that schema, and use its `name` output here"),
+        Some(failure::INSUFFICIENT_PRIVILEGE) if is_superusers => error.hint(format!(
             "{:?} is no trusted extension: log in as a superuser to create it",
-            name.as_str()
-        ))
-    } else {
-        error
+            wanted.name.as_str()
+        )),
+        _ => error,
     }
 }

@@ -90,6 +90,18 @@ pub(crate) struct Inputs {
     pub(crate) reassign_owned_to: Option<Name>,
 }
 
+/// Refuses the role that stands for the owner of each database: who is a member of it
+/// is not said, but follows from that. The server would call it an internal error.
+pub(crate) fn refuse_stand_in(role: &Name, pointer: &str, why: &str) -> Result<()> {
+    if role.as_str() != "pg_database_owner" {
+        return Ok(());
+    }
+    Err(
+        Error::input(pointer, format!("role {:?} {why}", role.as_str()))
+            .hint("choose another role; this one stands for the owner of each database"),
+    )
+}
+
 impl Inputs {
     /// Refuses what no server takes.
     pub(crate) fn validate(&self) -> Result<()> {
@@ -110,6 +122,9 @@ impl Inputs {
                 "/memberOf",
                 format!("the role {name:?} can't be a member of itself"),
             ));
+        }
+        for group in self.member_of.iter().flatten() {
+            refuse_stand_in(group, "/memberOf", "cannot have explicit members")?;
         }
         if self.reassign_owned_to.as_ref() == Some(&self.name) {
             return Err(Error::input(

@@ -17,7 +17,7 @@ use nixops4_provider_sdk::{
 
 pub(crate) use change::{Change, difference};
 pub(crate) use facts::{Facts, look_up};
-pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
+pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, refuse_stand_in};
 use password::Password;
 
 use crate::owned::{self, Fate};

@@ -51,16 +51,18 @@ pub(super) const DATABASES: &str = r#"
 {"ownerRole": "x\"; DROP DATABASE busy; --"} => /ownerRole: does not exist
 {"template": "missing"} => /template: does not exist
 {"template": "x"} => /template: copy of itself
-{"template": "busy"} => /template: being accessed by other users
+{"template": "busy"} => /template: is connected to database "busy"
 {"encoding": "KLINGON"} => /encoding: not a valid encoding name
 {"encoding": "LATIN1", "locale": "C.UTF-8"} => /encoding: does not match locale
-{"encoding": "LATIN1", "locale": "C", "template": "template1"} => /encoding: incompatible with the encoding
+{"encoding": "LATIN1", "locale": "C", "template": "template1"} => /encoding: that of the template database "template1" (UTF8)
 {"encoding": ""} => /encoding: can't be empty
 {"locale": "xx_XX.UTF-8"} => /locale: invalid
 {"collation": "'; DROP DATABASE busy; --"} => /collation: invalid
 {"icuLocale": "de"} => /icuLocale: localeProvider = "icu"
 {"builtinLocale": "C"} => /builtinLocale: localeProvider = "builtin"
+{"localeProvider": "icu", "locale": "C.UTF-8", "template": "template0"} => /icuLocale: ICU
 {"localeProvider": "magic"} => /localeProvider: is not one of
+{"tablespace": "pg_global"} => /tablespace: pg_global
 {"tablespace": "missing"} => /tablespace: does not exist
 {"settings": {"work_mem": "-7"}} => /settings: outside the valid range
 {"connectionLimit": "none"} => /connectionLimit: expected
