@@ -103,29 +103,11 @@ pub(super) async fn delete(cx: &Context, prior: &Prior, facts: &Facts) -> Result
     let at = &prior.inputs.connection;
     leave_database(cx, at, &facts.name).await?;
     on_server(cx, at, None, async |server| {
-        lock::hold(cx, &mut server.connection, &doing).await?;
-        let Some(now) = look_again(server, facts).await? else {
-            // Another process was quicker.
-            return lock::release(&mut server.connection).await;
+        let Err(failed) = try_to_drop(cx, server, prior, facts, &doing).await else {
+            return Ok(());
         };
-        // One that a crash has left half dropped is closed, and can't be altered.
-        if now.is_half_dropped() {
-            drop_it(server, &now, &doing).await?;
-            return lock::release(&mut server.connection).await;
-        }
-        let standing = standing(server, prior, &now).await?;
-        let failed = if standing.is_empty() {
-            shut(cx, server, &now, &doing).await?;
-            cx.failpoint("database:closed");
-            match drop_it(server, &now, &doing).await {
-                Ok(()) => return lock::release(&mut server.connection).await,
-                Err(error) => error,
-            }
-        } else {
-            in_the_way(&doing, &standing)
-        };
-        // Where the connection is lost, the next one does both.
-        let explained = explained(server, &now, &doing, failed).await;
+        let explained = explained(server, facts, &doing, failed).await;
+        // Where the connection is lost, the next one does it.
         if let Err(error) = open_again(cx, server, facts).await {
             tracing::warn!("{error}");
         }
@@ -134,7 +116,40 @@ pub(super) async fn delete(cx: &Context, prior: &Prior, facts: &Facts) -> Result
     .await
 }
 
-/// The same database as it is now, under the lock.
+async fn try_to_drop(
+    cx: &Context,
+    server: &mut Server,
+    prior: &Prior,
+    facts: &Facts,
+    doing: &str,
+) -> Result<()> {
+    let Some(now) = look_again(server, facts).await? else {
+        // Another process was quicker.
+        return Ok(());
+    };
+    // One that a crash has left half dropped is closed, and can't be altered.
+    if !now.is_half_dropped() {
+        let standing = standing(server, prior, &now).await?;
+        if !standing.is_empty() {
+            return Err(in_the_way(doing, &standing));
+        }
+        // Before anything is waited for: no session holds that up, then.
+        shut_out(server, &now, doing).await?;
+        cx.failpoint("database:shut-out");
+    }
+    lock::hold(cx, &mut server.connection, doing).await?;
+    let Some(now) = look_again(server, facts).await? else {
+        return lock::release(&mut server.connection).await;
+    };
+    if !now.is_half_dropped() {
+        take(cx, server, &now, doing).await?;
+    }
+    cx.failpoint("database:closed");
+    drop_it(server, &now, doing).await?;
+    lock::release(&mut server.connection).await
+}
+
+/// The same database as it is now.
 async fn look_again(server: &mut Server, facts: &Facts) -> Result<Option<Facts>> {
     let seen = look_up(server, Some(facts.oid), &facts.name, None).await?;
     let is_it = |now: &Facts| now.oid == facts.oid && now.name == facts.name;
@@ -150,39 +165,55 @@ async fn standing(server: &mut Server, prior: &Prior, now: &Facts) -> Result<Vec
     Ok(standing)
 }
 
-/// Closes it, so that whoever is sent off doesn't come back. Dropping refuses a
-/// transaction, so nobody can be acted for: it is made our own before.
-async fn shut(cx: &Context, server: &mut Server, now: &Facts, doing: &str) -> Result<()> {
+/// Closes it and ends the sessions in it, and writes down how it was.
+async fn shut_out(server: &mut Server, now: &Facts, doing: &str) -> Result<()> {
+    let database = Ident(&now.name);
+    let mut statements = format!(
+        "ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}",
+        admin::send_off(&format!("a.datid = {}", now.oid))
+    );
+    // One that isn't ready was nobody's, and is made anew.
+    if !create::is_staged(now.name.as_str()) {
+        let _ = write!(statements, "; {}", writing_down(server, now, doing).await?);
+    }
+    let acting = admin::as_owner(server, &now.name, &[]).await?;
+    let statements = format!("BEGIN; {}; COMMIT", acting.around(&statements));
+    run(&mut server.connection, doing, statements).await
+}
+
+/// The statement that writes down how it was before it was shut.
+async fn writing_down(server: &mut Server, now: &Facts, doing: &str) -> Result<String> {
+    // What its owner has written there before it was shut says nothing.
+    let me = server.admin.name.as_str();
+    let is_shut = !now.allow_connections && (server.admin.superuser || now.owner_role == me);
+    let former = Before::of_comment(now.comment.as_deref()).filter(|_| is_shut);
+    let before = match former {
+        Some(before) => before,
+        None if server.admin.superuser => Before {
+            owner: None,
+            ..Before::of_facts(now)
+        },
+        None => Before {
+            privileges: privileges(server, now, doing).await?,
+            ..Before::of_facts(now)
+        },
+    };
+    let line = serde_json::to_string(&before).map_err(|error| Error::new(doing).because(error))?;
+    let rest = without_line(now.comment.as_deref().unwrap_or_default());
+    let comment = format!("{rest}\n{LINE}{line}");
+    let (database, comment) = (Ident(&now.name), Literal(&comment));
+    Ok(format!("COMMENT ON DATABASE {database} IS {comment}"))
+}
+
+/// Dropping refuses a transaction, so nobody can be acted for: it is made our own
+/// before. A template can't be dropped.
+async fn take(cx: &Context, server: &mut Server, now: &Facts, doing: &str) -> Result<()> {
     let database = Ident(&now.name);
     let mut statements = format!(
         "ALTER DATABASE {database} IS_TEMPLATE false; \
          ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}",
         admin::send_off(&format!("a.datid = {}", now.oid))
     );
-    // One that isn't ready was nobody's, and is made anew.
-    if !create::is_staged(now.name.as_str()) {
-        // What its owner has written there before it was shut says nothing.
-        let me = server.admin.name.as_str();
-        let is_shut = !now.allow_connections && (server.admin.superuser || now.owner_role == me);
-        let former = Before::of_comment(now.comment.as_deref()).filter(|_| is_shut);
-        let before = match former {
-            Some(before) => before,
-            None if server.admin.superuser => Before {
-                owner: None,
-                ..Before::of_facts(now)
-            },
-            None => Before {
-                privileges: privileges(server, now, doing).await?,
-                ..Before::of_facts(now)
-            },
-        };
-        let line =
-            serde_json::to_string(&before).map_err(|error| Error::new(doing).because(error))?;
-        let rest = without_line(now.comment.as_deref().unwrap_or_default());
-        let comment = format!("{rest}\n{LINE}{line}");
-        let comment = Literal(&comment);
-        let _ = write!(statements, "; COMMENT ON DATABASE {database} IS {comment}");
-    }
     if !server.admin.superuser {
         let me = Ident(&server.admin.name);
         let _ = write!(statements, "; ALTER DATABASE {database} OWNER TO {me}");
@@ -249,20 +280,43 @@ async fn explained(server: &mut Server, now: &Facts, doing: &str, failed: Error)
     }
 }
 
-/// Undoes what [`shut`] did, now or before somebody was killed.
+/// Undoes what [`shut_out`] and [`take`] did, now or before somebody was killed.
 async fn open_again(cx: &Context, server: &mut Server, facts: &Facts) -> Result<()> {
+    // A transaction of ours may have failed.
+    run(
+        &mut server.connection,
+        "unable to end a transaction",
+        "ROLLBACK",
+    )
+    .await?;
     let Some(now) = look_again(server, facts).await? else {
         return Ok(());
     };
-    put_back(cx, server, &now).await?;
+    let Some((doing, statements)) = putting_back(server, &now).await? else {
+        return Ok(());
+    };
+    // It may be the lock that could not be had: this doesn't wait for it.
+    let statements = format!("BEGIN; {statements}; COMMIT");
+    run(&mut server.connection, &doing, statements).await?;
     cx.failpoint("database:opened-again");
-    lock::release(&mut server.connection).await
+    Ok(())
 }
 
 /// Puts back what was shut so that the database could be dropped.
 pub(super) async fn put_back(cx: &Context, server: &mut Server, now: &Facts) -> Result<()> {
+    match putting_back(server, now).await? {
+        Some((doing, statements)) => {
+            lock::transact_on(cx, &mut server.connection, &doing, &statements).await
+        }
+        None => Ok(()),
+    }
+}
+
+/// The statements that put it back, and what they are for; `None` where nothing was
+/// shut.
+async fn putting_back(server: &mut Server, now: &Facts) -> Result<Option<(String, String)>> {
     let Some(before) = Before::of_comment(now.comment.as_deref()) else {
-        return Ok(());
+        return Ok(None);
     };
     let database = Ident(&now.name);
     let doing = format!("unable to put database {database} back in service");
@@ -297,8 +351,7 @@ pub(super) async fn put_back(cx: &Context, server: &mut Server, now: &Facts) -> 
             );
         }
     }
-    let statements = acting.around(&statements);
-    lock::transact_on(cx, &mut server.connection, &doing, &statements).await
+    Ok(Some((doing, acting.around(&statements))))
 }
 
 /// Who gets it back: only from whoever has taken it, because its owner can write into
