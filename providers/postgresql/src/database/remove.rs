@@ -71,16 +71,6 @@ impl Before {
         let line = lines.find_map(|line| line.strip_prefix(LINE))?;
         serde_json::from_str(line).ok()
     }
-
-    /// As the database is.
-    fn of_facts(facts: &Facts) -> Self {
-        Self {
-            owner: Some(facts.owner_role.clone()),
-            privileges: Vec::new(),
-            allow_connections: facts.allow_connections,
-            is_template: facts.is_template,
-        }
-    }
 }
 
 /// A comment without the line.
@@ -183,19 +173,22 @@ async fn shut_out(server: &mut Server, now: &Facts, doing: &str) -> Result<()> {
 
 /// The statement that writes down how it was before it was shut.
 async fn writing_down(server: &mut Server, now: &Facts, doing: &str) -> Result<String> {
-    // What its owner has written there before it was shut says nothing.
-    let me = server.admin.name.as_str();
-    let is_shut = !now.allow_connections && (server.admin.superuser || now.owner_role == me);
-    let former = Before::of_comment(now.comment.as_deref()).filter(|_| is_shut);
+    let superuser = server.admin.superuser;
+    let is_ours = superuser || now.owner_role == server.admin.name.as_str();
+    // What its owner has written there before it was shut says nothing, and whose it was
+    // says only the line of what we have made our own.
+    let former = Before::of_comment(now.comment.as_deref()).filter(|_| !now.allow_connections);
     let before = match former {
-        Some(before) => before,
-        None if server.admin.superuser => Before {
-            owner: None,
-            ..Before::of_facts(now)
-        },
-        None => Before {
+        Some(former) if is_ours => former,
+        former => Before {
+            owner: (!superuser).then(|| now.owner_role.clone()),
             privileges: privileges(server, now, doing).await?,
-            ..Before::of_facts(now)
+            allow_connections: former
+                .as_ref()
+                .map_or(now.allow_connections, |former| former.allow_connections),
+            is_template: former
+                .as_ref()
+                .map_or(now.is_template, |former| former.is_template),
         },
     };
     let line = serde_json::to_string(&before).map_err(|error| Error::new(doing).because(error))?;
@@ -225,7 +218,7 @@ async fn take(cx: &Context, server: &mut Server, now: &Facts, doing: &str) -> Re
 
 /// What the administrator may do with a database that is another's.
 async fn privileges(server: &mut Server, now: &Facts, doing: &str) -> Result<Vec<Privilege>> {
-    if now.owner_role == server.admin.name.as_str() {
+    if server.admin.superuser || now.owner_role == server.admin.name.as_str() {
         return Ok(Vec::new());
     }
     let rows = sqlx::query(
