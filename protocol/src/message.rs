@@ -60,7 +60,6 @@ impl Request {
             Self::StateEvent(_) => RequestName::StateEvent,
             Self::StateHistory(_) => RequestName::StateHistory,
             Self::Plan(_) => RequestName::Plan,
-            Self::PlanDestroy(_) => RequestName::PlanDestroy,
             Self::Read(_) => RequestName::Read,
             Self::List(_) => RequestName::List,
             Self::PlanDestroy(_) => RequestName::PlanDestroy,

@@ -254,24 +254,27 @@ fn killed_while_it_was_shut() {
         let (inputs, outputs) = shop(place);
         let before = state(place);
         let destroy = messages::destroy(&messages::resource(DATABASE, &inputs, Some(&outputs)));
-        let shut = || {
-            killed_at(place, "database:closed", &destroy);
+        let shut = |point: &str| {
+            killed_at(place, point, &destroy);
             place.nothing_borrowed();
             assert_eq!(
                 place.sql("select datallowconn from pg_database where datname = 'shop'"),
                 "f"
             );
         };
-        // The next one can't complete it: somebody has made it a template by now.
-        shut();
-        place.sql("alter database shop is_template true");
-        let error = place.ask(&destroy).expect_err("it is a template");
-        assert!(error.contains("IS_TEMPLATE false"), "{error}");
-        place.sql("alter database shop is_template false");
-        assert_eq!(state(place), before);
+        for point in ["database:shut-out", "database:closed"] {
+            // The next one can't complete it: somebody has made it a template by now.
+            shut(point);
+            shut(point);
+            place.sql("alter database shop is_template true");
+            let error = place.ask(&destroy).expect_err("it is a template");
+            assert!(error.contains("IS_TEMPLATE false"), "{error}");
+            place.sql("alter database shop is_template false");
+            assert_eq!(state(place), before, "{point}");
+        }
 
         // It is declared again.
-        shut();
+        shut("database:closed");
         let (action, paths) = place.plan(DATABASE, &inputs, None);
         assert_eq!(action, "update");
         assert_eq!(paths.first().map(String::as_str), Some(""), "{paths:?}");
@@ -279,7 +282,7 @@ fn killed_while_it_was_shut() {
         assert_eq!(state(place), before);
 
         // It is retained instead, and comes back as it was.
-        shut();
+        shut("database:closed");
         let mut retained = inputs.clone();
         retained.insert("deletionPolicy".to_owned(), json!("retain"));
         place
@@ -289,7 +292,7 @@ fn killed_while_it_was_shut() {
         let owner = "select datdba::regrole from pg_database where datname = 'shop'";
         assert_eq!(place.sql(owner), "app");
 
-        shut();
+        shut("database:closed");
         place.ask(&destroy).expect("it is dropped");
     });
 }

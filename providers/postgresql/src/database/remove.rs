@@ -13,7 +13,6 @@ use sqlx::postgres::PgRow;
 use super::facts::{Facts, look_up};
 use super::obstacle::{Obstacle, Purpose, goes_along, in_the_way, obstacles, stays_behind};
 use super::{Database, create, marking};
-use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::{Server, column, leave_database, on_server, run};
 use crate::sql::{Ident, Literal};
@@ -72,16 +71,6 @@ impl Before {
         let line = lines.find_map(|line| line.strip_prefix(LINE))?;
         serde_json::from_str(line).ok()
     }
-
-    /// As the database is.
-    fn of_facts(facts: &Facts) -> Self {
-        Self {
-            owner: Some(facts.owner_role.clone()),
-            privileges: Vec::new(),
-            allow_connections: facts.allow_connections,
-            is_template: facts.is_template,
-        }
-    }
 }
 
 /// A comment without the line.
@@ -104,39 +93,11 @@ pub(super) async fn delete(cx: &Context, prior: &Prior, facts: &Facts) -> Result
     let at = &prior.inputs.connection;
     leave_database(cx, at, &facts.name).await?;
     on_server(cx, at, None, async |server| {
-        // Before the lock is waited for, which somebody in it may hold. It stays open if
-        // it is seen already that it can't be dropped.
-        if let Some(now) = look_again(server, facts).await?
-            && !now.is_half_dropped()
-            && standing(server, prior, &now).await?.is_empty()
-        {
-            shut(cx, at, server, &now, &doing).await?;
-            cx.failpoint("database:shut-out");
-        }
-        lock::hold(cx, &mut server.connection, &doing).await?;
-        let Some(now) = look_again(server, facts).await? else {
-            // Another process was quicker.
-            return lock::release(&mut server.connection).await;
+        let Err(failed) = try_to_drop(cx, server, prior, facts, &doing).await else {
+            return Ok(());
         };
-        // One that a crash has left half dropped is closed, and can't be altered.
-        if now.is_half_dropped() {
-            drop_it(server, &now, &doing).await?;
-            return lock::release(&mut server.connection).await;
-        }
-        let standing = standing(server, prior, &now).await?;
-        let failed = if standing.is_empty() {
-            // Somebody may have opened it meanwhile.
-            shut(cx, at, server, &now, &doing).await?;
-            cx.failpoint("database:closed");
-            match drop_it(server, &now, &doing).await {
-                Ok(()) => return lock::release(&mut server.connection).await,
-                Err(error) => error,
-            }
-        } else {
-            in_the_way(&doing, &standing)
-        };
-        // Where the connection is lost, the next one does both.
-        let explained = explained(server, &now, &doing, failed).await;
+        let explained = explained(server, facts, &doing, failed).await;
+        // Where the connection is lost, the next one does it.
         if let Err(error) = open_again(cx, server, facts).await {
             tracing::warn!("{error}");
         }
@@ -145,7 +106,40 @@ pub(super) async fn delete(cx: &Context, prior: &Prior, facts: &Facts) -> Result
     .await
 }
 
-/// The same database as it is now, under the lock.
+async fn try_to_drop(
+    cx: &Context,
+    server: &mut Server,
+    prior: &Prior,
+    facts: &Facts,
+    doing: &str,
+) -> Result<()> {
+    let Some(now) = look_again(server, facts).await? else {
+        // Another process was quicker.
+        return Ok(());
+    };
+    // One that a crash has left half dropped is closed, and can't be altered.
+    if !now.is_half_dropped() {
+        let standing = standing(server, prior, &now).await?;
+        if !standing.is_empty() {
+            return Err(in_the_way(doing, &standing));
+        }
+        // Before anything is waited for: no session holds that up, then.
+        shut_out(cx, prior, server, &now, doing).await?;
+        cx.failpoint("database:shut-out");
+    }
+    lock::hold(cx, &mut server.connection, doing).await?;
+    let Some(now) = look_again(server, facts).await? else {
+        return lock::release(&mut server.connection).await;
+    };
+    if !now.is_half_dropped() {
+        take(cx, server, &now, doing).await?;
+    }
+    cx.failpoint("database:closed");
+    drop_it(server, &now, doing).await?;
+    lock::release(&mut server.connection).await
+}
+
+/// The same database as it is now.
 async fn look_again(server: &mut Server, facts: &Facts) -> Result<Option<Facts>> {
     let seen = look_up(server, Some(facts.oid), &facts.name, None, None).await?;
     let is_it = |now: &Facts| now.oid == facts.oid && now.name == facts.name;
@@ -161,51 +155,72 @@ async fn standing(server: &mut Server, prior: &Prior, now: &Facts) -> Result<Vec
     Ok(standing)
 }
 
-/// Closes it and sends off whoever is connected. Dropping refuses a transaction, so
-/// nobody can be acted for: it is made our own before.
-async fn shut(
+/// Closes it and ends the sessions in it, and writes down how it was.
+async fn shut_out(
     cx: &Context,
-    at: &Connection,
+    prior: &Prior,
     server: &mut Server,
     now: &Facts,
     doing: &str,
 ) -> Result<()> {
-    let database = Ident(&now.name);
-    let mut statements = format!("ALTER DATABASE {database} IS_TEMPLATE false");
     // One that isn't ready was nobody's, and is made anew.
-    if !create::is_staged(now.name.as_str()) {
-        // What its owner has written there before it was shut says nothing.
-        let me = server.admin.name.as_str();
-        let is_shut = !now.allow_connections && (server.admin.superuser || now.owner_role == me);
-        let former = Before::of_comment(now.comment.as_deref()).filter(|_| is_shut);
-        let before = match former {
-            Some(before) => before,
-            None if server.admin.superuser => Before {
-                owner: None,
-                ..Before::of_facts(now)
-            },
-            None => Before {
-                privileges: privileges(server, now, doing).await?,
-                ..Before::of_facts(now)
-            },
-        };
-        let line =
-            serde_json::to_string(&before).map_err(|error| Error::new(doing).because(error))?;
-        let rest = without_line(now.comment.as_deref().unwrap_or_default());
-        let comment = format!("{rest}\n{LINE}{line}");
-        let comment = Literal(&comment);
-        let _ = write!(statements, "; COMMENT ON DATABASE {database} IS {comment}");
-    }
+    let written_down = if create::is_staged(now.name.as_str()) {
+        String::new()
+    } else {
+        writing_down(server, now, doing).await?
+    };
+    let (at, this) = (&prior.inputs.connection, (&now.name, now.oid));
+    sessions::shut_out_database(cx, at, server, this, &written_down).await
+}
+
+/// The statement that writes down how it was before it was shut.
+async fn writing_down(server: &mut Server, now: &Facts, doing: &str) -> Result<String> {
+    let superuser = server.admin.superuser;
+    let is_ours = superuser || now.owner_role == server.admin.name.as_str();
+    // What its owner has written there before it was shut says nothing, and whose it was
+    // says only the line of what we have made our own.
+    let former = Before::of_comment(now.comment.as_deref()).filter(|_| !now.allow_connections);
+    let before = match former {
+        Some(former) if is_ours => former,
+        former => Before {
+            owner: (!superuser).then(|| now.owner_role.clone()),
+            privileges: privileges(server, now, doing).await?,
+            allow_connections: former
+                .as_ref()
+                .map_or(now.allow_connections, |former| former.allow_connections),
+            is_template: former
+                .as_ref()
+                .map_or(now.is_template, |former| former.is_template),
+        },
+    };
+    let line = serde_json::to_string(&before).map_err(|error| Error::new(doing).because(error))?;
+    let rest = without_line(now.comment.as_deref().unwrap_or_default());
+    let comment = format!("{rest}\n{LINE}{line}");
+    let (database, comment) = (Ident(&now.name), Literal(&comment));
+    Ok(format!("COMMENT ON DATABASE {database} IS {comment}"))
+}
+
+/// Dropping refuses a transaction, so nobody can be acted for: it is made our own
+/// before. A template can't be dropped.
+async fn take(cx: &Context, server: &mut Server, now: &Facts, doing: &str) -> Result<()> {
+    let database = Ident(&now.name);
+    let mut statements = format!(
+        "ALTER DATABASE {database} IS_TEMPLATE false; \
+         ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}",
+        admin::send_off(&format!("a.datid = {}", now.oid))
+    );
     if !server.admin.superuser {
         let me = Ident(&server.admin.name);
         let _ = write!(statements, "; ALTER DATABASE {database} OWNER TO {me}");
     }
-    sessions::shut_out_database(cx, at, server, (&now.name, now.oid), &statements).await
+    let acting = admin::as_owner(server, &now.name, &[]).await?;
+    let statements = acting.around(&statements);
+    lock::transact_on(cx, &mut server.connection, doing, &statements).await
 }
 
 /// What the administrator may do with a database that is another's.
 async fn privileges(server: &mut Server, now: &Facts, doing: &str) -> Result<Vec<Privilege>> {
-    if now.owner_role == server.admin.name.as_str() {
+    if server.admin.superuser || now.owner_role == server.admin.name.as_str() {
         return Ok(Vec::new());
     }
     let rows = sqlx::query(
@@ -260,25 +275,48 @@ async fn explained(server: &mut Server, now: &Facts, doing: &str, failed: Error)
     }
 }
 
-/// Undoes what [`shut`] did, now or before somebody was killed.
+/// Undoes what [`shut_out`] and [`take`] did, now or before somebody was killed.
 async fn open_again(cx: &Context, server: &mut Server, facts: &Facts) -> Result<()> {
+    // A transaction of ours may have failed.
+    run(
+        &mut server.connection,
+        "unable to end a transaction",
+        "ROLLBACK",
+    )
+    .await?;
     let Some(now) = look_again(server, facts).await? else {
         return Ok(());
     };
-    put_back(cx, server, &now).await?;
+    let Some(before) = Before::of_comment(now.comment.as_deref()) else {
+        return Ok(());
+    };
+    let (doing, statements) = putting_back(server, &now, &before).await?;
+    // It may be the lock that could not be had: this doesn't wait for it.
+    let statements = format!("BEGIN; {statements}; COMMIT");
+    run(&mut server.connection, &doing, statements).await?;
     cx.failpoint("database:opened-again");
-    lock::release(&mut server.connection).await
+    Ok(())
 }
 
 /// Puts back what was shut so that the database could be dropped.
 pub(super) async fn put_back(cx: &Context, server: &mut Server, now: &Facts) -> Result<()> {
     match Before::of_comment(now.comment.as_deref()) {
-        Some(before) => give_back(cx, server, now, &before).await,
+        Some(before) => be_as(cx, server, now, &before).await,
         None => Ok(()),
     }
 }
 
-async fn give_back(cx: &Context, server: &mut Server, now: &Facts, before: &Before) -> Result<()> {
+async fn be_as(cx: &Context, server: &mut Server, now: &Facts, before: &Before) -> Result<()> {
+    let (doing, statements) = putting_back(server, now, before).await?;
+    lock::transact_on(cx, &mut server.connection, &doing, &statements).await
+}
+
+/// What is done, and the statements that do it.
+async fn putting_back(
+    server: &mut Server,
+    now: &Facts,
+    before: &Before,
+) -> Result<(String, String)> {
     let database = Ident(&now.name);
     let doing = format!("unable to put database {database} back in service");
     let owner = former_owner(server, now, before).await?;
@@ -312,8 +350,7 @@ async fn give_back(cx: &Context, server: &mut Server, now: &Facts, before: &Befo
             );
         }
     }
-    let statements = acting.around(&statements);
-    lock::transact_on(cx, &mut server.connection, &doing, &statements).await
+    Ok((doing, acting.around(&statements)))
 }
 
 /// Who gets it back: only from whoever has taken it, because its owner can write into
@@ -340,11 +377,11 @@ pub(super) async fn retain(cx: &Context, prior: &Prior, facts: &Facts, mark: &Ma
         cx.failpoint("database:shut-out");
         // Somebody was killed while dropping it.
         if let Some(before) = Before::of_comment(facts.comment.as_deref()) {
-            let shut = Before {
+            let closed = Before {
                 allow_connections: false,
                 ..before
             };
-            give_back(cx, server, facts, &shut).await?;
+            be_as(cx, server, facts, &closed).await?;
         }
         let retired = Facts {
             comment: facts.comment.as_deref().map(without_line),
