@@ -101,7 +101,11 @@ fn a_tenant_can_not_hold_up_what_is_done_to_it() {
                 let name = at.name(&format!("{policy} {number}"));
                 let app = app(at, &name);
                 let (database, hold) = holds(&name).swap_remove(number);
-                let database = if database.is_empty() { &name } else { database };
+                let database = if database.is_empty() {
+                    name.as_str()
+                } else {
+                    database
+                };
                 let _session = Session::new(at, &name, database, &hold);
                 app.destroy(policy);
                 assert_eq!(sessions(at, &name), "0", "{hold}");
