@@ -131,7 +131,7 @@ impl Trust {
             .any(|place| place.inputs.get(DEPLOYMENT) == Some(owner))
     }
 
-    fn is_said(&self, words: &Vec<String>) -> bool {
+    fn is_said(&self, words: &[String]) -> bool {
         let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         said.contains(words)
     }

@@ -293,16 +293,13 @@ fn recall(session: &Session, deployment: &Path) -> Remembered {
 /// What stands in a file, if nobody else can have written it.
 fn believed(session: &Session, file: &Path) -> Option<Remembered> {
     let json = std::fs::read(file).ok()?;
-    let json = match trust::check(file) {
-        Ok(None) => json,
-        Ok(Some(callers)) => forget(session, &callers.to_string())?,
-        Err(untrusted) => forget(session, &untrusted.to_string())?,
+    let doubt = match trust::check(file) {
+        Ok(callers) => callers.map(|callers| callers.to_string()),
+        Err(untrusted) => Some(untrusted.to_string()),
     };
-    serde_json::from_slice(&json).ok()
-}
-
-/// Says that what is remembered is not believed, and goes on as if nothing were.
-fn forget(session: &Session, why: &str) -> Option<Vec<u8>> {
+    let Some(why) = doubt else {
+        return serde_json::from_slice(&json).ok();
+    };
     if session.trust.is_first_doubt() {
         let note = format!("where the state was at the last apply is not believed: {why}");
         session.ui.said("note", &note);

@@ -22,7 +22,8 @@ fn applied() -> Deployment {
 fn forge(deployment: &Deployment, name: &str, record: &Value) {
     let patch = json!([{ "op": "add", "path": format!("/resources/{name}"), "value": record }]);
     let mut state = fs::read_to_string(deployment.path("state")).unwrap();
-    state.push_str(&format!("{patch}\n"));
+    state += &patch.to_string();
+    state.push('\n');
     fs::write(deployment.path("state"), state).unwrap();
 }
 
@@ -88,8 +89,6 @@ fn a_record_starts_nothing_of_its_own() {
     let path = std::env::var("PATH").unwrap();
     let path = format!("{}:.::bin:{path}", open.display());
     let before = fs::read(deployment.path("state")).unwrap();
-    let before_home = deployment.path("home-before");
-    copy(&deployment.path("home"), &before_home);
     for (kind, provider) in [
         ("scratch_thing", Some((evil_path.as_str(), &[][..]))),
         ("scratch_thing", Some((evil_path.as_str(), &["--pwn"][..]))),
