@@ -300,6 +300,7 @@ struct Operation(PatchOperation);
 
 /// As it is written, whatever it does.
 #[derive(Deserialize)]
+#[serde(expecting = "an operation of a patch")]
 struct WrittenOperation {
     op: OperationName,
     path: PointerBuf,

@@ -120,6 +120,7 @@ impl Alone {
 
 /// A folder that nobody else can write to.
 fn folder() -> Option<PathBuf> {
+    static TOLD: Once = Once::new();
     let me = rustix::process::geteuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let usual = match runtime.filter(|path| path.is_absolute()) {
@@ -131,7 +132,6 @@ fn folder() -> Option<PathBuf> {
     let own = state.filter(|path| path.is_absolute()).or_else(home);
     let own = own.map(|folder| folder.join("nixops4-resources/slots"));
     let (chosen, warning) = choose(usual, own);
-    static TOLD: Once = Once::new();
     if let Some(warning) = warning {
         TOLD.call_once(|| tracing::warn!("{warning}"));
     }
@@ -301,6 +301,8 @@ impl<'a> Queue<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
     use crate::error::Error;
 
     use super::*;
@@ -395,7 +397,6 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_others_have_spoilt_is_told_and_not_used() {
-        use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
         let place = tempfile::tempdir().unwrap();
         let at = |name: &str| place.path().join(name);
         let set_mode = |path: &Path, mode| {

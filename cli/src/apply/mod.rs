@@ -38,7 +38,12 @@ pub(crate) async fn begin(session: &Session, survey: &Survey) -> Result<(), Fail
         scope.is_none_or(|scope| scope.contains(&member.path))
             && !survey.settled.contains_key(&member.path)
     });
-    Ok(survey.records.begin(members).await?)
+    let begun = survey.records.begin(members).await;
+    if begun.is_err() {
+        // What it has begun elsewhere.
+        survey.records.end().await;
+    }
+    Ok(begun?)
 }
 
 /// Applies what a survey found.

@@ -275,7 +275,8 @@ impl Keeper {
         let here = Turn::of_this_process();
         let touch = |path: &&MemberPath| state::touch(&self.document, path.names()).0;
         let touched: Vec<PatchOperation> = members.iter().flat_map(touch).collect();
-        let (_, length) = self.some_events(0, 1).await?;
+        // None of them, which may be large.
+        let (_, length) = self.some_events(u64::MAX, 1).await?;
         let mut search = Search::default();
         let since = length.saturating_sub(turn::LAST);
         self.each_event(since, |event| search.see(&event)).await?;

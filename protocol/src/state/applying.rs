@@ -126,3 +126,57 @@ pub fn read_patch(text: &str) -> serde_json::Result<Patch> {
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub struct ReadPatch(#[serde(deserialize_with = "parse::patch")] pub Patch);
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn patch(operations: &Value) -> Patch {
+        read_patch(&operations.to_string()).unwrap()
+    }
+
+    #[test]
+    fn it_does_what_a_patch_does() {
+        let document = json!({"a": {"b": [1, 2]}, "c": null});
+        for operations in [
+            json!([{"op": "add", "path": "", "value": {"x": [1]}}]),
+            json!([{"op": "add", "path": "/a/b/-", "value": {"x": 1}}]),
+            json!([{"op": "add", "path": "/a/b/0", "value": "first"}]),
+            json!([{"op": "add", "path": "/a/b", "value": null}]),
+            json!([{"op": "add", "path": "/a~1b", "value": [[]]}]),
+            json!([{"op": "replace", "path": "/a/b/1", "value": {"y": 2}}]),
+            json!([{"op": "remove", "path": "/a"}, {"op": "move", "from": "/c", "path": "/d"}]),
+            json!([{"op": "copy", "from": "/a", "path": "/e"}, {"op": "test", "path": "/c", "value": null}]),
+        ] {
+            let patch = patch(&operations);
+            let mut expected = document.clone();
+            json_patch::patch(&mut expected, &patch).unwrap();
+            let mut applied = document.clone();
+            apply(&mut applied, patch).unwrap();
+            assert_eq!(applied, expected, "{operations}");
+        }
+        let misfit = json!([{"op": "remove", "path": "/c"}, {"op": "remove", "path": "/c"}]);
+        let error = apply(&mut document.clone(), patch(&misfit)).unwrap_err();
+        assert!(error.to_string().contains("operation '/1'"), "{error}");
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_refused() {
+        let nested = |depth| (0..depth).fold(json!(1), |inner, _| json!([inner]));
+        let add = |value: Value| patch(&json!([{"op": "add", "path": "/a", "value": value}]));
+        let deepest = apply(&mut json!({}), add(nested(MAX_DEPTH - 1)));
+        assert!(deepest.is_ok());
+        let error = apply(&mut json!({}), add(nested(MAX_DEPTH))).unwrap_err();
+        assert!(matches!(error, ApplyError::TooDeep), "{error}");
+        let mut document = json!({"a": nested(100), "b": nested(100)});
+        let inner = format!("/b{}", "/0".repeat(99));
+        let moved = json!([{"op": "move", "from": "/a", "path": format!("{inner}/-")}]);
+        let error = apply(&mut document, patch(&moved)).unwrap_err();
+        assert!(matches!(error, ApplyError::TooDeep), "{error}");
+        let copies = vec![json!({"op": "copy", "from": "/a", "path": "/a/-"}); 30];
+        let error = apply(&mut json!({"a": ["x"]}), patch(&json!(copies))).unwrap_err();
+        assert!(matches!(error, ApplyError::TooMuch), "{error}");
+    }
+}

@@ -32,6 +32,10 @@ fn careless(command: &Command) -> Command {
     shell
 }
 
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+}
+
 fn files_in(folder: &Path) -> Vec<(String, u32)> {
     let entries = folder.read_dir().expect("a folder").map(|entry| {
         let entry = entry.expect("an entry");
@@ -103,9 +107,6 @@ fn what_others_may_have_written_is_not_used() {
                 assert!(error.contains("\nhint: "), "{error}");
             }
         };
-        let set_mode = |path: &Path, mode| {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
-        };
         // The file, and its folder.
         set_mode(&file, 0o666);
         refused(&site, "can be written by everybody");
@@ -145,10 +146,10 @@ fn what_others_may_have_written_is_not_used() {
 fn a_password_that_others_may_have_written_is_not_used() {
     let mut site = Site::postgresql();
     let folder = lifeline::folder("password-");
-    lifeline::set_mode(folder.path(), 0o755);
+    set_mode(folder.path(), 0o755);
     let file = folder.path().join("password");
     fs::write(&file, "quite secret").expect("it is ours");
-    lifeline::set_mode(&file, 0o644);
+    set_mode(&file, 0o644);
     set(
         &mut site.inputs,
         "/connection/password",
@@ -164,17 +165,17 @@ fn a_password_that_others_may_have_written_is_not_used() {
         );
         assert!(!error.contains("quite secret"), "{error}");
     };
-    lifeline::set_mode(&file, 0o646);
+    set_mode(&file, 0o646);
     refused(&site, "can be written by everybody");
-    lifeline::set_mode(&file, 0o600);
+    set_mode(&file, 0o600);
     site.read();
     if rustix::process::geteuid().is_root() {
         chown(&file, Some(MALLORY), None).expect("root may");
         refused(&site, "belongs to");
         // As a service manager keeps them: root's, for a group to read.
         chown(&file, Some(0), Some(61_234)).expect("root may");
-        lifeline::set_mode(&file, 0o440);
-        lifeline::set_mode(folder.path(), 0o750);
+        set_mode(&file, 0o440);
+        set_mode(folder.path(), 0o750);
         site.read();
     }
 }
