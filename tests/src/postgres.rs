@@ -9,6 +9,7 @@ mod psql;
 mod script;
 mod session;
 mod sql;
+mod standby;
 mod tls;
 mod versions;
 

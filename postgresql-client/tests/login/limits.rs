@@ -1,0 +1,93 @@
+//! Limits of time that a role or a database sets.
+
+use nixops4_postgresql_client::{Meaning, Session, Timeout, connect, open, settle};
+use nixops4_resources_tests::postgres::{Config, Server, versions};
+
+use crate::{one, superuser};
+
+#[tokio::test]
+async fn are_lifted_whatever_sets_them() {
+    for version in versions() {
+        let server = Server::start(&Config {
+            version: Some(version),
+            ..Config::default()
+        });
+        let mut limits = vec![
+            "statement_timeout",
+            "lock_timeout",
+            "idle_in_transaction_session_timeout",
+            "idle_session_timeout",
+        ];
+        if version >= 17 {
+            limits.push("transaction_timeout");
+        }
+        for number in 0..=limits.len() {
+            let database = format!("limited_{number}");
+            server.sql(&format!("CREATE DATABASE {database}"));
+            // Each alone, and all together.
+            let set = if number == limits.len() {
+                &limits[..]
+            } else {
+                &limits[number..=number]
+            };
+            for name in set {
+                server.sql(&format!("ALTER DATABASE {database} SET {name} = '1ms'"));
+            }
+            let mut target = superuser(&server);
+            target.database.clone_from(&database);
+            let application = target.application.clone();
+            let asking = async |session: &mut Session| {
+                settle(&mut session.connection, &application).await
+            };
+            let opened = open(&mut target, asking, Meaning::of_statement).await;
+            let (mut session, settled) = match opened {
+                Ok(opened) => opened,
+                Err(error) => panic!("{version} {set:?}: {error:?}"),
+            };
+            assert!(!settled.is_pooled && !settled.is_standby);
+            for name in &limits {
+                assert!(settled.timeouts.iter().any(|found| found == name), "{name}");
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+            let slow = "BEGIN; SELECT pg_sleep(0.03); SELECT 7::int4; COMMIT";
+            sqlx::raw_sql(slow)
+                .execute(&mut session.connection)
+                .await
+                .unwrap_or_else(|error| panic!("{version} {set:?}: {error}"));
+            assert_eq!(one::<i32>(&mut session, "SELECT 7::int4").await.ok(), Some(7));
+            session.close().await;
+        }
+    }
+}
+
+/// That one has struck is told by its code, also when it ends the session between two
+/// statements.
+#[tokio::test]
+async fn are_named_when_they_strike() {
+    let server = Server::start(&Config::default());
+    for (setting, statement, timeout) in [
+        ("statement_timeout", "SELECT pg_sleep(1)", Timeout::Statement),
+        ("idle_session_timeout", "SELECT 1", Timeout::IdleSession),
+        (
+            "idle_in_transaction_session_timeout",
+            "BEGIN",
+            Timeout::IdleInTransaction,
+        ),
+    ] {
+        let mut target = superuser(&server);
+        target.set(setting, "20ms");
+        let mut session = connect(&target).await.expect("it lets us in");
+        let mut struck = None;
+        for _ in 0..3 {
+            let done = sqlx::raw_sql(statement).execute(&mut session.connection).await;
+            if let Err(error) = done {
+                struck = Meaning::of_statement(&error);
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        assert_eq!(struck, Some(Meaning::Struck(timeout)), "{setting}");
+        assert_eq!(timeout.setting(), setting);
+        assert!(timeout.hint().contains(setting));
+    }
+}
