@@ -60,7 +60,7 @@ pub enum Failure {
 
     /// Somebody is between us and the server, or its certificate can't be bound to.
     #[error("{0}")]
-    Binding(&'static str),
+    Binding(String),
 
     /// It refuses the login, in its own words.
     #[error("{}", .0.message)]

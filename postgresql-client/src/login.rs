@@ -29,8 +29,16 @@ pub(crate) struct LoggedIn {
 struct Peer {
     /// Whether it is known who that is.
     is_known: bool,
-    /// What a login is bound to: with TLS, the hash of the certificate, if it has one.
-    end_point: Option<Option<Vec<u8>>>,
+    channel: Channel,
+}
+
+/// What a login goes over.
+enum Channel {
+    Clear,
+    /// TLS, with the hash of the certificate that a login is bound to, if it has one.
+    Encrypted {
+        end_point: Option<Vec<u8>>,
+    },
 }
 
 /// Begins a session on a unix socket.
@@ -40,7 +48,7 @@ pub(crate) async fn on_socket(
 ) -> Result<LoggedIn, Failure> {
     let peer = Peer {
         is_known: true,
-        end_point: None,
+        channel: Channel::Clear,
     };
     log_in(Wire::new(stream), target, &peer).await
 }
@@ -51,7 +59,7 @@ pub(crate) async fn on_tcp(begun: Begun, target: &Target) -> Result<LoggedIn, Fa
         Begun::Plain(stream) => {
             let peer = Peer {
                 is_known: false,
-                end_point: None,
+                channel: Channel::Clear,
             };
             log_in(Wire::new(Box::new(stream)), target, &peer).await
         }
@@ -60,7 +68,9 @@ pub(crate) async fn on_tcp(begun: Begun, target: &Target) -> Result<LoggedIn, Fa
             let certificate = certificates.and_then(|chain| chain.first());
             let peer = Peer {
                 is_known: target.tls.verifies(),
-                end_point: Some(certificate.and_then(binding::end_point)),
+                channel: Channel::Encrypted {
+                    end_point: certificate.and_then(binding::end_point),
+                },
             };
             log_in(Wire::new(stream), target, &peer).await
         }
@@ -76,11 +86,7 @@ async fn log_in(mut wire: Wire, target: &Target, peer: &Peer) -> Result<LoggedIn
 
 /// Answers what the server asks for, once and if it may. Gives back the message that
 /// says that we are in.
-async fn authenticate(
-    wire: &mut Wire,
-    target: &Target,
-    peer: &Peer,
-) -> Result<BytesMut, Failure> {
+async fn authenticate(wire: &mut Wire, target: &Target, peer: &Peer) -> Result<BytesMut, Failure> {
     let (asked, bytes) = wire.receive().await?;
     match asked {
         Message::AuthenticationOk => {
@@ -149,7 +155,7 @@ async fn prove(
         Message::AuthenticationSaslContinue(body) => scram
             .update(body.data())
             .map_err(|error| Failure::Protocol(error.to_string()))?,
-        Message::ErrorResponse(body) => return Err(refused(&body)),
+        Message::ErrorResponse(body) => return Err(unbound(refused(&body), peer)),
         _ => return Err(unexpected()),
     }
     wire.send(|out| frontend::sasl_response(scram.message(), out))
@@ -158,8 +164,25 @@ async fn prove(
         Message::AuthenticationSaslFinal(body) => {
             scram.finish(body.data()).map_err(|_| Failure::Unproven)
         }
-        Message::ErrorResponse(body) => Err(refused(&body)),
+        Message::ErrorResponse(body) => Err(unbound(refused(&body), peer)),
         _ => Err(Failure::Unproven),
+    }
+}
+
+/// What it means that a server ends a login in the middle of the proof: by these
+/// codes it says that it sees another TLS connection than we do.
+fn unbound(failure: Failure, peer: &Peer) -> Failure {
+    match failure {
+        Failure::Server(error)
+            if matches!(peer.channel, Channel::Encrypted { .. })
+                && ["28000", "08P01"].contains(&&*error.code) =>
+        {
+            Failure::Binding(format!(
+                "{}: somebody is between us and the server, with a certificate of their own",
+                error.message
+            ))
+        }
+        other => other,
     }
 }
 
@@ -177,23 +200,27 @@ fn choose(
         .map_err(|error| Failure::Protocol(error.to_string()))?;
     let plain = offered.iter().any(|name| name == SCRAM_SHA_256);
     let bound = offered.iter().any(|name| name == SCRAM_SHA_256_PLUS);
-    match &peer.end_point {
-        Some(Some(hash)) if bound => Ok((
+    match &peer.channel {
+        Channel::Encrypted {
+            end_point: Some(hash),
+        } if bound => Ok((
             SCRAM_SHA_256_PLUS,
             ChannelBinding::tls_server_end_point(hash.clone()),
         )),
-        None if bound => Err(Failure::Binding(
+        Channel::Clear if bound => Err(Failure::Binding(
             "the server offers to bind the login to a TLS connection that there is none of: somebody \
-             is between us and the server",
+             is between us and the server"
+                .to_owned(),
         )),
         _ if !plain => Err(Failure::Unsupported(format!("SASL {}", offered.join(", ")))),
         // We could bind, and were not offered it.
-        Some(Some(_)) => Ok((SCRAM_SHA_256, ChannelBinding::unrequested())),
-        Some(None) if !peer.is_known => Err(Failure::Binding(
+        Channel::Encrypted { end_point: Some(_) } => Ok((SCRAM_SHA_256, ChannelBinding::unrequested())),
+        Channel::Encrypted { end_point: None } if !peer.is_known => Err(Failure::Binding(
             "the login can't be bound to the server's certificate, which is signed without a hash \
-             (as with Ed25519), and the certificate is not verified",
+             (as with Ed25519), and the certificate is not verified"
+                .to_owned(),
         )),
-        Some(None) | None => Ok((SCRAM_SHA_256, ChannelBinding::unsupported())),
+        Channel::Encrypted { end_point: None } | Channel::Clear => Ok((SCRAM_SHA_256, ChannelBinding::unsupported())),
     }
 }
 

@@ -107,7 +107,8 @@ async fn accept(listener: &UnixListener) -> io::Result<UnixStream> {
     loop {
         let (client, _) = listener.accept().await?;
         let peer = client.peer_cred()?;
-        let is_ours = peer.pid().and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id());
+        let is_ours =
+            peer.pid().and_then(|pid| u32::try_from(pid).ok()) == Some(std::process::id());
         if is_ours && peer.uid() == rustix::process::geteuid().as_raw() {
             return Ok(client);
         }

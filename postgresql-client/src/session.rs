@@ -7,15 +7,12 @@ use sqlx::postgres::PgConnection;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::failure::Failure;
+use crate::login;
 use crate::place::Place;
 use crate::relay::{Link, hand_over};
 use crate::sqlstate::Meaning;
 use crate::target::Target;
-use crate::timeouts::Timeout;
-use crate::login;
-
-/// How many limits of time are lifted one after the other until a session holds.
-const LIMITS: usize = 8;
+use crate::timeouts::{Limits, Settled, settle};
 
 /// A session, and what it goes through.
 #[derive(Debug)]
@@ -61,50 +58,41 @@ fn duplicate(stream: &impl AsFd) -> Result<OwnedFd, Failure> {
     stream.as_fd().try_clone_to_owned().map_err(Failure::Local)
 }
 
-/// Why a session could not be begun and looked at.
+/// Why a session could not be begun and set up.
 #[derive(Debug)]
-pub enum Opening<E> {
+pub enum Opening {
     /// There is none.
     Connecting(Failure),
     /// What it was first asked failed.
-    Asking(E),
+    Asking(sqlx::Error),
 }
 
-/// Logs in and asks a first thing. A limit of time that a role or a database sets may
-/// strike before that is done: then another session begins without that limit.
-/// `meaning` says of an error what the server said.
-pub async fn open<T, E>(
-    target: &mut Target,
-    ask: impl AsyncFn(&mut Session) -> Result<T, E>,
-    meaning: impl Fn(&E) -> Option<Meaning>,
-) -> Result<(Session, T), Opening<E>> {
-    let mut lifted: Vec<Timeout> = Vec::new();
-    let mut struck = None;
+impl Opening {
+    /// What the server said, if it said anything.
+    #[must_use]
+    pub fn meaning(&self) -> Option<Meaning> {
+        match self {
+            Self::Connecting(failure) => failure.meaning(),
+            Self::Asking(error) => Meaning::of_statement(error),
+        }
+    }
+}
+
+/// Logs in, and lifts all limits of time as [`settle`] does.
+pub async fn open(target: &mut Target) -> Result<(Session, Settled), Opening> {
+    let mut limits = Limits::default();
     loop {
         let opened = async {
             let mut session = connect(target).await.map_err(Opening::Connecting)?;
-            let answer = ask(&mut session).await.map_err(Opening::Asking)?;
-            Ok((session, answer))
+            let settled = settle(&mut session.connection, &target.application).await;
+            Ok((session, settled.map_err(Opening::Asking)?))
         };
-        let error = match opened.await {
+        match opened.await {
             Ok(opened) => return Ok(opened),
-            Err(error) => error,
-        };
-        let means = match &error {
-            Opening::Connecting(failure) => failure.meaning(),
-            Opening::Asking(error) => meaning(error),
-        };
-        match means {
-            Some(Meaning::Struck(timeout))
-                if !lifted.contains(&timeout) && lifted.len() < LIMITS =>
-            {
-                target.set(timeout.setting(), "0");
-                lifted.push(timeout);
-                struck = Some(error);
+            Err(error) => {
+                let meaning = error.meaning();
+                limits.lift(target, error, meaning)?;
             }
-            // A pooler that doesn't take the setting: what has struck says more.
-            Some(Meaning::BadStartup) => return Err(struck.unwrap_or(error)),
-            _ => return Err(error),
         }
     }
 }

@@ -5,6 +5,9 @@ use std::fmt;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 
+use crate::sqlstate::Meaning;
+use crate::target::Target;
+
 /// A limit that has struck.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Timeout {
@@ -48,8 +51,13 @@ impl Timeout {
     #[must_use]
     pub fn hint(self) -> String {
         let setting = self.setting();
+        // The code is the same.
+        let cancelled = match self {
+            Self::Statement => "somebody has cancelled it (pg_cancel_backend), or ",
+            _ => "",
+        };
         format!(
-            "{setting} has struck, which is lifted where that is possible: see in \
+            "{cancelled}{setting} has struck, which is lifted where that is possible: see in \
              pg_db_role_setting whether the database or the role sets it, and take it back with \
              ALTER DATABASE ... RESET {setting} or ALTER ROLE ... RESET {setting}; a pooler in \
              between keeps it from being lifted unless its ignore_startup_parameters say otherwise"
@@ -60,6 +68,46 @@ impl Timeout {
 impl fmt::Display for Timeout {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.setting())
+    }
+}
+
+/// Limits of time that strike a session before it can lift them: the next one begins
+/// without.
+#[derive(Debug)]
+pub struct Limits<E> {
+    lifted: Vec<Timeout>,
+    struck: Option<E>,
+}
+
+impl<E> Default for Limits<E> {
+    fn default() -> Self {
+        Self {
+            lifted: Vec::new(),
+            struck: None,
+        }
+    }
+}
+
+impl<E> Limits<E> {
+    /// Has the next session begin without the limit that has struck: `meaning` is
+    /// what the server said. Fails with the error to tell if nothing more can be done.
+    pub fn lift(
+        &mut self,
+        target: &mut Target,
+        error: E,
+        meaning: Option<Meaning>,
+    ) -> Result<(), E> {
+        match meaning {
+            Some(Meaning::Struck(timeout)) if !self.lifted.contains(&timeout) => {
+                target.set(timeout.setting(), "0");
+                self.lifted.push(timeout);
+                self.struck = Some(error);
+                Ok(())
+            }
+            // A pooler that doesn't take the setting: what has struck says more.
+            Some(Meaning::BadStartup) => Err(self.struck.take().unwrap_or(error)),
+            _ => Err(error),
+        }
     }
 }
 
@@ -86,8 +134,10 @@ macro_rules! limits {
 }
 
 /// A statement that lifts all limits of time, for a session that is ours alone.
-pub const LIFT_TIMEOUTS: &str =
-    concat!("SELECT pg_catalog.set_config(name, '0', false) FROM ", limits!());
+pub const LIFT_TIMEOUTS: &str = concat!(
+    "SELECT pg_catalog.set_config(name, '0', false) FROM ",
+    limits!()
+);
 
 /// Lifts all limits of time, for the session if it is ours alone. A session that a
 /// pooler keeps may be another's next: there only whoever is in a transaction lifts

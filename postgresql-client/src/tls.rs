@@ -167,7 +167,9 @@ async fn is_offered(tcp: &mut TcpStream) -> Result<bool, Failure> {
         b'S' => Ok(true),
         b'N' => Ok(false),
         // What nobody has vouched for yet is not repeated.
-        b'E' => Err(Failure::Protocol("it refuses to say whether it has TLS".to_owned())),
+        b'E' => Err(Failure::Protocol(
+            "it refuses to say whether it has TLS".to_owned(),
+        )),
         other => Err(Failure::Protocol(format!(
             "it answers {other:#04x} when asked for TLS"
         ))),
@@ -176,7 +178,10 @@ async fn is_offered(tcp: &mut TcpStream) -> Result<bool, Failure> {
 
 /// A handshake that fails is told as an error of reading.
 fn failed(error: io::Error) -> Failure {
-    match error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()) {
+    match error
+        .get_ref()
+        .and_then(|cause| cause.downcast_ref::<rustls::Error>())
+    {
         Some(cause) => Failure::Tls(cause.to_string()),
         None => Failure::Io(error),
     }

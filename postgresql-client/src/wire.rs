@@ -95,7 +95,12 @@ pub(crate) async fn skip_startup(client: &mut (impl AsyncRead + Unpin)) -> io::R
     let mut length = [0; 4];
     client.read_exact(&mut length).await?;
     let length = (&length[..]).get_u32();
-    let mut rest = vec![0; usize::try_from(length.min(1 << 16)).unwrap_or(0).saturating_sub(4)];
+    let mut rest = vec![
+        0;
+        usize::try_from(length.min(1 << 16))
+            .unwrap_or(0)
+            .saturating_sub(4)
+    ];
     client.read_exact(&mut rest).await?;
     Ok(())
 }

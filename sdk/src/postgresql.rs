@@ -209,7 +209,10 @@ impl Login<'_> {
         let place = self.place();
         Error::input(
             "/connection",
-            format!("the server at {place} gave no answer within {} s", limit.as_secs()),
+            format!(
+                "the server at {place} gave no answer within {} s",
+                limit.as_secs()
+            ),
         )
     }
 }

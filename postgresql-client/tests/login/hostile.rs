@@ -69,7 +69,10 @@ fn hear(client: &mut TcpStream, heard: &mut Vec<u8>) -> usize {
 fn continues(heard: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(heard);
     let nonce = text.rsplit(",r=").next().expect("a nonce");
-    asks(11, format!("r={nonce}mine,s={},i=1", STANDARD.encode("salt")).as_bytes())
+    asks(
+        11,
+        format!("r={nonce}mine,s={},i=1", STANDARD.encode("salt")).as_bytes(),
+    )
 }
 
 async fn fails(turns: Vec<Turn>) -> (Failure, Vec<u8>) {
@@ -165,7 +168,10 @@ async fn speaks_of_something_else() {
 #[tokio::test]
 async fn says_more_than_fits() {
     let (target, _serving) = listens(vec![|_| {
-        let one = message(b'S', &[b"name\0".to_vec(), vec![b'x'; 9000], vec![0]].concat());
+        let one = message(
+            b'S',
+            &[b"name\0".to_vec(), vec![b'x'; 9000], vec![0]].concat(),
+        );
         [asks(0, b""), one.repeat(60)].concat()
     }]);
     let target = Target {

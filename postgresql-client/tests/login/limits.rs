@@ -1,6 +1,6 @@
 //! Limits of time that a role or a database sets.
 
-use nixops4_postgresql_client::{Meaning, Session, Timeout, connect, open, settle};
+use nixops4_postgresql_client::{Meaning, Timeout, connect, open};
 use nixops4_resources_tests::postgres::{Config, Server, versions};
 
 use crate::{one, superuser};
@@ -35,26 +35,29 @@ async fn are_lifted_whatever_sets_them() {
             }
             let mut target = superuser(&server);
             target.database.clone_from(&database);
-            let application = target.application.clone();
-            let asking = async |session: &mut Session| {
-                settle(&mut session.connection, &application).await
-            };
-            let opened = open(&mut target, asking, Meaning::of_statement).await;
+            let opened = open(&mut target).await;
             let (mut session, settled) = match opened {
                 Ok(opened) => opened,
                 Err(error) => panic!("{version} {set:?}: {error:?}"),
             };
             assert!(!settled.is_pooled && !settled.is_standby);
-            for name in &limits {
-                assert!(settled.timeouts.iter().any(|found| found == name), "{name}");
-            }
+            let left = "SELECT count(*)::int4 FROM pg_settings WHERE name LIKE '%timeout'
+                        AND context = 'user' AND setting <> '0'";
+            assert_eq!(
+                one::<i32>(&mut session, left).await.ok(),
+                Some(0),
+                "{set:?}"
+            );
             tokio::time::sleep(std::time::Duration::from_millis(30)).await;
             let slow = "BEGIN; SELECT pg_sleep(0.03); SELECT 7::int4; COMMIT";
             sqlx::raw_sql(slow)
                 .execute(&mut session.connection)
                 .await
                 .unwrap_or_else(|error| panic!("{version} {set:?}: {error}"));
-            assert_eq!(one::<i32>(&mut session, "SELECT 7::int4").await.ok(), Some(7));
+            assert_eq!(
+                one::<i32>(&mut session, "SELECT 7::int4").await.ok(),
+                Some(7)
+            );
             session.close().await;
         }
     }
@@ -66,7 +69,11 @@ async fn are_lifted_whatever_sets_them() {
 async fn are_named_when_they_strike() {
     let server = Server::start(&Config::default());
     for (setting, statement, timeout) in [
-        ("statement_timeout", "SELECT pg_sleep(1)", Timeout::Statement),
+        (
+            "statement_timeout",
+            "SELECT pg_sleep(1)",
+            Timeout::Statement,
+        ),
         ("idle_session_timeout", "SELECT 1", Timeout::IdleSession),
         (
             "idle_in_transaction_session_timeout",
@@ -79,7 +86,9 @@ async fn are_named_when_they_strike() {
         let mut session = connect(&target).await.expect("it lets us in");
         let mut struck = None;
         for _ in 0..3 {
-            let done = sqlx::raw_sql(statement).execute(&mut session.connection).await;
+            let done = sqlx::raw_sql(statement)
+                .execute(&mut session.connection)
+                .await;
             if let Err(error) = done {
                 struck = Meaning::of_statement(&error);
                 break;

@@ -51,7 +51,10 @@ fn one_that_is_dropped_ends_without_being_run() {
         drop(session);
         let begun = Instant::now();
         while server.sql(OURS) != "0" {
-            assert!(begun.elapsed() < Duration::from_secs(20), "it is still there");
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "it is still there"
+            );
         }
     }
 }
@@ -61,12 +64,18 @@ async fn what_the_server_says_last_is_heard() {
     let server = server();
     for target in targets(&server) {
         let mut session = connect(&target).await.expect("it lets us in");
-        let pid: i32 = one(&mut session, "SELECT pg_backend_pid()").await.expect("it");
+        let pid: i32 = one(&mut session, "SELECT pg_backend_pid()")
+            .await
+            .expect("it");
         server.sql(&format!("SELECT pg_terminate_backend({pid}, 10000)"));
-        let error = one::<i32>(&mut session, "SELECT 1").await.expect_err("it has ended");
+        let error = one::<i32>(&mut session, "SELECT 1")
+            .await
+            .expect_err("it has ended");
         let meaning = Meaning::of_statement(&error);
         assert_eq!(meaning, Some(Meaning::GoingAway), "{error:?}");
-        let error = one::<i32>(&mut session, "SELECT 1").await.expect_err("it has ended");
+        let error = one::<i32>(&mut session, "SELECT 1")
+            .await
+            .expect_err("it has ended");
         assert!(matches!(error, sqlx::Error::Io(_)), "{error:?}");
     }
 }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use nixops4_provider_sdk::postgresql::client::{
-    self, LIFT_TIMEOUTS, Link, Meaning, Opening, Session, Target,
+    Failure, LIFT_TIMEOUTS, Limits, Link, Meaning, Session, Target, connect,
 };
 use nixops4_provider_sdk::{Context, Error, Object, Result, Retry};
 use serde::Deserialize;
@@ -77,7 +77,7 @@ pub(crate) async fn on_server<T>(
     let server = cx.connections::<Kept>().take(at);
     let mut server = match server {
         Some(server) => server,
-        None => connect(cx, at).await?,
+        None => connect_to(cx, at).await?,
     };
     refuse_another(at, &server.id, known_id)?;
     let done = work(&mut server).await?;
@@ -145,7 +145,7 @@ fn refuse_another(at: &Connection, id: &str, known_id: Option<&str>) -> Result<(
     }
 }
 
-async fn connect(cx: &Context, at: &Connection) -> Result<Server> {
+async fn connect_to(cx: &Context, at: &Connection) -> Result<Server> {
     // Secrets may take their time: nobody queues behind them.
     let mut target = at.login().target(cx).await?;
     cx.slot(&format!("postgresql {at}")).await?;
@@ -170,17 +170,26 @@ async fn connect(cx: &Context, at: &Connection) -> Result<Server> {
 }
 
 async fn open(at: &Connection, target: &mut Target) -> Result<(Session, Found)> {
-    let again = target.clone();
-    let asking = async |session: &mut Session| identify(at, &again, &mut session.connection).await;
-    let opened = client::open(target, asking, |error| match error {
-        Unidentified::Said(_, error) => Meaning::of_statement(error),
-        Unidentified::Refused(_) => None,
-    });
-    opened.await.map_err(|error| match error {
-        Opening::Connecting(failure) => at.login().unable(&failure),
-        Opening::Asking(Unidentified::Refused(error)) => error,
-        Opening::Asking(Unidentified::Said(doing, error)) => failure::stating(doing, &error),
-    })
+    let mut limits = Limits::default();
+    loop {
+        let opened = async {
+            let mut session = connect(target).await.map_err(Unidentified::Unreached)?;
+            let found = identify(at, target, &mut session.connection).await?;
+            Ok((session, found))
+        };
+        match opened.await {
+            Ok(opened) => return Ok(opened),
+            Err(Unidentified::Refused(error)) => return Err(error),
+            Err(Unidentified::Unreached(failure)) => {
+                let meaning = failure.meaning();
+                limits.lift(target, at.login().unable(&failure), meaning)?;
+            }
+            Err(Unidentified::Said(doing, error)) => {
+                let meaning = Meaning::of_statement(&error);
+                limits.lift(target, failure::stating(doing, &error), meaning)?;
+            }
+        }
+    }
 }
 
 /// Nothing came of connecting: somebody listens there who is busy, or nobody does.
@@ -206,6 +215,8 @@ struct Found {
 
 /// Why that is not known.
 enum Unidentified {
+    /// Nobody is connected.
+    Unreached(Failure),
     /// The server said so, while this was done.
     Said(&'static str, sqlx::Error),
     /// It can't be used.

@@ -5,9 +5,7 @@ mod address;
 
 use std::time::Duration;
 
-use nixops4_postgresql_client::{
-    Failure, Meaning, Opening, Session, code, open, root_cause, settle,
-};
+use nixops4_postgresql_client::{Failure, Meaning, Opening, Session, code, open, root_cause};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Transaction};
 use url::Url;
@@ -31,14 +29,8 @@ pub(crate) async fn connect(
     if url.is_read_only() {
         target.set("default_transaction_read_only", "on");
     }
-    let application = target.application.clone();
-    let asking = async |session: &mut Session| settle(&mut session.connection, &application).await;
-    let opening = open(&mut target, asking, Meaning::of_statement);
-    let Ok(opened) = tokio::time::timeout(CONNECT, opening).await else {
-        let slow = std::io::Error::new(
-            std::io::ErrorKind::TimedOut,
-            "the server does not answer",
-        );
+    let Ok(opened) = tokio::time::timeout(CONNECT, open(&mut target)).await else {
+        let slow = std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer");
         return Err(unable(Failure::Io(slow)));
     };
     let (session, settled) = opened.map_err(|error| match error {

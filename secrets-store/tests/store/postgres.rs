@@ -324,10 +324,18 @@ async fn a_standby_is_read_without_a_record_and_not_otherwise() {
         let (there, here) = (SERVER.port().to_string(), standby.port().to_string());
         url.to_string().replace(&there, &here).parse().unwrap()
     };
-    let error = Store::open(&port(&it.url), &it.identities).await.unwrap_err();
+    let error = Store::open(&port(&it.url), &it.identities)
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Standby { .. }), "{error}");
-    assert!(error.to_string().contains("point its address at the primary"));
-    let mut store = Store::open(&port(&it.read_only()), &it.identities).await.unwrap();
+    assert!(
+        error
+            .to_string()
+            .contains("point its address at the primary")
+    );
+    let mut store = Store::open(&port(&it.read_only()), &it.identities)
+        .await
+        .unwrap();
     store.reveal(&db, generation(1), None).await.unwrap();
 }
 
@@ -371,13 +379,16 @@ async fn passwords_come_from_a_file_or_the_environment() {
     SERVER.sql("CREATE ROLE loose SUPERUSER LOGIN PASSWORD 'canary-pass'");
     let url = url.replace("with_password@", "loose@");
     let log_in = |url: &str, variables: &[(&str, &str)]| login_at(&it, url, variables);
-    let password = ("PGPASSWORD", "canary-pass");
-    let said = log_in(&url, &[password]);
-    assert!(said.contains("lets anybody in without a password"), "{said}");
+    let given = ("PGPASSWORD", "canary-pass");
+    let said = log_in(&url, &[given]);
+    assert!(
+        said.contains("lets anybody in without a password"),
+        "{said}"
+    );
     assert!(said.contains("require_auth"), "{said}");
     let meant = format!("{url}?require_auth=none");
-    assert!(log_in(&meant, &[password]).contains("logged in"));
-    let variables = [password, ("PGREQUIREAUTH", "none,scram-sha-256")];
+    assert!(log_in(&meant, &[given]).contains("logged in"));
+    let variables = [given, ("PGREQUIREAUTH", "none,scram-sha-256")];
     assert!(log_in(&url, &variables).contains("logged in"));
     assert!(log_in(&url, &[]).contains("logged in"));
     // Nothing of a value is in the statements that the server logs.

@@ -21,7 +21,12 @@ impl Server {
         make_folder(&data, account);
         let mut backup = self.installation.command("pg_basebackup", account);
         backup
-            .args(["--write-recovery-conf", "--wal-method", "stream", "--no-sync"])
+            .args([
+                "--write-recovery-conf",
+                "--wal-method",
+                "stream",
+                "--no-sync",
+            ])
             .args(["--checkpoint", "fast", "--pgdata"])
             .arg(&data)
             .arg("--host")

@@ -238,15 +238,27 @@ fn what_the_server_asks_for() {
             messages::set(&mut inputs, "/connection/requireAuth", methods);
             inputs
         };
-        for tls in [json!({}), json!({"mode": "disable"}), json!({"mode": "require"})] {
+        for tls in [
+            json!({}),
+            json!({"mode": "disable"}),
+            json!({"mode": "require"}),
+        ] {
             let inputs = with(tls, Value::Null);
             let error = place.refused(ROLE, &inputs, "/connection/requireAuth");
-            for words in [said, "scram-sha-256", "connection.tls.caFile", "name what it asks for"] {
+            for words in [
+                said,
+                "scram-sha-256",
+                "connection.tls.caFile",
+                "name what it asks for",
+            ] {
                 assert!(error.contains(words), "{words:?} is not in: {error}");
             }
             assert!(!error.contains("secret"), "{error}");
         }
-        place.ensure(ROLE, &with(json!({"mode": "require", "caFile": authority}), Value::Null));
+        place.ensure(
+            ROLE,
+            &with(json!({"mode": "require", "caFile": authority}), Value::Null),
+        );
         place.ensure(ROLE, &with(json!({}), json!([method, "scram-sha-256"])));
         let inputs = with(json!({"caFile": authority}), json!(["scram-sha-256"]));
         let error = place.refused(ROLE, &inputs, "/connection/requireAuth");

@@ -306,7 +306,10 @@ fn a_standby_can_be_read_and_says_why_it_is_not_written() {
     set(&mut site.inputs, "/connection/port", json!(standby.port()));
     let begun = Instant::now();
     while site.read()["resources"] != json!({"a": {}}) {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it does not follow");
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "it does not follow"
+        );
     }
     for request in [
         site.create_request(),

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What our sessions are called in `pg_stat_activity`.
-pub(super) const APPLICATION: &str = "nixops4-resources-state";
+const APPLICATION: &str = "nixops4-resources-state";
 
 /// How to reach a database in a PostgreSQL server.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]

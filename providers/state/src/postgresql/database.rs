@@ -8,14 +8,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use nixops4_provider_sdk::postgresql::client::{self, Meaning, Opening, Session, settle};
+use nixops4_provider_sdk::postgresql::client::{Opening, Session, open};
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
 use super::Inputs;
-use super::connection::APPLICATION;
 use super::failure::{connecting, is_lost, is_taken, stating};
 use crate::log::Event;
 use crate::store::{Insertion, Log};
@@ -93,10 +92,8 @@ impl Database {
         }
         let at = &inputs.connection;
         let mut target = at.login().target(cx).await?;
-        let asking = async |session: &mut Session| settle(&mut session.connection, APPLICATION).await;
-        let opening = client::open(&mut target, asking, Meaning::of_statement);
         let limit = CONNECT_TIMEOUT.min(cx.time_left());
-        let Ok(opened) = tokio::time::timeout(limit, opening).await else {
+        let Ok(opened) = tokio::time::timeout(limit, open(&mut target)).await else {
             return Err(at
                 .login()
                 .no_answer(limit)
@@ -414,7 +411,9 @@ impl Log for Database {
         }
         cx.failpoint("state:inserted");
         self.begun = false;
-        let committed = sqlx::raw_sql("COMMIT").execute(&mut self.session.connection).await;
+        let committed = sqlx::raw_sql("COMMIT")
+            .execute(&mut self.session.connection)
+            .await;
         let found = match committed {
             Ok(_) => Insertion::Done,
             Err(error) if is_lost(&error) => {
