@@ -35,5 +35,5 @@ pub use secrecy::{ExposeSecret, SecretString};
 pub use session::{Opening, Session, connect, open};
 pub use sqlstate::{Meaning, code, root_cause};
 pub use target::Target;
-pub use timeouts::{LIFT_TIMEOUTS, Limits, Settled, Timeout, settle};
+pub use timeouts::{LIFT_TIMEOUTS, Lifted, Settled, Timeout, settle};
 pub use tls::{ClientCertificate, Tls, TlsMode};

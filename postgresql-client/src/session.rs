@@ -12,7 +12,7 @@ use crate::place::Place;
 use crate::relay::{Link, hand_over};
 use crate::sqlstate::Meaning;
 use crate::target::Target;
-use crate::timeouts::{Limits, Settled, settle};
+use crate::timeouts::{Lifted, Settled, settle};
 
 /// A session, and what it goes through.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Opening {
 
 /// Logs in, and lifts all limits of time as [`settle`] does.
 pub async fn open(target: &mut Target) -> Result<(Session, Settled), Opening> {
-    let mut limits = Limits::default();
+    let mut lifted = Lifted::default();
     loop {
         let opened = async {
             let mut session = connect(target).await.map_err(Opening::Connecting)?;
@@ -91,7 +91,7 @@ pub async fn open(target: &mut Target) -> Result<(Session, Settled), Opening> {
             Ok(opened) => return Ok(opened),
             Err(error) => {
                 let meaning = error.meaning();
-                limits.lift(target, error, meaning)?;
+                lifted.lift(target, error, meaning)?;
             }
         }
     }

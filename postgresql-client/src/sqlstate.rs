@@ -29,6 +29,8 @@ pub enum Meaning {
     Struck(Timeout),
     /// It can only be read: a standby.
     ReadOnly,
+    /// A file is not there, such as a library.
+    NoFile,
     /// Who asks may not do it.
     Denied,
     /// Others work on the same things.
@@ -51,6 +53,7 @@ impl Meaning {
             "57P01" | "57P02" => Self::GoingAway,
             "08P01" => Self::BadStartup,
             "25006" => Self::ReadOnly,
+            "58P01" => Self::NoFile,
             "42501" => Self::Denied,
             "40001" | "40P01" => Self::Conflict,
             code if code.starts_with("08") => Self::GoingAway,

@@ -71,43 +71,51 @@ impl fmt::Display for Timeout {
     }
 }
 
-/// Limits of time that strike a session before it can lift them: the next one begins
-/// without.
+/// The libraries that whoever connects has to load. A database's owner can name one
+/// that is not there, or may not be loaded, and nobody gets in.
+const LIBRARIES: &str = "local_preload_libraries";
+
+/// What is lifted of what a role or a database sets, since it ends sessions before
+/// they can lift it themselves: the next one begins without.
 #[derive(Debug)]
-pub struct Limits<E> {
-    lifted: Vec<Timeout>,
-    struck: Option<E>,
+pub struct Lifted<E> {
+    settings: Vec<&'static str>,
+    ended_by: Option<E>,
 }
 
-impl<E> Default for Limits<E> {
+impl<E> Default for Lifted<E> {
     fn default() -> Self {
         Self {
-            lifted: Vec::new(),
-            struck: None,
+            settings: Vec::new(),
+            ended_by: None,
         }
     }
 }
 
-impl<E> Limits<E> {
-    /// Has the next session begin without the limit that has struck: `meaning` is
-    /// what the server said. Fails with the error to tell if nothing more can be done.
+impl<E> Lifted<E> {
+    /// Has the next session begin without what has ended this one: `meaning` is what
+    /// the server said. Fails with the error to tell if nothing more can be done.
     pub fn lift(
         &mut self,
         target: &mut Target,
         error: E,
         meaning: Option<Meaning>,
     ) -> Result<(), E> {
-        match meaning {
-            Some(Meaning::Struck(timeout)) if !self.lifted.contains(&timeout) => {
-                target.set(timeout.setting(), "0");
-                self.lifted.push(timeout);
-                self.struck = Some(error);
-                Ok(())
-            }
-            // A pooler that doesn't take the setting: what has struck says more.
-            Some(Meaning::BadStartup) => Err(self.struck.take().unwrap_or(error)),
-            _ => Err(error),
+        let (setting, value) = match meaning {
+            Some(Meaning::Struck(timeout)) => (timeout.setting(), "0"),
+            // The second is said of a library that may not be loaded, too.
+            Some(Meaning::NoFile | Meaning::Denied) => (LIBRARIES, ""),
+            // A pooler that doesn't take the setting: what came before says more.
+            Some(Meaning::BadStartup) => return Err(self.ended_by.take().unwrap_or(error)),
+            _ => return Err(error),
+        };
+        if self.settings.contains(&setting) {
+            return Err(error);
         }
+        target.set(setting, value);
+        self.settings.push(setting);
+        self.ended_by = Some(error);
+        Ok(())
     }
 }
 

@@ -63,6 +63,23 @@ async fn are_lifted_whatever_sets_them() {
     }
 }
 
+/// A library that is not there, or that may not be loaded, keeps nobody out.
+#[tokio::test]
+async fn a_database_keeps_nobody_out_by_a_library() {
+    let server = Server::start(&Config::default());
+    server.sql("CREATE DATABASE shop; CREATE ROLE app LOGIN; ALTER DATABASE shop OWNER TO app");
+    for library in ["nothing", "/tmp/nothing"] {
+        server.sql(&format!(
+            "SET ROLE app; ALTER DATABASE shop SET local_preload_libraries = '{library}'"
+        ));
+        let mut target = superuser(&server);
+        target.database = "shop".to_owned();
+        connect(&target).await.expect_err("it can't be loaded");
+        let (session, _) = open(&mut target).await.expect("it isn't loaded");
+        session.close().await;
+    }
+}
+
 /// That one has struck is told by its code, also when it ends the session between two
 /// statements.
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use nixops4_provider_sdk::postgresql::client::{
-    Failure, LIFT_TIMEOUTS, Limits, Link, Meaning, Session, Target, connect,
+    Failure, LIFT_TIMEOUTS, Lifted, Link, Meaning, Session, Target, connect,
 };
 use nixops4_provider_sdk::{Context, Error, Object, Result, Retry};
 use serde::Deserialize;
@@ -170,7 +170,7 @@ async fn connect_to(cx: &Context, at: &Connection) -> Result<Server> {
 }
 
 async fn open(at: &Connection, target: &mut Target) -> Result<(Session, Found)> {
-    let mut limits = Limits::default();
+    let mut lifted = Lifted::default();
     loop {
         let opened = async {
             let mut session = connect(target).await.map_err(Unidentified::Unreached)?;
@@ -182,11 +182,11 @@ async fn open(at: &Connection, target: &mut Target) -> Result<(Session, Found)> 
             Err(Unidentified::Refused(error)) => return Err(error),
             Err(Unidentified::Unreached(failure)) => {
                 let meaning = failure.meaning();
-                limits.lift(target, at.login().unable(&failure), meaning)?;
+                lifted.lift(target, at.login().unable(&failure), meaning)?;
             }
             Err(Unidentified::Said(doing, error)) => {
                 let meaning = Meaning::of_statement(&error);
-                limits.lift(target, failure::stating(doing, &error), meaning)?;
+                lifted.lift(target, failure::stating(doing, &error), meaning)?;
             }
         }
     }
@@ -240,6 +240,20 @@ const WHAT_A_DATABASE_SETS: &str = "SELECT pg_catalog.set_config(name, boot_val,
        AND name NOT IN ('default_tablespace', 'temp_tablespaces', 'default_table_access_method',
                         'default_toast_compression')";
 
+/// Gives up the role that a database sets for whoever connects to it, for the session
+/// or for a transaction; one that is set for the administrator itself is meant.
+fn give_up_role_of_database(is_local: bool) -> String {
+    let sets_role = "FROM pg_db_role_setting s, unnest(s.setconfig) AS setting
+                     WHERE setting LIKE 'role=%'";
+    format!(
+        "SELECT set_config('role', 'none', {is_local}) FROM pg_database d
+         WHERE d.datname = current_database()
+           AND EXISTS (SELECT {sets_role} AND s.setdatabase = d.oid AND s.setrole = 0)
+           AND NOT EXISTS (SELECT {sets_role} AND s.setdatabase IN (0, d.oid)
+                           AND s.setrole = to_regrole(quote_ident(session_user)))"
+    )
+}
+
 /// Sees which server and role this is, and makes what follows mean the same
 /// whatever the settings of the role and of the database are.
 async fn identify(
@@ -250,41 +264,46 @@ async fn identify(
     // A pooler that shares sessions must be found out before anything is set in
     // one; what is local to a transaction is safe.
     let question = format!(
-        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL ROLE NONE;
-         SET LOCAL search_path = pg_catalog; SET LOCAL application_name TO DEFAULT;
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL search_path = pg_catalog;
+         SET LOCAL application_name TO DEFAULT; {};
          SELECT system_identifier::text, has_table_privilege('pg_authid', 'SELECT'),
                 current_user::text, rolsuper, current_setting('server_version_num')::int4,
                 pg_backend_pid(), {}
          FROM pg_control_system(), pg_roles WHERE rolname = current_user;
          COMMIT",
+        give_up_role_of_database(true),
         pooler::is_pooled()
     );
-    let row = sqlx::raw_sql(AssertSqlSafe(question))
-        .fetch_one(&mut *connection)
+    let said = |error| Unidentified::Said("unable to identify the server", error);
+    let rows = sqlx::raw_sql(AssertSqlSafe(question))
+        .fetch_all(&mut *connection)
         .await
-        .map_err(|error| Unidentified::Said("unable to identify the server", error))?;
-    if column(&row, 6)? {
-        pooler::refuse_shared_sessions(at, target, connection, column(&row, 5)?).await?;
+        .map_err(said)?;
+    let row = rows.last().ok_or_else(|| said(sqlx::Error::RowNotFound))?;
+    if column(row, 6)? {
+        pooler::refuse_shared_sessions(at, target, connection, column(row, 5)?).await?;
     }
+    // The path comes first: by it a database says what an operator is.
     let settings = format!(
-        "SET statement_timeout = 0; SET ROLE NONE; {WHAT_A_DATABASE_SETS}; {LIFT_TIMEOUTS}; \
-         SET search_path = pg_catalog; SET client_min_messages = warning; \
+        "SET search_path = pg_catalog; SET statement_timeout = 0; {}; {WHAT_A_DATABASE_SETS}; \
+         {LIFT_TIMEOUTS}; SET client_min_messages = warning; \
          SET default_transaction_read_only = off; \
-         SET default_transaction_isolation = 'read committed'; SET row_security = on"
+         SET default_transaction_isolation = 'read committed'; SET row_security = on",
+        give_up_role_of_database(false)
     );
     sqlx::raw_sql(AssertSqlSafe(settings))
         .execute(connection)
         .await
         .map_err(|error| Unidentified::Said("unable to set up the connection", error))?;
-    let version: i32 = column(&row, 4)?;
+    let version: i32 = column(row, 4)?;
     Ok(Found {
-        id: column(&row, 0)?,
+        id: column(row, 0)?,
         admin: Admin {
-            name: Name::of_server(column(&row, 2)?)?,
-            superuser: column(&row, 3)?,
+            name: Name::of_server(column(row, 2)?)?,
+            superuser: column(row, 3)?,
             version: version / 10_000,
         },
-        reads_verifiers: column(&row, 1)?,
+        reads_verifiers: column(row, 1)?,
     })
 }
 

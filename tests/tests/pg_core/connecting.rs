@@ -402,6 +402,7 @@ fn the_settings_of_a_database_decide_nothing() {
             "IntervalStyle = 'iso_8601'",
             "client_min_messages = 'debug5'",
             "exit_on_error = on",
+            "local_preload_libraries = 'nothing'",
         ];
         if place.server.version() >= 17 {
             settings.push("transaction_timeout = '1ms'");
