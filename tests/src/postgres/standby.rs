@@ -19,6 +19,7 @@ impl Server {
         // The command makes it anew in a folder where its user may.
         let data = folder.path().join("data");
         make_folder(&data, account);
+        lifeline::set_mode(&data, 0o700);
         let mut backup = self.installation.command("pg_basebackup", account);
         backup
             .args([
