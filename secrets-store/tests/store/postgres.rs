@@ -311,7 +311,19 @@ fn login_at(it: &Deployment, url: &str, variables: &[(&str, &str)]) -> String {
 
 #[tokio::test]
 async fn a_standby_is_read_without_a_record_and_not_otherwise() {
-    let it = Deployment::postgresql();
+    let mut server = Server::start(&Config {
+        hba: vec!["host all all 127.0.0.1/32 trust".into()],
+        ..Config::default()
+    });
+    let at = |server: &Server, rest: &str| -> StoreUrl {
+        let (host, port) = (server.host(), server.port());
+        let url = format!("postgresql://postgres@{host}:{port}/postgres{rest}");
+        url.parse().unwrap()
+    };
+    let it = Deployment {
+        url: at(&server, ""),
+        ..Deployment::new()
+    };
     let db = name("app/db");
     let mut store = it.open().await;
     store
@@ -319,21 +331,14 @@ async fn a_standby_is_read_without_a_record_and_not_otherwise() {
         .await
         .unwrap();
     store.close().await.unwrap();
-    let standby = SERVER.standby();
-    let port = |url: &StoreUrl| -> StoreUrl {
-        let (there, here) = (SERVER.port().to_string(), standby.port().to_string());
-        url.to_string().replace(&there, &here).parse().unwrap()
-    };
-    let error = Store::open(&port(&it.url), &it.identities)
+    let standby = server.standby();
+    let error = Store::open(&at(&standby, ""), &it.identities)
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Standby { .. }), "{error}");
-    assert!(
-        error
-            .to_string()
-            .contains("point its address at the primary")
-    );
-    let mut store = Store::open(&port(&it.read_only()), &it.identities)
+    let said = error.to_string();
+    assert!(said.contains("point its address at the primary"), "{said}");
+    let mut store = Store::open(&at(&standby, "?mode=ro"), &it.identities)
         .await
         .unwrap();
     store.reveal(&db, generation(1), None).await.unwrap();

@@ -3,39 +3,27 @@
 use std::fmt::Write as _;
 use std::sync::Mutex;
 
-use super::installation::Account;
-use super::{SUPERUSER, Server, Tls, make_folder, read, run, write, write_private};
+use super::installation::{Account, Template};
+use super::{SUPERUSER, Server, Tls, make_folder, read, write, write_private};
 use crate::lifeline;
 use crate::port::Port;
 
 impl Server {
-    /// Starts a hot standby of this server, with its roles and databases. Panics
-    /// unless that has [`Tls::Off`].
+    /// Starts a hot standby of this server, with its roles and databases: a copy of
+    /// it while it is stopped for a moment, told to follow it. Panics unless that has
+    /// [`Tls::Off`].
     #[must_use]
-    pub fn standby(&self) -> Self {
+    pub fn standby(&mut self) -> Self {
         assert_eq!(self.tls, Tls::Off, "its certificate would be another's");
         let account = Account::of_servers();
         let folder = lifeline::folder("postgresql-standby-");
-        // The command makes it anew in a folder where its user may.
-        let data = folder.path().join("data");
-        make_folder(&data, account);
-        lifeline::set_mode(&data, 0o700);
-        let mut backup = self.installation.command("pg_basebackup", account);
-        backup
-            .args([
-                "--write-recovery-conf",
-                "--wal-method",
-                "stream",
-                "--no-sync",
-            ])
-            .args(["--checkpoint", "fast", "--pgdata"])
-            .arg(&data)
-            .arg("--host")
-            .arg(self.socket_dir())
-            .args(["--port", &self.port().to_string(), "--username", SUPERUSER])
-            .env("PGPASSWORD", &self.superuser_password)
-            .current_dir(folder.path());
-        run(&mut backup);
+        self.stop();
+        let copied = Template {
+            data: self.data(),
+            superuser_password: self.superuser_password.clone(),
+        };
+        copied.copy_to(account, &folder.path().join("data"));
+        self.start_again();
         let mut server = Self {
             installation: self.installation.clone(),
             account,
@@ -43,7 +31,7 @@ impl Server {
             tls: Tls::Off,
             authority: None,
             process: None,
-            superuser_password: self.superuser_password.clone(),
+            superuser_password: copied.superuser_password,
             sessions: Mutex::default(),
             folder,
         };
@@ -54,12 +42,17 @@ impl Server {
         let mut text = read(&path);
         write!(
             text,
-            "port = {}\nunix_socket_directories = '{}'\n",
+            "port = {}\nunix_socket_directories = '{}'\n\
+             primary_conninfo = 'host={} port={} user={SUPERUSER} password={}'\n",
             server.port(),
-            server.socket_dir().display()
+            server.socket_dir().display(),
+            self.socket_dir().display(),
+            self.port(),
+            server.superuser_password
         )
         .expect("writing to a string");
         write(&path, &text);
+        write(&server.data().join("standby.signal"), "");
         server.start_again();
         server
     }

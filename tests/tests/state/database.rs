@@ -302,7 +302,8 @@ fn a_standby_can_be_read_and_says_why_it_is_not_written() {
     site.create();
     site.send(&site.event(&add("/resources/a", json!({}))))
         .expect("it is written");
-    let standby = site.server().standby();
+    let primary = site.server.as_mut().expect("it has one");
+    let standby = primary.standby();
     set(&mut site.inputs, "/connection/port", json!(standby.port()));
     let begun = Instant::now();
     while site.read()["resources"] != json!({"a": {}}) {
