@@ -7,6 +7,7 @@ mod sqlite;
 
 use std::time::Duration;
 
+use nixops4_postgresql_client::Session;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Sqlite, SqliteConnection};
 
@@ -17,7 +18,7 @@ use crate::url::{Place, StoreUrl};
 /// An open connection.
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
-    Postgres(Box<PgConnection>),
+    Postgres(Box<Session>),
 }
 
 /// A transaction, rolled back when it is dropped.
@@ -80,14 +81,15 @@ pub(crate) async fn connect(
     match url.place() {
         Place::Sqlite(path) => {
             let connected = sqlite::connect(path, url.is_read_only(), busy_timeout).await;
-            connected.map(Connection::Sqlite)
+            connected
+                .map(Connection::Sqlite)
+                .map_err(|error| explain(url, "open it", error))
         }
         Place::Postgres(address) => {
-            let connected = postgres::connect(address, url.is_read_only(), busy_timeout).await;
-            connected.map(|conn| Connection::Postgres(Box::new(conn)))
+            let connected = postgres::connect(url, address, busy_timeout).await;
+            connected.map(|session| Connection::Postgres(Box::new(session)))
         }
     }
-    .map_err(|error| explain(url, "open it", error))
 }
 
 /// What an error of the database means, while trying to `action`.
@@ -113,7 +115,7 @@ impl Connection {
     pub(crate) fn on(&mut self) -> On<'_> {
         match self {
             Self::Sqlite(conn) => On::Sqlite(conn),
-            Self::Postgres(conn) => On::Postgres(conn),
+            Self::Postgres(session) => On::Postgres(&mut session.connection),
         }
     }
 
@@ -121,7 +123,9 @@ impl Connection {
     pub(crate) async fn reading(&mut self) -> Result<Transaction<'_>> {
         Ok(match self {
             Self::Sqlite(conn) => Transaction::Sqlite(conn.begin().await?),
-            Self::Postgres(conn) => Transaction::Postgres(postgres::reading(conn).await?),
+            Self::Postgres(session) => {
+                Transaction::Postgres(postgres::reading(&mut session.connection).await?)
+            }
         })
     }
 
@@ -130,7 +134,9 @@ impl Connection {
     pub(crate) async fn writing(&mut self) -> Result<Transaction<'_>> {
         Ok(match self {
             Self::Sqlite(conn) => Transaction::Sqlite(conn.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(conn) => Transaction::Postgres(postgres::writing(conn).await?),
+            Self::Postgres(session) => {
+                Transaction::Postgres(postgres::writing(&mut session.connection).await?)
+            }
         })
     }
 
@@ -138,7 +144,10 @@ impl Connection {
     pub(crate) async fn close(self) -> Result<()> {
         match self {
             Self::Sqlite(conn) => conn.close().await,
-            Self::Postgres(conn) => conn.close().await,
+            Self::Postgres(session) => {
+                session.close().await;
+                Ok(())
+            }
         }
     }
 }

@@ -160,6 +160,16 @@ pub enum Error {
         action: &'static str,
     },
 
+    /// The server follows another one, and can't be written.
+    #[error(
+        "the secrets store {store} is on a standby (a server in recovery), which can only be read; \
+         point its address at the primary, or put `mode=ro` into it to read without a record"
+    )]
+    Standby {
+        /// Address of the store.
+        store: String,
+    },
+
     /// The database failed in another way.
     #[error("unable to {action} in the secrets store {store}: {reason}")]
     Database {

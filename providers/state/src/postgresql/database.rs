@@ -9,10 +9,11 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
+use nixops4_provider_sdk::postgresql::client::{Opening, Session, open};
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Postgres, Row as _};
+use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
 use super::Inputs;
 use super::failure::{connecting, is_lost, is_taken, stating};
@@ -53,10 +54,14 @@ struct Kept(RefCell<HashMap<Inputs, Database>>);
 
 /// A database that is connected to. Dropping it ends its transaction.
 pub(super) struct Database {
-    connection: PgConnection,
+    session: Session,
     inputs: Inputs,
     /// The schema as SQL writes it.
     schema: String,
+    /// Statements that lift every limit of time within a transaction.
+    lifts_timeouts: String,
+    /// Whether the server is a standby.
+    is_standby: bool,
     /// Whether a transaction is open.
     begun: bool,
     /// Whether the tables are those of this version.
@@ -87,25 +92,25 @@ impl Database {
             .hint("leave it out for \"nixops4\""));
         }
         let at = &inputs.connection;
-        let options = at.options(cx).await?.disable_statement_logging();
+        let mut target = at.login().target(cx).await?;
         let limit = CONNECT_TIMEOUT.min(cx.time_left());
-        let connection = match tokio::time::timeout(limit, options.connect()).await {
-            Ok(connected) => connected.map_err(|error| connecting(at, &error))?,
-            Err(_) => {
-                return Err(Error::input(
-                    "/connection",
-                    format!(
-                        "the server at {at} gave no answer within {} s",
-                        limit.as_secs()
-                    ),
-                )
+        let Ok(opened) = tokio::time::timeout(limit, open(&mut target)).await else {
+            return Err(at
+                .login()
+                .no_answer(limit)
                 .hint("see that the address is right, and that the server is not too busy"));
-            }
         };
+        let (session, settled) = opened.map_err(|error| match error {
+            Opening::Connecting(failure) => connecting(at, &failure),
+            Opening::Asking(error) => stating(at, "open", &error),
+        })?;
+        let lift = |name: &String| format!("SET LOCAL {name} = 0; ");
         Ok(Self {
-            connection,
+            session,
             inputs: inputs.clone(),
             schema: format!("\"{}\"", inputs.schema.replace('"', "\"\"")),
+            lifts_timeouts: settled.timeouts.iter().map(lift).collect(),
+            is_standby: settled.is_standby,
             begun: false,
             checked: false,
             was_kept: false,
@@ -252,7 +257,7 @@ impl Database {
             .bind(event.operation.clone())
             .bind(event.version.clone().unwrap_or_default())
             .bind(table::written(&event.patch)?)
-            .execute(&mut self.connection)
+            .execute(&mut self.session.connection)
             .await;
         match inserted {
             Ok(_) => Ok(Insertion::Done),
@@ -286,12 +291,24 @@ impl Database {
     where
         T: for<'r> sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
     {
-        let row: sqlx::Result<PgRow> = query.fetch_one(&mut self.connection).await;
+        let row: sqlx::Result<PgRow> = query.fetch_one(&mut self.session.connection).await;
         row.and_then(|row| row.try_get(0))
             .map_err(|error| self.explain("read", &error))
     }
 
     async fn begin_writing(&mut self) -> Result<()> {
+        // It may have been promoted since.
+        if self.is_standby {
+            self.is_standby = self.one(query("SELECT pg_is_in_recovery()")).await?;
+        }
+        if self.is_standby {
+            let at = &self.inputs.connection;
+            return Err(Error::input(
+                "/connection",
+                format!("the server at {at} is a standby (in recovery), and can only be read"),
+            )
+            .hint("point connection at the primary, which this one follows"));
+        }
         self.begin_with("ISOLATION LEVEL READ COMMITTED READ WRITE")
             .await
     }
@@ -304,12 +321,11 @@ impl Database {
     /// Whatever the role's own settings are, what is committed stays.
     async fn begin_with(&mut self, mode: &str) -> Result<()> {
         let begin = format!(
-            "BEGIN {mode}; SET LOCAL search_path = {}, pg_temp;
-             SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+            "BEGIN {mode}; {}SET LOCAL search_path = {}, pg_temp;
              SET LOCAL client_min_messages = warning;
              SELECT set_config('synchronous_commit', 'on', true)
              WHERE current_setting('synchronous_commit') = 'off'",
-            self.schema
+            self.lifts_timeouts, self.schema
         );
         self.run("open", begin).await?;
         self.begun = true;
@@ -329,7 +345,7 @@ impl Database {
     async fn run(&mut self, doing: &str, statements: String) -> Result<()> {
         // Of what comes from outside only the schema is in it, quoted.
         sqlx::raw_sql(AssertSqlSafe(statements))
-            .execute(&mut self.connection)
+            .execute(&mut self.session.connection)
             .await
             .map_err(|error| self.explain(doing, &error))?;
         Ok(())
@@ -386,7 +402,7 @@ impl Log for Database {
             .bind(self.deployment())
             .bind(from)
             .bind(limit)
-            .fetch_all(&mut self.connection)
+            .fetch_all(&mut self.session.connection)
             .await;
         let lengths = lengths.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
         let lengths: Vec<i64> = lengths.map_err(|error| self.explain("read", &error))?;
@@ -425,7 +441,9 @@ impl Log for Database {
         }
         cx.failpoint("state:inserted");
         self.begun = false;
-        let committed = sqlx::raw_sql("COMMIT").execute(&mut self.connection).await;
+        let committed = sqlx::raw_sql("COMMIT")
+            .execute(&mut self.session.connection)
+            .await;
         let found = match committed {
             Ok(_) => Insertion::Done,
             Err(error) if is_lost(&error) => {
