@@ -68,6 +68,7 @@ mod seal;
 pub mod source;
 mod span;
 mod store;
+pub mod trust;
 mod url;
 
 pub use audit::{Action, Record};
