@@ -12,6 +12,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Sqlite, SqliteConnection};
 
 use crate::error::Error;
+use crate::notice::Notice;
 use crate::schema::{Found, Schema};
 use crate::url::{Place, StoreUrl};
 
@@ -46,12 +47,12 @@ pub(crate) use on;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Says clearly that there is nothing to open, where that can be seen from
-/// outside.
-pub(crate) fn check(url: &StoreUrl) -> std::result::Result<(), Error> {
+/// Says clearly that there is nothing to open, or that others can put anything there,
+/// where that can be seen from outside.
+pub(crate) fn check(url: &StoreUrl) -> std::result::Result<Option<Notice>, Error> {
     match url.place() {
         Place::Sqlite(path) => sqlite::check_file(url, path),
-        Place::Postgres(_) => Ok(()),
+        Place::Postgres(_) => Ok(None),
     }
 }
 

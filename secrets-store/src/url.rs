@@ -71,6 +71,15 @@ impl StoreUrl {
         self.read_only
     }
 
+    /// Where it is, without how it is opened: what a store is known by.
+    pub(crate) fn address(&self) -> String {
+        let anyhow = Self {
+            read_only: false,
+            ..self.clone()
+        };
+        anyhow.to_string()
+    }
+
     pub(crate) fn place(&self) -> &Place {
         &self.place
     }

@@ -56,7 +56,7 @@ async fn a_newer_store_is_refused() {
             error,
             Error::NewerSchema {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),

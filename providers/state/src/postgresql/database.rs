@@ -383,7 +383,7 @@ impl Log for Database {
                 .bind(self.inputs.deployment.as_str())
                 .bind(from)
                 .bind(limit)
-                .fetch(&mut self.connection);
+                .fetch(&mut self.session.connection);
             while let Some(row) = rows.try_next().await.map_err(unreadable)? {
                 let event = table::event(&row).map_err(unreadable)?;
                 drop(row);
