@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::clock::Clock;
 use crate::context::Sessions;
-use crate::error::{Error, Result, shortened};
+use crate::error::{Error, Result, plain, shortened};
 use crate::provider::{Provider, Surroundings};
 use crate::secret::redact;
 use crate::{failpoint, logging};
@@ -266,7 +266,7 @@ impl<'a> Server<'a> {
 
 fn refuse(message: &str) -> Response {
     Response::Error(ErrorResponse {
-        message: redact(message),
+        message: plain(&redact(message)),
     })
 }
 
