@@ -148,6 +148,7 @@ pub mod provider;
 pub mod schema;
 pub mod secret;
 pub mod state_kind;
+pub mod trusted;
 
 mod answer;
 mod check;

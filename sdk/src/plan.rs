@@ -146,6 +146,7 @@ pub(crate) async fn plan<K: ResourceKind>(
 ) -> Result<PlanResourceResponse> {
     let prior = recorded.map(engine::read_prior::<K>).transpose()?;
     let inputs = &wanted.inputs;
+    cx.begin_plan();
     let seen = retrying(cx, async || K::observe(cx, inputs, prior.as_ref()).await).await?;
     let answer = Answer {
         identity: engine::identity::<K>(inputs)?,
@@ -240,9 +241,13 @@ fn predicted<K: ResourceKind>(inputs: &K::Inputs, known: &Known, shape: &Shape) 
 fn taking(taking: &Taking) -> Change {
     let before = taking.from.as_ref().map(whose);
     let note = match &taking.from {
-        Some(mark) if mark.owner == taking.mark.owner => {
-            "it was retained, and comes back into service"
-        }
+        Some(mark) if mark.is_of_same(&taking.mark) => match mark.retained_since {
+            Some(_) => "it was retained, and comes back into service",
+            None => {
+                "its mark is written again: somebody changed it, or nothing vouches for it yet that \
+                 its user can't change"
+            }
+        },
         _ => "it is there already, and is taken over",
     };
     Change {

@@ -16,6 +16,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::error::{Error, Result, Retry};
+use crate::trusted;
 
 pub use crate::redaction::{redact, remember};
 pub use nixops4_secrets_store::environment::{IDENTITY_VARIABLE, STORES_VARIABLE};
@@ -186,6 +187,8 @@ pub(crate) async fn resolve(reference: &SecretRef, owner: &str) -> Result<Secret
 }
 
 fn from_file(path: &Path) -> Result<SecretString> {
+    // Whoever could write another password there decides who is believed.
+    trusted::refuse_foreign("/file", "the secret in", path)?;
     file::read(path, Privacy::Any).map_err(|problem| {
         let error = Error::input(
             "/file",

@@ -25,6 +25,16 @@ pub fn store_url(name: &str) -> Result<StoreUrl, Error> {
     address.parse().map_err(|error| unusable(name, &error))
 }
 
+/// The logical names of all stores that [`STORES_VARIABLE`] names. What only secrets are
+/// obtained from is none.
+pub fn stores() -> Result<Vec<String>, Error> {
+    let is_store = |address: &String| address.parse::<StoreUrl>().is_ok();
+    let stores = mapping()?
+        .into_iter()
+        .filter(|(_, address)| is_store(address));
+    Ok(stores.map(|(name, _)| name).collect())
+}
+
 /// The identities that [`IDENTITY_VARIABLE`] names.
 pub fn identities() -> Result<Identities, Error> {
     let path = std::env::var_os(IDENTITY_VARIABLE).filter(|path| !path.is_empty());
@@ -39,16 +49,20 @@ pub fn identities() -> Result<Identities, Error> {
 
 /// The address that a logical name stands for; `example` is for who has none.
 pub(crate) fn address(name: &str, example: &str) -> Result<String, Error> {
-    let mapping = std::env::var_os(STORES_VARIABLE).unwrap_or_default();
-    let mapping = mapping
-        .to_str()
-        .ok_or_else(|| Error::Environment(format!("{STORES_VARIABLE} is not text in UTF-8")))?;
-    let mut stores = parse(mapping)?;
+    let mut stores = mapping()?;
     if let Some(address) = stores.remove(name) {
         return Ok(address);
     }
     let known: Vec<_> = stores.into_keys().collect();
     Err(unknown(name, &known, example))
+}
+
+fn mapping() -> Result<BTreeMap<String, String>, Error> {
+    let mapping = std::env::var_os(STORES_VARIABLE).unwrap_or_default();
+    let mapping = mapping
+        .to_str()
+        .ok_or_else(|| Error::Environment(format!("{STORES_VARIABLE} is not text in UTF-8")))?;
+    parse(mapping)
 }
 
 /// The error for a name that stands for nothing. It ends with a line of its own

@@ -47,6 +47,7 @@
 //! for a backup: then values are read, and no record is left.
 
 mod audit;
+pub mod clock;
 mod database;
 mod entry;
 pub mod environment;
@@ -68,6 +69,7 @@ mod seal;
 pub mod source;
 mod span;
 mod store;
+pub mod trust;
 mod url;
 
 pub use audit::{Action, Record};

@@ -1,6 +1,7 @@
 //! Destroying: what goes, in which order, and doing it.
 
 pub(crate) mod destroy;
+mod examples;
 pub(crate) mod gc;
 mod guess;
 mod leave;
@@ -26,8 +27,6 @@ use crate::report::{Event, FORMAT, Fate, RemovalReport, Summary};
 use crate::session::Session;
 use order::Node;
 use target::Target;
-
-pub(crate) use target::provider;
 
 /// The shortest text that an edge is guessed from.
 const TELLING: usize = 2;

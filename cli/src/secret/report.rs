@@ -183,8 +183,8 @@ pub(super) fn list(entries: &[Entry], paint: Paint) -> String {
             lines,
             "{} {} {}",
             paint.bold(&format!("{:names$}", entry.name.as_str())),
-            text::harmless(&format!("{:kinds$}", entry.kind)),
-            text::harmless(&format!(
+            text::line(&format!("{:kinds$}", entry.kind)),
+            text::line(&format!(
                 "generation {} of {}, made {}",
                 numbers.join(", "),
                 entry.owner,
@@ -199,7 +199,7 @@ pub(super) fn list(entries: &[Entry], paint: Paint) -> String {
             ),
         ] {
             if let Some(by) = by {
-                let note = text::harmless(&format!("; {what} {by}"));
+                let note = text::line(&format!("; {what} {by}"));
                 lines.push_str(&paint.warn(&note));
             }
         }
@@ -229,7 +229,7 @@ pub(super) fn audit(records: &[Record], paint: Paint) -> String {
             let _ = write!(line, " ({detail})");
         }
         let at = paint.dim(&date(record.at));
-        let _ = writeln!(lines, "{at} {}", text::harmless(&line));
+        let _ = writeln!(lines, "{at} {}", text::line(&line));
     }
     lines
 }

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Row as _};
 use crate::admin::Admin;
 use crate::connection::Connection;
 use crate::name::Name;
-use crate::{failure, pooler};
+use crate::{exposure, failure, pooler};
 
 /// How long connecting may take before the address counts as wrong.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -76,6 +76,7 @@ pub(crate) async fn on_server<T>(
         None => connect(cx, at).await?,
     };
     refuse_another(at, &server.id, known_id)?;
+    exposure::tell(cx, at, &mut server).await?;
     let done = work(&mut server).await?;
     if let Some(other) = cx.connections::<Kept>().put(at, server) {
         close(other).await;

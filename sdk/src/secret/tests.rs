@@ -53,6 +53,31 @@ fn what_is_no_reference_is_never_repeated() {
 }
 
 #[test]
+fn a_file_that_others_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    std::fs::write(&path, "one").unwrap();
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // Whom it is open to to read is not asked here.
+    set_mode(&path, 0o644);
+    assert_eq!(from_file(&path).unwrap().expose_secret(), "one");
+    set_mode(&path, 0o602);
+    let error = from_file(&path).unwrap_err().to_string();
+    assert!(
+        error.starts_with("/file: unable to use the secret in"),
+        "{error}"
+    );
+    assert!(error.contains("\nhint: run `chmod go-w"), "{error}");
+    set_mode(&path, 0o600);
+    set_mode(folder.path(), 0o777);
+    let error = from_file(&path).unwrap_err().to_string();
+    assert!(error.contains("can be written by everybody"), "{error}");
+}
+
+#[test]
 fn what_a_file_holds() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("secret");

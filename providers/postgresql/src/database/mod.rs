@@ -15,9 +15,9 @@ pub(crate) use create::staging_prefix;
 pub(crate) use facts::{Facts, extensions, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
 
-use crate::server::{RecordedOutputs, leave_database, on_server, predicted_outputs, run};
+use crate::server::{RecordedOutputs, Server, leave_database, on_server, predicted_outputs, run};
 use crate::sql::{Ident, Literal};
-use crate::{admin, lock};
+use crate::{admin, lock, sessions};
 
 /// See [`Inputs`].
 pub(crate) struct Database;
@@ -90,7 +90,8 @@ impl ResourceKind for Database {
         let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let seen = on_server(cx, at, known_server, async |server| {
-            look_up(server, oid, &inputs.name, inputs.encoding.as_deref()).await
+            let ours = known_server.map(|_| cx.mark());
+            look_up(server, oid, &inputs.name, inputs.encoding.as_deref(), ours).await
         })
         .await?;
         let Some(mut seen) = seen else {
@@ -111,7 +112,7 @@ impl ResourceKind for Database {
         let doing = format!("unable to mark database {}", Ident(&facts.name));
         on_server(cx, &inputs.connection, None, async |server| {
             let acting = admin::as_owner(server, &facts.name, &[]).await?;
-            let statement = acting.around(&marking(facts, mark));
+            let statement = acting.around(&marking(facts, mark, server));
             lock::transact_on(cx, &mut server.connection, &doing, &statement).await
         })
         .await
@@ -123,7 +124,8 @@ impl ResourceKind for Database {
     ) -> Result<Option<Observed<Facts>>> {
         let known_server = prior.outputs.system_identifier.as_deref();
         let seen = on_server(cx, &prior.inputs.connection, known_server, async |server| {
-            look_up(server, prior.outputs.oid, &prior.inputs.name, None).await
+            let ours = known_server.map(|_| cx.mark());
+            look_up(server, prior.outputs.oid, &prior.inputs.name, None, ours).await
         })
         .await?;
         let ours = staging_prefix(cx.owner());
@@ -147,7 +149,7 @@ impl ResourceKind for Database {
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
         let database = Ident(&facts.name);
         let doing = format!("unable to drop database {database}");
-        leave_database(cx, &prior.inputs.connection, &facts.name).await?;
+        shut_out(cx, prior, facts).await?;
         on_server(cx, &prior.inputs.connection, None, async |server| {
             // Dropping refuses a transaction, so nobody can be acted for: it is
             // made our own before, and closed, so that nobody comes back.
@@ -195,12 +197,12 @@ impl ResourceKind for Database {
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
         let database = Ident(&facts.name);
         let doing = format!("unable to retire database {database}");
-        leave_database(cx, &prior.inputs.connection, &facts.name).await?;
+        shut_out(cx, prior, facts).await?;
         on_server(cx, &prior.inputs.connection, None, async |server| {
             let acting = admin::as_owner(server, &facts.name, &[]).await?;
             let statements = format!(
                 "ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}; {}",
-                marking(facts, mark),
+                marking(facts, mark, server),
                 admin::send_off(&format!("datname = {}", Literal(facts.name.as_str())))
             );
             lock::transact_on(
@@ -227,6 +229,27 @@ impl ResourceKind for Database {
     }
 }
 
+/// Nobody connects to it from now on, and nobody is connected: nothing that a session
+/// does can hold up what follows.
+async fn shut_out(
+    cx: &Context,
+    prior: &<Database as ResourceKind>::Prior,
+    facts: &Facts,
+) -> Result<()> {
+    let at = &prior.inputs.connection;
+    leave_database(cx, at, &facts.name).await?;
+    // One that a crash has left half dropped is closed, and can't be altered.
+    if facts.is_half_dropped() {
+        return Ok(());
+    }
+    on_server(cx, at, None, async |server| {
+        sessions::shut_out_database(cx, at, server, &facts.name, facts.oid).await
+    })
+    .await?;
+    cx.failpoint("database:shut-out");
+    Ok(())
+}
+
 fn to_found(server: String, one: facts::Marked) -> Found {
     let mut facts = Object::new();
     facts.insert("oid".to_owned(), one.oid.into());
@@ -244,7 +267,10 @@ fn to_found(server: String, one: facts::Marked) -> Found {
     }
 }
 
-/// The statement that puts a mark in place of the one that is there.
-fn marking(facts: &Facts, mark: &Mark) -> String {
-    change::comment_on(&facts.name, facts.comment.as_deref(), mark)
+/// The statements that put a mark in place of the one that is there, and of what
+/// vouches for that.
+fn marking(facts: &Facts, mark: &Mark, server: &Server) -> String {
+    let comment = change::comment_on(&facts.name, facts.comment.as_deref(), mark);
+    let vouching = facts.witness.vouching(&server.admin, &facts.name, mark);
+    format!("{comment}{vouching}")
 }

@@ -37,6 +37,10 @@ pub(super) async fn entry<K: Keeps>(store: &str, name: &SecretName) -> Result<Op
 /// The secrets of this kind that carry the owner's name.
 pub(super) async fn list<K: Keeps>(cx: &Context, store: &str) -> Result<Vec<Found>> {
     let Some(mut opened) = existing_store(store).await? else {
+        cx.could_not_look(
+            format!("secrets store {store:?}"),
+            "there is none where NIXOPS4_SECRETS_STORES says it is",
+        );
         return Ok(Vec::new());
     };
     let entries = opened.list().await;

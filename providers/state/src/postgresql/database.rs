@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use sqlx::postgres::{PgArguments, PgConnection, PgRow};
 use sqlx::query::Query;
@@ -16,7 +17,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Postgres, Row as _};
 use super::Inputs;
 use super::failure::{connecting, is_lost, is_taken, stating};
 use crate::log::Event;
-use crate::store::{Insertion, Log};
+use crate::store::{Insertion, Log, first_of};
 use crate::table;
 
 /// How long connecting may take.
@@ -268,8 +269,13 @@ impl Database {
     async fn look_for(&mut self, cx: &Context, event: &Event) -> Result<Insertion> {
         let inputs = self.inputs.clone();
         *self = Self::connect_anew(cx, &inputs).await?;
-        let found = self.since(event.index, 1).await?;
-        Ok(if found.first() == Some(event) {
+        let mut is_ours = false;
+        let mut take = |found| {
+            is_ours = found == *event;
+            Ok(())
+        };
+        self.each(event.index, 1, &mut take).await?;
+        Ok(if is_ours {
             Insertion::Done
         } else {
             Insertion::Taken
@@ -345,23 +351,47 @@ fn latest() -> i64 {
 }
 
 impl Log for Database {
-    async fn since(&mut self, from: i64, limit: i64) -> Result<Vec<Event>> {
+    async fn each(
+        &mut self,
+        from: i64,
+        limit: i64,
+        take: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         let reads_only = !self.begun;
         if reads_only {
             self.begin_reading().await?;
         }
-        let rows = query(table::SINCE)
+        let unreadable = |error: sqlx::Error| stating(&self.inputs.connection, "read", &error);
+        {
+            let mut rows = query(table::SINCE)
+                .bind(self.inputs.deployment.as_str())
+                .bind(from)
+                .bind(limit)
+                .fetch(&mut self.connection);
+            while let Some(row) = rows.try_next().await.map_err(unreadable)? {
+                let event = table::event(&row).map_err(unreadable)?;
+                drop(row);
+                take(event)?;
+            }
+        }
+        if reads_only {
+            self.commit().await?;
+        }
+        Ok(())
+    }
+
+    async fn fitting(&mut self, from: i64, limit: i64, bytes: i64) -> Result<i64> {
+        self.begin_reading().await?;
+        let lengths: sqlx::Result<Vec<PgRow>> = query(table::LENGTHS)
             .bind(self.deployment())
             .bind(from)
             .bind(limit)
             .fetch_all(&mut self.connection)
             .await;
-        let events = rows.and_then(|rows| rows.iter().map(table::event).collect());
-        let events = events.map_err(|error| self.explain("read", &error))?;
-        if reads_only {
-            self.commit().await?;
-        }
-        Ok(events)
+        let lengths = lengths.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
+        let lengths: Vec<i64> = lengths.map_err(|error| self.explain("read", &error))?;
+        self.commit().await?;
+        Ok(first_of(lengths, bytes))
     }
 
     async fn length(&mut self) -> Result<i64> {
