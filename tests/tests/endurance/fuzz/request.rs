@@ -133,7 +133,7 @@ pub(crate) fn each_field(world: &World, kind: &Kind, inputs: &Value) -> Vec<Sent
             });
         }
         send(inputs.clone(), &|inputs: &mut Value| {
-            remove(inputs, &pointer)
+            remove(inputs, &pointer);
         });
     }
     all
