@@ -154,7 +154,7 @@ async fn answer<K: ResourceKind>(
             let known = Known::new(&request, shape)?;
             let recorded = request.resource.as_ref();
             if known.hides::<K>(shape) {
-                return Ok(Response::Plan(plan::unseen(&known, recorded, shape)));
+                return Ok(Response::Plan(plan::unseen(&known, recorded, shape)?));
             }
             let (cx, wanted) = if known.is_complete() {
                 parse(&known.properties)?

@@ -22,7 +22,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::context::Sessions;
-use crate::error::{Error, Result, shortened};
+use crate::error::{Error, Result, plain, shortened};
 use crate::provider::{Provider, Surroundings};
 use crate::secret::redact;
 use crate::{failpoint, logging};
@@ -282,7 +282,7 @@ impl<'a> Server<'a> {
 
 fn refuse(message: &str) -> Answer {
     Answer::Response(Response::Error(ErrorResponse {
-        message: redact(message),
+        message: plain(&redact(message)),
     }))
 }
 
