@@ -21,7 +21,6 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::error::{Error, Result, Retry};
-use crate::trusted;
 
 pub use crate::redaction::{redact, remember};
 pub use nixops4_secrets_store::environment::{IDENTITY_VARIABLE, STORES_VARIABLE};

@@ -90,7 +90,7 @@ fn a_file_that_others_may_write_is_refused() {
     set_mode(&path, 0o602);
     let error = from_file(&path).unwrap_err().to_string();
     assert!(
-        error.starts_with("/file: unable to use the secret in"),
+        error.starts_with("/file: unable to read the secret in"),
         "{error}"
     );
     assert!(error.contains("\nhint: run `chmod go-w"), "{error}");

@@ -30,6 +30,7 @@ impl Server {
             port: Port::reserve(),
             tls: Tls::Off,
             authority: None,
+            locales: self.locales.clone(),
             process: None,
             superuser_password: copied.superuser_password,
             sessions: Mutex::default(),
