@@ -54,7 +54,7 @@ impl Wire {
         loop {
             if let Some(whole) = self.whole()? {
                 let mut rest = whole.clone();
-                let message = Message::parse(&mut rest).map_err(garbage)?;
+                let message = Message::parse(&mut rest).map_err(|error| garbage(&error))?;
                 return message
                     .map(|message| (message, whole))
                     .ok_or_else(|| Failure::Protocol("half a message".to_owned()));
@@ -73,7 +73,7 @@ impl Wire {
 
     /// The bytes of the next message, if all of them are there.
     fn whole(&mut self) -> Result<Option<BytesMut>, Failure> {
-        let Some(header) = Header::parse(&self.unread).map_err(garbage)? else {
+        let Some(header) = Header::parse(&self.unread).map_err(|error| garbage(&error))? else {
             return Ok(None);
         };
         // Without the byte that says what it is.
@@ -86,7 +86,7 @@ impl Wire {
     }
 }
 
-fn garbage(error: io::Error) -> Failure {
+fn garbage(error: &io::Error) -> Failure {
     Failure::Protocol(error.to_string())
 }
 
