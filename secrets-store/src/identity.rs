@@ -50,7 +50,7 @@ impl Identities {
     /// `.known-stores` at the end.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        Self::with_known_stores(path, &path.with_added_extension(KNOWN_STORES))
+        Self::with_known_stores(path, path.with_added_extension(KNOWN_STORES))
     }
 
     /// The same, with another file for the stores that it knows.

@@ -176,7 +176,10 @@ mod tests {
         let links = [ab.clone(), bc.clone(), c.succeed(ID, &a.public())];
         assert_eq!(line(ID, &links, &c.public()), prints(&[a, b, c]));
         // Of another store.
-        assert_eq!(line("other", &[ab.clone()], &b.public()), prints(&[b]));
+        assert_eq!(
+            line("other", std::slice::from_ref(&ab), &b.public()),
+            prints(&[b])
+        );
         // Signed by another key, for another one, or with anything.
         for link in [
             Link {

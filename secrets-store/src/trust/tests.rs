@@ -5,6 +5,9 @@ use super::*;
 /// Somebody who is neither this user nor root.
 const MALLORY: u32 = 61_234;
 
+/// Whom files of the machine around a container seem to belong to.
+const NOBODY: u32 = 65_534;
+
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -37,6 +40,7 @@ impl Place {
 }
 
 /// Only root can give files away.
+#[expect(clippy::print_stderr, reason = "a test that tries less says so")]
 fn is_root() -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
@@ -165,7 +169,6 @@ fn folders_of_the_machine_around_a_container_are_as_roots() {
     if !is_root() {
         return;
     }
-    const NOBODY: u32 = 65_534;
     let place = Place::new();
     let judge = |unmapped| Judge {
         us: ROOT,

@@ -8,11 +8,14 @@ use crate::deployment::{Deployment, SERVER, generation, identity, name, password
 /// What the forger would have everybody use.
 pub(crate) const FORGED: &str = "the forger's value";
 
+/// New key, old key, signature, when.
+type Link = (Vec<u8>, Vec<u8>, Vec<u8>, i64);
+
 /// The rows that say which store it is.
 pub(crate) struct Head {
     store: (String, Vec<u8>, Vec<u8>, i64),
     recipients: Vec<(String, i64)>,
-    succession: Vec<(Vec<u8>, Vec<u8>, Vec<u8>, i64)>,
+    succession: Vec<Link>,
 }
 
 macro_rules! read_head {
@@ -171,8 +174,8 @@ impl Deployment {
         store.add_recipient(public).await.unwrap();
         store.close().await.unwrap();
         // So it would be used.
-        let forger = self.machine(&format!("forger-{changes}"));
-        let mut store = Store::open(&forged.url, &forger).await.unwrap();
+        let machine = self.machine(&format!("forger-{changes}"));
+        let mut store = Store::open(&forged.url, &machine).await.unwrap();
         let value = store.reveal(&name("a"), generation(1), None).await.unwrap();
         assert_eq!(value.expose_secret(), FORGED);
         store.close().await.unwrap();
