@@ -249,6 +249,15 @@ impl Obstacle {
     }
 }
 
+/// Ends a transaction that has failed, in which nothing can be asked. Without one that
+/// would be a warning.
+pub(super) async fn end_failed(server: &mut Server, doing: &str) -> Result<()> {
+    match run(&mut server.connection, doing, "SELECT").await {
+        Ok(()) => Ok(()),
+        Err(_) => run(&mut server.connection, doing, "ROLLBACK").await,
+    }
+}
+
 /// A refusal because somebody uses the database, with who that is.
 pub(super) async fn name_users(
     server: &mut Server,
@@ -259,8 +268,7 @@ pub(super) async fn name_users(
     if error.code() != Some(failure::OBJECT_IN_USE) {
         return error;
     }
-    // In a transaction that has failed nothing can be asked.
-    if let Err(lost) = run(&mut server.connection, doing, "ROLLBACK").await {
+    if let Err(lost) = end_failed(server, doing).await {
         return lost;
     }
     match obstacles(server, database, Purpose::Copy).await {

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgRow;
 
 use super::facts::{Facts, look_up};
-use super::obstacle::{Obstacle, Purpose, goes_along, in_the_way, obstacles, stays_behind};
+use super::obstacle::{
+    Obstacle, Purpose, end_failed, goes_along, in_the_way, obstacles, stays_behind,
+};
 use super::{Database, create, marking};
 use crate::name::Name;
 use crate::server::{Server, column, leave_database, on_server, run};
@@ -277,13 +279,7 @@ async fn explained(server: &mut Server, now: &Facts, doing: &str, failed: Error)
 
 /// Undoes what [`shut_out`] and [`take`] did, now or before somebody was killed.
 async fn open_again(cx: &Context, server: &mut Server, facts: &Facts) -> Result<()> {
-    // A transaction of ours may have failed.
-    run(
-        &mut server.connection,
-        "unable to end a transaction",
-        "ROLLBACK",
-    )
-    .await?;
+    end_failed(server, "unable to look at the database again").await?;
     let Some(now) = look_again(server, facts).await? else {
         return Ok(());
     };
