@@ -3,8 +3,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The end of the year 9998, in seconds since 1970: behind it, no date can be written.
-const END: Duration = Duration::from_secs(253_370_764_800);
+/// The end of the year 9998, in hours since 1970: behind it, no date can be written.
+const END: Duration = Duration::from_hours(70_380_768);
 
 /// Why nothing is done by this clock.
 #[derive(Debug, thiserror::Error)]
