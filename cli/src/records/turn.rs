@@ -195,7 +195,9 @@ mod tests {
 
     fn found(events: &[HistoryEvent], name: &str, here: &Turn) -> Option<String> {
         let mut search = Search::default();
-        events.iter().for_each(|event| search.see(event));
+        for event in events {
+            search.see(event);
+        }
         let now = OffsetDateTime::parse("2026-01-01T00:01:00Z", &Rfc3339).unwrap();
         let begun = search.at_work_on(&touching(name), here, now)?;
         Some(format!("{} {}", begun.writer, begun.time))
@@ -225,11 +227,11 @@ mod tests {
                 ],
             ),
         ] {
-            let touch = state::touch(&document, &names);
-            let found: Vec<&str> = super::places(&touch).collect();
+            let touching = state::touch(&document, &names);
+            let found: Vec<&str> = super::places(&touching).collect();
             assert_eq!(found, places);
-            let patch = turn("here", 1).patch(touch.0);
-            json_patch::patch(&mut document, &patch).unwrap();
+            let changes = turn("here", 1).patch(touching.0);
+            json_patch::patch(&mut document, &changes).unwrap();
             assert_eq!(document, before);
         }
     }

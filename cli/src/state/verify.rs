@@ -235,7 +235,9 @@ mod tests {
         let remove = json!([{"op": "remove", "path": "/a"}]);
         let replayed = |events: &[HistoryEvent]| {
             let mut replay = Replay::default();
-            events.iter().for_each(|event| replay.see(event.clone()));
+            for event in events {
+                replay.see(event.clone());
+            }
             replay
         };
         let whole = replayed(&[first.clone(), event(1, "2025Z", remove.clone())]);

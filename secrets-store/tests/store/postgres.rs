@@ -383,19 +383,18 @@ async fn passwords_come_from_a_file_or_the_environment() {
     // The same password is sent to no server that may be anybody, unless that is meant.
     SERVER.sql("CREATE ROLE loose SUPERUSER LOGIN PASSWORD 'canary-pass'");
     let url = url.replace("with_password@", "loose@");
-    let log_in = |url: &str, variables: &[(&str, &str)]| login_at(&it, url, variables);
     let given = ("PGPASSWORD", "canary-pass");
-    let said = log_in(&url, &[given]);
+    let said = login_at(&it, &url, &[given]);
     assert!(
         said.contains("lets anybody in without a password"),
         "{said}"
     );
     assert!(said.contains("require_auth"), "{said}");
     let meant = format!("{url}?require_auth=none");
-    assert!(log_in(&meant, &[given]).contains("logged in"));
+    assert!(login_at(&it, &meant, &[given]).contains("logged in"));
     let variables = [given, ("PGREQUIREAUTH", "none,scram-sha-256")];
-    assert!(log_in(&url, &variables).contains("logged in"));
-    assert!(log_in(&url, &[]).contains("logged in"));
+    assert!(login_at(&it, &url, &variables).contains("logged in"));
+    assert!(login_at(&it, &url, &[]).contains("logged in"));
     // Nothing of a value is in the statements that the server logs.
     let mut store = it.open().await;
     store

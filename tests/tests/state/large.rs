@@ -56,7 +56,6 @@ fn live_with(site: &Site) {
     messages::answer(&event, &appended).expect("it is written");
     // What it takes is the document and what one event has, and no more of each.
     let most = peak(provider.id()) >> 20;
-    println!("{}: its provider took {most} MiB", site.kind);
     assert!(most < 450, "{}: {most} MiB", site.kind);
     drop(provider);
 
@@ -97,8 +96,7 @@ fn peak(process: u32) -> u64 {
 #[test]
 fn a_request_that_wants_to_fill_the_memory() {
     let site = Site::new();
-    let size = 62 << 20;
-    let fill = |piece: &str| piece.repeat(size / piece.len());
+    let fill = |piece: &str| piece.repeat((62 << 20) / piece.len());
     for (inputs, word) in [
         (format!("[{}0]", fill("0,")), "values"),
         (fill("["), "recursion limit"),
@@ -117,7 +115,6 @@ fn a_request_that_wants_to_fill_the_memory() {
         let refusal = messages::refusal(&refusal);
         assert!(refusal.contains(word), "{refusal}");
         let most = peak(provider.id()) >> 20;
-        println!("{}: {most} MiB", &inputs[..4]);
         // The line itself, and what is read of it.
         assert!(most < 200, "{most} MiB for {}...", &inputs[..8]);
         assert!(provider.finish().status.success());

@@ -53,6 +53,10 @@ pub(super) enum Missing {
 struct Kept(RefCell<HashMap<Inputs, Database>>);
 
 /// A database that is connected to. Dropping it ends its transaction.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they occur in any combination"
+)]
 pub(super) struct Database {
     session: Session,
     inputs: Inputs,
