@@ -85,7 +85,7 @@ pub async fn open(target: &mut Target) -> Result<(Session, Settled), Opening> {
         let opened = async {
             let mut session = connect(target).await.map_err(Opening::Connecting)?;
             let settled = settle(&mut session.connection, &target.application).await;
-            Ok((session, settled.map_err(Opening::Asking)?))
+            Ok::<_, Opening>((session, settled.map_err(Opening::Asking)?))
         };
         match opened.await {
             Ok(opened) => return Ok(opened),
