@@ -12,16 +12,18 @@ in
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
-  inherit (import ./types.nix { inherit lib; }) optionsModule;
+  inherit (import ./types.nix { inherit lib; }) complete optionsModule;
 
   resourceType =
     wireType: kind:
     let
       inputs = schema.read kind.inputs;
       outputs = schema.read kind.outputs;
+      completeInputs = complete inputs;
       deployment = lib.optionalAttrs (config.deployment != null) (
         lib.genAttrs (schema.deploymentInputs kind) (_: config.deployment)
       );
+      deploymentOr = name: value: lib.mkMerge [ (lib.mkDefault deployment.${name}) value ];
     in
     {
       inherit (kind) description;
@@ -37,11 +39,39 @@ let
         _file = "${toString descriptionFile}, outputs of ${wireType}";
         imports = [ (optionsModule outputs) ];
       };
+      completeOutputs = lib.mapAttrs (_: complete) (outputs.properties or { });
+      completeInputs =
+        place: set:
+        completeInputs place (
+          deployment // set // lib.mapAttrs deploymentOr (builtins.intersectAttrs deployment set)
+        );
     };
 in
 {
   _class = "nixops4Provider";
   _file = toString ./provider-module.nix;
+
+  # Extends upstream's.
+  options.resourceTypes = mkOption {
+    type = types.lazyAttrsOf (
+      types.submoduleWith {
+        modules = [
+          {
+            options.completeInputs = mkOption {
+              type = types.raw;
+              internal = true;
+              description = "What `inputs` makes of a plain set, without the module system: a function of a place and the set.";
+            };
+            options.completeOutputs = mkOption {
+              type = types.raw;
+              internal = true;
+              description = "The same of `outputs`, for each of them: functions of a place and a value.";
+            };
+          }
+        ];
+      }
+    );
+  };
 
   options.deployment = mkOption {
     type = types.nullOr types.str;
