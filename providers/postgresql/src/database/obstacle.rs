@@ -45,7 +45,9 @@ const THERE: &str = "
            coalesce({MAY_END}, false), coalesce(r.rolsuper, false)
     FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
     WHERE a.datname = $1 AND a.pid <> pg_backend_pid()
-      AND a.backend_type IN ('client backend', 'walsender')
+      -- Of others' sessions the type is hidden from who may not read all statistics.
+      AND a.usesysid IS NOT NULL
+      AND coalesce(a.backend_type, 'client backend') IN ('client backend', 'walsender')
     UNION ALL
     SELECT 'slot', s.slot_name::text, NULL, NULL, s.active_pid, coalesce({MAY_END}, false), false
     FROM pg_replication_slots s LEFT JOIN pg_stat_activity a ON a.pid = s.active_pid
