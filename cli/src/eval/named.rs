@@ -28,10 +28,8 @@ impl Named {
     pub(super) fn learn(&mut self, evaluation: &Evaluation) {
         for member in evaluation.members.values() {
             let provider = (member.executable.clone(), member.args.clone());
-            if !self.providers.contains_key(&provider) {
-                let paths = member.provider_paths.clone();
-                self.providers.insert(provider, paths);
-            }
+            let paths = || member.provider_paths.clone();
+            self.providers.entry(provider).or_insert_with(paths);
         }
         let connections = said(evaluation, CONNECTION).map(canonical);
         self.connections.extend(connections);
