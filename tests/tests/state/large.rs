@@ -68,7 +68,7 @@ fn live_with(site: &Site) {
     assert_eq!(verified["success"], true, "{verified}");
     let exported = site.say(&["export"]);
     assert!(exported.len() > MESSAGE);
-    assert!(exported.trim_end().ends_with('}') && exported.contains("\"last\""));
+    assert!(exported.trim_end().ends_with('}') && exported.contains("/resources/last"));
 }
 
 #[test]
