@@ -118,7 +118,7 @@ fn what_others_may_have_written_is_not_used() {
         set_mode(&site.sandbox.work(), 0o1777);
         site.read();
         if is_root {
-            let beside = if name == FILE { "-wal" } else { ".torn" };
+            let beside = if name == FILE { "-journal" } else { ".torn" };
             let beside = site.sandbox.work().join(format!("{name}{beside}"));
             fs::write(&beside, "").expect("a file");
             chown(&beside, Some(MALLORY), None).expect("root may");
