@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-garage test lint bench fmt generate
+.PHONY: help demo demo-garage test endurance lint bench fmt generate
 
 help: ## Shows this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,10 @@ demo-garage: ## The same with a throwaway Garage, which takes 17 minutes to comp
 test: ## Checks everything: format, lints, all tests, Nix, generated files, documents
 	@scripts/setup.sh cc curl postgresql nix postgresql-18 german pgbouncer bao sops judges garage rclone
 	@scripts/test.sh
+
+endurance: ## Kills, fuzzes and looks for leaks with new seeds; each test for MINUTES=10
+	@scripts/setup.sh cc curl postgresql nix
+	NIXOPS4_TESTS_ENDURANCE=$${MINUTES:-10} cargo test --workspace --test endurance --test apply --test command -- canaries fuzz hostile model
 
 bench: ## Measures, each figure beside a baseline of the same run
 	@scripts/setup.sh cc curl postgresql nix judges garage

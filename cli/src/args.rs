@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::member::MemberPath;
+use crate::shell;
 
 /// Plan and apply NixOps4 deployments, and look after them.
 ///
@@ -61,7 +62,32 @@ pub(crate) struct Common {
     /// How long a provider may take for one request, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
     pub(crate) timeout: Duration,
+    /// Start this provider, too, although only the state names it: its executable and
+    /// arguments as one argument, exactly as they are recorded; can be given again.
+    ///
+    /// Otherwise what is recorded starts only what the expression names now, and
+    /// providers of this suite by their bare names.
+    #[arg(long, global = true, value_name = "EXECUTABLE ARGS", value_parser = words)]
+    pub(crate) allow_provider: Vec<Words>,
+    /// Send secrets to this server, too, although only the state names it: the
+    /// connection as it is recorded, JSON; can be given again.
+    ///
+    /// Otherwise what is recorded is only sent to servers that the expression names, or
+    /// named at the last apply here.
+    #[arg(long, global = true, value_name = "JSON", value_parser = connection)]
+    pub(crate) allow_connection: Vec<serde_json::Value>,
+    /// Touch what is recorded as this deployment's, too, although only the state names it;
+    /// can be given again.
+    ///
+    /// Otherwise only what is recorded as of a deployment that the expression names, or
+    /// named at the last apply here, or whose state is given.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) allow_owner: Vec<String>,
 }
+
+/// An executable and its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Words(pub(crate) Vec<String>);
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -166,7 +192,8 @@ pub(crate) struct Gc {
     /// Only these, and what was below them.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<MemberPath>,
-    /// Also what carries this deployment's mark on a server and is in no state.
+    /// Also what carries this deployment's mark on a server and is in no state, in all
+    /// its databases and in every secrets store; what could not be looked into is named.
     /// That has no name to be chosen by, and no record to be forgotten.
     #[arg(long, conflicts_with_all = ["forget", "paths"])]
     pub(crate) orphans: bool,
@@ -257,6 +284,16 @@ fn seconds(text: &str) -> Result<Duration, String> {
         Ok(0) | Err(_) => Err("it has to be a number of seconds from 1 up".to_owned()),
         Ok(number) => Ok(Duration::from_secs(number)),
     }
+}
+
+fn words(text: &str) -> Result<Words, String> {
+    shell::split(text).map(Words).ok_or_else(|| {
+        "it has to be an executable and its arguments, as a shell reads them".to_owned()
+    })
+}
+
+fn connection(text: &str) -> Result<serde_json::Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("it has to be JSON: {error}"))
 }
 
 #[cfg(test)]

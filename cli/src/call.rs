@@ -50,7 +50,7 @@ pub(crate) async fn call(
         let Some(description) = description else {
             return Err(Failure::Provider(format!(
                 "the provider {executable} knows the protocol's v0 alone, which has no {}",
-                wire_name(name)
+                name.wire()
             )));
         };
         let kind = providers::kind(&description, &call.kind).map_err(Failure::Provider)?;
@@ -58,7 +58,7 @@ pub(crate) async fn call(
             return Err(Failure::Provider(format!(
                 "{} does not answer {}",
                 call.kind,
-                wire_name(name)
+                name.wire()
             )));
         }
     }
@@ -94,13 +94,6 @@ fn is_v0(name: RequestName) -> bool {
             | RequestName::StateRead
             | RequestName::StateEvent
     )
-}
-
-fn wire_name(name: RequestName) -> String {
-    match serde_json::to_value(name) {
-        Ok(Value::String(name)) => name,
-        _ => format!("{name:?}"),
-    }
 }
 
 fn request(call: &Call) -> Result<Request, Failure> {

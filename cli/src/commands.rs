@@ -50,8 +50,11 @@ pub(crate) async fn apply(session: &Session, signals: &mut Signals) -> Result<En
         let judged = || refuse_duplicates(&survey).and_then(|()| refuse_refusals(&plan));
         let opened = match judged() {
             Ok(()) if plan.has_work() => {
-                let opening = survey::open_to_write(session, &mut survey);
-                signals.race(opening).await.flatten()
+                let beginning = async {
+                    survey::open_to_write(session, &mut survey).await?;
+                    apply::begin(session, &survey).await
+                };
+                signals.race(beginning).await.flatten()
             }
             refused => refused,
         };

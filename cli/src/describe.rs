@@ -13,7 +13,7 @@ use crate::executables;
 use crate::failure::Failure;
 use crate::providers::{self, Providers};
 use crate::session;
-use crate::ui::text::Paint;
+use crate::ui::text::{self, Paint};
 use crate::ui::{Reader, Ui};
 
 /// One executable and what it said.
@@ -101,7 +101,7 @@ async fn everything(providers: &Providers, ui: &Ui) -> Result<(), Failure> {
             (None, Some(error)) => ui.error(&format!("{}: {error}", described.executable)),
             (None, None) => ui.print(&format!(
                 "{}\n  knows the protocol's v0 alone, and does not describe itself\n\n",
-                ui.paint().bold(&described.executable)
+                ui.paint().bold(&text::line(&described.executable))
             )),
         }
     }
@@ -114,20 +114,25 @@ fn provider_text(description: &Description, paint: Paint) -> String {
     let _ = writeln!(
         text,
         "{} {}",
-        paint.bold(&description.executable),
-        paint.dim(version)
+        paint.bold(&text::line(&description.executable)),
+        paint.dim(&text::line(version))
     );
-    let _ = writeln!(text, "  {}", description.description);
+    let _ = writeln!(text, "  {}", described(&description.description));
     for (name, kind) in &description.kinds {
         let _ = writeln!(
             text,
             "  {}  {}",
-            paint.bold(name),
-            first_sentence(&kind.description)
+            paint.bold(&text::line(name)),
+            text::line(&first_sentence(&kind.description))
         );
     }
     text.push('\n');
     text
+}
+
+/// What a provider says of itself, in as far as its title.
+fn described(description: &str) -> String {
+    text::indented(&text::harmless(description), "  ")
 }
 
 fn first_sentence(description: &str) -> String {
@@ -140,7 +145,8 @@ fn first_sentence(description: &str) -> String {
 
 fn kind_text(name: &str, kind: &KindDescription, paint: Paint) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{}\n  {}", paint.bold(name), kind.description);
+    let described = described(&kind.description);
+    let _ = writeln!(text, "{}\n  {described}", paint.bold(&text::line(name)));
     let state = match kind.state {
         StateNeed::Never => "keeps state itself",
         StateNeed::Optional => "can do without state",
@@ -177,12 +183,12 @@ fn properties(text: &mut String, schema: &Object, paint: Paint) {
         let _ = writeln!(
             text,
             "  {}  {}",
-            paint.good(name),
-            paint.dim(&format!("{kind}{need}"))
+            paint.good(&text::line(name)),
+            paint.dim(&text::line(&format!("{kind}{need}")))
         );
         if let Some(description) = property.get("description").and_then(Value::as_str) {
             for line in description.lines() {
-                let _ = writeln!(text, "      {line}");
+                let _ = writeln!(text, "      {}", text::line(line));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! How reality differs from what is recorded: every record is planned against
-//! its own inputs. Evaluates nothing where it can be helped, and changes nothing.
+//! its own inputs. Evaluates nothing unless a record leads to a provider or a server that
+//! only the expression can vouch for, and changes nothing.
 
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use crate::apply::Signals;
 use crate::commands::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
+use crate::plan::survey;
 use crate::records::{Opening, RecordsError};
-use crate::removal;
 use crate::report::{Drift, DriftReport, FORMAT, Finding, StateAt, Unseen};
 use crate::session::Session;
 use crate::whereabouts;
@@ -54,7 +55,7 @@ async fn look(
     location: Option<&str>,
     paths: &[MemberPath],
 ) -> Result<DriftReport, Failure> {
-    let is_remembered = location.is_none() && !whereabouts::remembered(session).is_empty();
+    let is_remembered = location.is_none() && whereabouts::startable(session).is_some();
     let records = whereabouts::open_without_evaluating(session, location, Opening::Look).await?;
     if let Some(absent) = records.absent().first().cloned() {
         let absent = if is_remembered {
@@ -73,9 +74,18 @@ async fn look(
             return Err(Failure::NotRecorded(path.clone()));
         }
     }
-    let wanted = recorded
+    let wanted: Vec<_> = recorded
         .into_iter()
-        .filter(|(path, _)| paths.is_empty() || paths.iter().any(|of| path.is_within(of)));
+        .filter(|(path, _)| paths.is_empty() || paths.iter().any(|of| path.is_within(of)))
+        .collect();
+    let mut notes = records.notes().to_vec();
+    if (wanted.iter()).any(|(_, recorded)| session.trusts(recorded).is_err())
+        && let Err(error) = survey::evaluate_as_recorded(session, &records).await
+    {
+        notes.push(format!(
+            "the expression could not be asked which providers and servers it names: {error}"
+        ));
+    }
     let mut seen: Vec<_> = stream::iter(wanted)
         .map(async |(path, recorded)| {
             let seen = look_at(session, &path, &recorded).await;
@@ -95,7 +105,7 @@ async fn look(
             })
             .collect(),
         remembered: is_remembered,
-        notes: records.notes().to_vec(),
+        notes,
         ..DriftReport::default()
     };
     for (path, recorded, seen) in seen {
@@ -116,7 +126,10 @@ async fn look(
 }
 
 async fn look_at(session: &Session, path: &MemberPath, recorded: &RecordedResource) -> Seen {
-    let provider = removal::provider(recorded);
+    let provider = match session.provider_of(recorded).await {
+        Ok(provider) => provider,
+        Err(distrust) => return Seen::Failed(distrust.to_string()),
+    };
     let description = match session.providers.describe(&provider).await {
         Ok(description) => description,
         Err(error) => return Seen::Failed(error.to_string()),

@@ -113,6 +113,9 @@ pub(crate) enum Failure {
     /// Something could not be read or written.
     #[error("{0}: {1}")]
     Io(String, #[source] std::io::Error),
+    /// Nothing can be done by such a clock.
+    #[error(transparent)]
+    Clock(#[from] nixops4_secrets_store::clock::WrongClock),
     /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,

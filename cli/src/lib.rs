@@ -27,19 +27,23 @@ mod secret;
 mod session;
 mod shell;
 mod state;
+mod trust;
 mod ui;
 mod whereabouts;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use clap::Parser as _;
+use nixops4_secrets_store::clock;
 
 use args::{Arguments, Command};
 use commands::{Ending, signals};
 use failure::Failure;
 pub use member::{MemberPath, OutputRef};
 use session::Session;
+use trust::Allowed;
 use ui::{Reader, Ui};
 
 /// Wrong use of the command, as in sysexits.h; 2 means pending changes.
@@ -70,9 +74,10 @@ pub fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let result = match runtime {
-        Ok(runtime) => runtime.block_on(run(&arguments, &ui)),
-        Err(error) => Err(Failure::Io("cannot start".to_owned(), error)),
+    let result = match (clock::check(SystemTime::now()), runtime) {
+        (Err(wrong), _) => Err(wrong.into()),
+        (Ok(()), Ok(runtime)) => runtime.block_on(run(&arguments, &ui)),
+        (Ok(()), Err(error)) => Err(Failure::Io("cannot start".to_owned(), error)),
     };
     match result {
         Ok(Ending::Done) => ExitCode::SUCCESS,
@@ -113,6 +118,15 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
             common.parallel,
             common.timeout,
             Arc::clone(ui),
+            Allowed {
+                providers: common
+                    .allow_provider
+                    .iter()
+                    .map(|it| it.0.clone())
+                    .collect(),
+                connections: common.allow_connection.clone(),
+                owners: common.allow_owner.clone(),
+            },
         )
     };
     match &arguments.command {

@@ -5,6 +5,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ui::text;
+
 /// The names that lead from the root to a member.
 #[derive(
     Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -26,7 +28,8 @@ impl MemberPath {
     }
 }
 
-/// With dots, quoted where Nix would quote; the root is `(root)`.
+/// With dots, and as JSON has it where Nix would quote; the root is `(root)`. What is
+/// written is read again by [`FromStr`](std::str::FromStr), whatever the names are.
 impl fmt::Display for MemberPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
@@ -36,13 +39,18 @@ impl fmt::Display for MemberPath {
             if index > 0 {
                 f.write_str(".")?;
             }
-            if is_plain(name) {
-                f.write_str(name)?;
-            } else {
-                write!(f, "{name:?}")?;
-            }
+            f.write_str(&written(name))?;
         }
         Ok(())
+    }
+}
+
+/// A name, in quotes unless it is plain.
+fn written(name: &str) -> String {
+    if is_plain(name) {
+        name.to_owned()
+    } else {
+        text::quoted(name)
     }
 }
 
@@ -57,7 +65,8 @@ fn is_plain(name: &str) -> bool {
 /// Why something is no path of a member.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no path of a member: {reason}; write names with dots, as web.db or zone.\"example.org\""
+    "{} is no path of a member: {reason}; write names with dots, as web.db or zone.\"example.org\"",
+    text::quoted(text)
 )]
 pub struct PathError {
     text: String,
@@ -79,7 +88,8 @@ impl std::str::FromStr for MemberPath {
             return Ok(Self::default());
         }
         loop {
-            let name = if rest.starts_with('"') {
+            let is_quoted = rest.starts_with('"');
+            let name = if is_quoted {
                 let mut quoted = serde_json::Deserializer::from_str(rest).into_iter::<String>();
                 let name = quoted
                     .next()
@@ -93,7 +103,7 @@ impl std::str::FromStr for MemberPath {
                 rest = after;
                 name.to_owned()
             };
-            if name.is_empty() {
+            if name.is_empty() && !is_quoted {
                 return Err(error("a name in it is empty"));
             }
             names.push(name);
@@ -119,13 +129,29 @@ pub struct OutputRef {
 
 impl fmt::Display for OutputRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.path, self.output)
+        write!(f, "{}.{}", self.path, written(&self.output))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::MemberPath;
+    use crate::shell;
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(names in prop::collection::vec(any::<String>(), 0..4)) {
+            let path = MemberPath(names);
+            let written = path.to_string();
+            prop_assert_eq!(written.parse(), Ok(path.clone()));
+            prop_assert!(!written.contains(char::is_control), "{}", written);
+            // So is what a shell makes of it in a command that is printed.
+            let words = shell::split(&shell::word(&written)).unwrap();
+            prop_assert_eq!(&words, &vec![written]);
+        }
+    }
 
     #[test]
     fn paths_are_written_as_nix_would() {
@@ -135,6 +161,9 @@ mod tests {
             (&["web", "db-1"], "web.db-1"),
             (&["zone", "example.org"], "zone.\"example.org\""),
             (&["1"], "\"1\""),
+            (&["(root)"], "\"(root)\""),
+            (&["", "a\0\u{301}"], "\"\".\"a\\u0000\u{301}\""),
+            (&["\u{202e}\u{85}\n"], "\"\\u202e\\u0085\\n\""),
         ] {
             let path = MemberPath(names.iter().map(|&name| name.to_owned()).collect());
             assert_eq!(path.to_string(), written);

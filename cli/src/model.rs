@@ -30,6 +30,7 @@ use crate::member::MemberPath;
 use crate::providers::Providers;
 use crate::session::{self, Session};
 use crate::state::args::{State, What};
+use crate::trust::{Allowed, Trust};
 use crate::ui::Ui;
 use crate::{drift, removal};
 use expression::{Expression, Model};
@@ -125,6 +126,10 @@ impl Stage {
                 Duration::from_mins(1),
             )),
             kinds: Mutex::new(world::compiled()),
+            trust: Trust::new(Allowed {
+                providers: vec![vec!["model".to_owned()]],
+                ..Allowed::default()
+            }),
             memory: Some(self.directory.path().join("memory")),
             parallel,
             targets: Vec::new(),

@@ -1,9 +1,9 @@
 //! What every command that looks at a deployment needs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nixops4_protocol::client::ProviderCommand;
@@ -15,7 +15,8 @@ use crate::providers::{Machine, Providers, Retries, Retry};
 use crate::records::Records;
 use crate::report::Event;
 use crate::schema::Kind;
-use crate::ui::Ui;
+use crate::trust::{Allowed, Trust};
+use crate::ui::{Ui, text};
 use crate::whereabouts;
 
 /// One run of the command on one deployment.
@@ -26,6 +27,8 @@ pub(crate) struct Session {
     pub(crate) providers: Rc<Providers>,
     /// The resource types that were asked for, by provider and name.
     pub(crate) kinds: Mutex<HashMap<(ProviderCommand, String), Arc<Kind>>>,
+    /// What may be done because a record says so.
+    pub(crate) trust: Trust,
     /// Where it is remembered where states are, if anywhere.
     pub(crate) memory: Option<PathBuf>,
     /// How many resources are worked on at once.
@@ -47,6 +50,7 @@ impl Session {
         parallel: usize,
         timeout: Duration,
         ui: Arc<Ui>,
+        allowed: Allowed,
     ) -> Self {
         let notes = Arc::clone(&ui);
         let evaluator = Evaluator::new(
@@ -59,6 +63,7 @@ impl Session {
             evaluator,
             providers: Rc::new(providers(&ui, timeout)),
             kinds: Mutex::default(),
+            trust: Trust::new(allowed),
             memory: whereabouts::memory(),
             parallel,
             targets: Vec::new(),
@@ -99,8 +104,21 @@ pub(crate) fn retries(ui: &Arc<Ui>) -> Retries {
     }))
 }
 
-/// Shows what providers say on stderr.
+/// Shows what providers say on stderr. A warning that several processes give, such as
+/// about their server, is shown once.
 fn stderr_sink(ui: &Arc<Ui>) -> nixops4_protocol::client::StderrSink {
     let ui = Arc::clone(ui);
-    Arc::new(move |label: &str, line: &str| ui.said(label, line))
+    let warned = Mutex::new(BTreeSet::new());
+    Arc::new(move |label: &str, line: &str| {
+        let is_warning = line.trim_start().starts_with("WARN ");
+        let mut warned = warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_warning && !warned.insert(line.to_owned()) {
+            return;
+        }
+        // A member may be called as this command calls its own lines.
+        match label {
+            "error" | "note" | "hint" | "nix" => ui.said(&text::quoted(label), line),
+            label => ui.said(label, line),
+        }
+    })
 }

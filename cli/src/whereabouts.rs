@@ -1,28 +1,57 @@
 //! Where the state is: as the user says, as it was remembered, or as the
 //! expression says.
 //!
-//! What is remembered is only ever a hint: whoever evaluates compares.
+//! What is remembered is only ever a hint: whoever evaluates compares. It is believed if
+//! nobody else can have written it.
 
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
 use std::hash::{Hash as _, Hasher as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nixops4_secrets_store::trust;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::eval::{Evaluation, Known, Look};
+use crate::eval::{Evaluation, Known, Look, named};
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::plan::{survey, unnamed};
 use crate::records::{Location, Opening, Records};
 use crate::session::Session;
 
-/// Where the state of one deployment was at its last apply.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// Our folders among those where the user's programs remember such things.
+const OURS: &str = "nixops4-resources/states";
+const OUR_FOLDERS: usize = 2;
+
+/// What is remembered of one deployment: where its state was when it was last planned
+/// or applied.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Remembered {
     /// The deployment, as an absolute path.
     deployment: PathBuf,
     /// Its state resources.
     states: Vec<Location>,
+    /// The connections that the expression gave its providers: what is recorded may
+    /// lead there.
+    #[serde(default)]
+    connections: Vec<Value>,
+    /// Whose the things were.
+    #[serde(default)]
+    owners: Vec<Value>,
+}
+
+impl Remembered {
+    /// What is remembered of an input that decides what a record may bring about.
+    fn said(&self, input: &str) -> &[Value] {
+        match input {
+            named::CONNECTION => &self.connections,
+            named::OWNER => &self.owners,
+            _ => &[],
+        }
+    }
 }
 
 /// Opens the state without evaluating if that can be: where the user says, or
@@ -35,11 +64,18 @@ pub(crate) async fn open_without_evaluating(
     if said.is_some() {
         return open(session, said, opening).await;
     }
-    let remembered = recall(session, &deployment(session));
-    if remembered.is_empty() {
-        return open(session, None, opening).await;
+    match startable(session) {
+        Some(remembered) => open_all(session, &remembered, opening).await,
+        None => open(session, None, opening).await,
     }
-    open_all(session, &remembered, opening).await
+}
+
+/// Where the state was at the last apply, if its provider may be started without
+/// asking the expression.
+pub(crate) fn startable(session: &Session) -> Option<Vec<Location>> {
+    let remembered = remembered(session);
+    let is_startable = |location: &Location| session.starts(location);
+    (!remembered.is_empty() && remembered.iter().all(is_startable)).then_some(remembered)
 }
 
 /// Opens the state where the user says, else where the expression says.
@@ -49,7 +85,7 @@ pub(crate) async fn open(
     opening: Opening,
 ) -> Result<Records, Failure> {
     if let Some(said) = said {
-        let location = Location::parse(said).map_err(|error| Failure::Usage(error.to_string()))?;
+        let location = said_by_user(session, said)?;
         return open_all(session, &[location], opening).await;
     }
     let mut records = Records::default();
@@ -64,7 +100,7 @@ pub(crate) async fn open(
         .filter(|path| !records.is_open(path))
         .cloned()
         .collect();
-    let remembered = recall(session, &deployment(session));
+    let remembered = remembered(session);
     if missing.is_empty() && evaluation.structures.is_empty() {
         open_unnamed(session, &evaluation, &mut records, &remembered).await?;
         let is_last_one_gone = records.open_paths().next().is_none() && !remembered.is_empty();
@@ -78,6 +114,13 @@ pub(crate) async fn open(
         return open_all(session, &remembered, opening).await;
     }
     Err(Failure::Whereabouts(missing))
+}
+
+/// The place of a state that the user gives.
+pub(crate) fn said_by_user(session: &Session, said: &str) -> Result<Location, Failure> {
+    let location = Location::parse(said).map_err(|error| Failure::Usage(error.to_string()))?;
+    session.trust.said(&location, !said.starts_with('@'));
+    Ok(location)
 }
 
 /// Opens what nobody names any more and still has something in it. An expression with
@@ -115,7 +158,7 @@ async fn open_all(
 ) -> Result<Records, Failure> {
     let mut records = Records::default();
     for location in locations {
-        records.open(&session.providers, location, opening).await?;
+        records.open(session, location, opening).await?;
     }
     Ok(records)
 }
@@ -131,7 +174,23 @@ fn deployment(session: &Session) -> PathBuf {
 
 /// Where the state was at the last apply.
 pub(crate) fn remembered(session: &Session) -> Vec<Location> {
-    recall(session, &deployment(session))
+    recall(session, &deployment(session)).states
+}
+
+/// What the expression said then for an input, as far as something is still recorded
+/// with it. Who gives the place of a state need not have the expression any more: what it
+/// was called is found by that place.
+pub(crate) fn remembered_inputs(session: &Session, input: &str) -> Vec<Value> {
+    let mut values = recall(session, &deployment(session)).said(input).to_vec();
+    let files = session.memory.as_ref().and_then(|it| it.read_dir().ok());
+    for file in files.into_iter().flatten().flatten() {
+        if let Some(remembered) = believed(session, &file.path())
+            && session.trust.is_given(&remembered.states)
+        {
+            values.extend_from_slice(remembered.said(input));
+        }
+    }
+    values
 }
 
 /// Remembers where the state is, and where it was as long as something is recorded
@@ -146,17 +205,50 @@ pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Rec
         })
         .collect();
     states.extend_from_slice(records.lost());
-    let deployment = deployment(session);
-    if states.is_empty() || recall(session, &deployment) == states {
+    if states.is_empty() {
         return;
     }
-    let Some(file) = file(session, &deployment) else {
-        return;
+    let deployment = deployment(session);
+    let before = recall(session, &deployment);
+    let now = Remembered {
+        connections: to_remember(evaluation, records, &before, named::CONNECTION),
+        owners: to_remember(evaluation, records, &before, named::OWNER),
+        deployment,
+        states,
     };
-    let Ok(json) = serde_json::to_vec(&Remembered { deployment, states }) else {
+    if before == now {
+        return;
+    }
+    let (Some(file), Ok(json)) = (file(session, &now.deployment), serde_json::to_vec(&now)) else {
         return;
     };
     let _ = write(&file, &json);
+}
+
+/// What the expression says for an input, and what it said as long as something is
+/// recorded with it.
+fn to_remember(
+    evaluation: &Evaluation,
+    records: &Records,
+    before: &Remembered,
+    input: &str,
+) -> Vec<Value> {
+    let mut values = BTreeMap::new();
+    for value in named::said(evaluation, input) {
+        values.insert(named::canonical(value), value.clone());
+    }
+    let before: Vec<(String, &Value)> = (before.said(input).iter())
+        .map(|value| (named::canonical(value), value))
+        .filter(|(key, _)| !values.contains_key(key))
+        .collect();
+    if !before.is_empty() {
+        let recorded = records.all();
+        let recorded = recorded.filter_map(|(_, _, it)| it.input_properties.get(input));
+        let recorded: BTreeSet<String> = recorded.map(named::canonical).collect();
+        let still_used = before.into_iter().filter(|(key, _)| recorded.contains(key));
+        values.extend(still_used.map(|(key, value)| (key, value.clone())));
+    }
+    values.into_values().collect()
 }
 
 /// Opens the state where it was at the last apply, if all of it is still there.
@@ -191,20 +283,45 @@ pub(crate) fn is_where_it_was(evaluation: &Evaluation, records: &Records) -> boo
         && remembered.iter().all(is_there)
 }
 
-fn recall(session: &Session, deployment: &Path) -> Vec<Location> {
+fn recall(session: &Session, deployment: &Path) -> Remembered {
     file(session, deployment)
-        .and_then(|file| std::fs::read(file).ok())
-        .and_then(|json| serde_json::from_slice::<Remembered>(&json).ok())
+        .and_then(|file| believed(session, &file))
         .filter(|remembered| remembered.deployment == deployment)
-        .map(|remembered| remembered.states)
         .unwrap_or_default()
+}
+
+/// What stands in a file, if nobody else can have written it.
+fn believed(session: &Session, file: &Path) -> Option<Remembered> {
+    let json = std::fs::read(file).ok()?;
+    let doubt = match trust::check(file) {
+        Ok(callers) => callers.map(|callers| callers.to_string()),
+        Err(untrusted) => Some(untrusted.to_string()),
+    };
+    let Some(why) = doubt else {
+        return serde_json::from_slice(&json).ok();
+    };
+    if session.trust.is_first_doubt() {
+        let note = format!("where the state was at the last apply is not believed: {why}");
+        session.ui.said("note", &note);
+    }
+    None
 }
 
 /// Whole or not at all, and for the user alone.
 fn write(file: &Path, json: &[u8]) -> std::io::Result<()> {
     let directory = file.parent().unwrap_or(file);
-    std::fs::create_dir_all(directory)?;
-    let mut scratch = tempfile::NamedTempFile::new_in(directory)?;
+    let mut folders = std::fs::DirBuilder::new();
+    folders.recursive(true).mode(0o700).create(directory)?;
+    // An earlier version made them as the umask said.
+    for folder in directory.ancestors().take(OUR_FOLDERS) {
+        std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    }
+    let mut scratch = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(directory)?;
+    scratch
+        .as_file()
+        .set_permissions(Permissions::from_mode(0o600))?;
     std::io::Write::write_all(&mut scratch, json)?;
     scratch.persist(file)?;
     Ok(())
@@ -226,5 +343,5 @@ pub(crate) fn memory() -> Option<PathBuf> {
             .map(|home| home.join(".local/state"))
     };
     let directory = named.map(PathBuf::from).or_else(home)?;
-    Some(directory.join("nixops4-resources/states"))
+    Some(directory.join(OURS))
 }

@@ -17,6 +17,8 @@ in
 {
   _class = "nixops4Component";
 
+  imports = [ ../lib/plain-members.nix ];
+
   options.deployment = lib.mkOption {
     type = lib.types.strMatching ".*[^[:space:]].*";
     example = "demo";

@@ -4,18 +4,25 @@
 # looked at, each of its values only when that value is. So a value that is an
 # output of a member that does not exist yet disturbs nothing but itself.
 #
+# A place is { loc; file; }: the names that lead to a value, and the file that
+# sets it, or null where nobody knows.
+#
 # A message never repeats a string that was given: somebody may have put a
 # secret where it does not belong.
 let
   inherit (builtins)
+    any
     attrNames
     concatMap
     concatStringsSep
     elem
     elemAt
     filter
+    genList
     head
     isAttrs
+    isFunction
+    isPath
     isString
     length
     mapAttrs
@@ -73,9 +80,29 @@ let
     .${shape.kind}
     + (if shape.nullable then ", or null" else "");
 
+  # What an open object has beside its properties.
+  anything = {
+    kind = "any";
+    nullable = true;
+  };
+
+  under = name: place: place // { loc = place.loc ++ [ name ]; };
+
+  show = place: concatStringsSep "." place.loc;
+
+  # Modules that stand in no file of their own have the module system's name for it.
+  isKnown = file: file != null && file != "<unknown-file>";
+
+  refuse =
+    place: complaints:
+    throw (
+      concatStringsSep "\n" complaints
+      + (if isKnown place.file then "\ndefined in ${place.file}" else "")
+    );
+
   mismatch =
-    shape: where: value:
-    throw "${where}: must be ${expectation shape}, but is ${describe value}";
+    shape: place: value:
+    refuse place [ "${show place}: must be ${expectation shape}, but is ${describe value}" ];
 
   # Doc comments are wrapped and may go on; a message needs their beginning.
   firstSentence =
@@ -87,159 +114,210 @@ let
     in
     if sentence == flat then flat else "${sentence}.";
 
-  # Shape -> where -> value -> the completed value.
-  complete =
-    shape:
-    let
-      completeValue = byKind.${shape.kind} shape;
-    in
-    if shape.kind == "any" then
-      completeValue
-    else if shape.nullable then
-      where: value: if value == null then null else completeValue where value
-    else
-      completeValue;
+  # Knows nothing of values that stand for others.
+  complete = completeWith null;
 
-  ofType =
-    shape:
+  # `modules` is null, or what the module system makes of values:
+  #
+  #   stands   value -> whether it stands for another one, as mkIf does
+  #   resolve  shape -> default -> place -> such a value -> the completed one
+  #   merge    shape -> place -> a value of a kind that modules merge in a way
+  #            of their own -> the completed value
+  completeWith =
+    modules:
     let
-      types = nixTypes shape;
-    in
-    where: value: if elem (typeOf value) types then value else mismatch shape where value;
-
-  inRange =
-    shape:
-    let
-      check = ofType shape;
-      bounds =
-        if shape.minimum == null then
-          "at most ${toString shape.maximum}"
-        else if shape.maximum == null then
-          "at least ${toString shape.minimum}"
+      # Shape -> place -> value -> the completed value.
+      complete =
+        shape:
+        let
+          completeValue = byKind.${shape.kind} shape;
+        in
+        if shape.kind == "any" then
+          completeValue
+        else if shape.nullable then
+          place: value: if value == null then null else completeValue place value
         else
-          "between ${toString shape.minimum} and ${toString shape.maximum}";
-    in
-    where: value:
-    let
-      number = check where value;
-    in
-    if
-      (shape.minimum != null && number < shape.minimum)
-      || (shape.maximum != null && number > shape.maximum)
-    then
-      throw "${where}: must be ${bounds}, but is ${toString number}"
-    else
-      number;
+          completeValue;
 
-  byKind = {
-    any =
-      _shape: where: value:
-      if isMember value then throw "${where}: is ${describe value}" else value;
-    boolean = ofType;
-    integer = inRange;
-    number = inRange;
+      # The same of what an author may have put into mkIf and the like.
+      completeSet =
+        shape: default:
+        let
+          completeValue = complete shape;
+        in
+        if modules == null then
+          completeValue
+        else
+          place: value:
+          if modules.stands value then
+            modules.resolve shape default place value
+          else
+            completeValue place value;
 
-    string =
-      shape:
-      let
-        check = ofType shape;
-      in
-      where: value:
-      let
-        text = check where value;
-      in
-      if fits shape text then
-        text
-      else
-        throw "${where}: must match ${shape.pattern} as a whole. ${firstSentence shape.description}";
+      ofType =
+        shape:
+        let
+          types = nixTypes shape;
+        in
+        place: value: if elem (typeOf value) types then value else mismatch shape place value;
 
-    enum =
-      shape: where: value:
-      if elem value shape.values then
-        value
-      else if isString value then
-        throw "${where}: no such value; ${suggest (map toString shape.values) value}"
-      else
-        mismatch shape where value;
-
-    list =
-      shape:
-      let
-        completeItem = complete shape.item;
-        check = ofType shape;
-      in
-      where: value:
-      let
-        items = check where value;
-      in
-      builtins.genList (index: completeItem "${where}.${toString index}" (elemAt items index)) (
-        length items
-      );
-
-    map =
-      shape:
-      let
-        completeItem = complete shape.item;
-      in
-      where: value:
-      if isAttrs value && !isMember value then
-        mapAttrs (name: completeItem "${where}.${name}") value
-      else
-        mismatch shape where value;
-
-    object =
-      shape:
-      let
-        completers = mapAttrs (_: complete) shape.properties;
-        known = attrNames shape.properties;
-        # Completed once for a kind, not once for a member. Needs no place: a
-        # schema whose own default does not fit is not the author's doing.
-        defaults = mapAttrs (
-          name: property: completers.${name} "the schema's default of ${name}" property.default.value
-        ) shape.properties;
-      in
-      where: value:
-      let
-        unknown = filter (name: !(completers ? ${name})) (attrNames value);
-        missing = filter (name: !(value ? ${name})) shape.mandatory;
-        complaints =
-          (
-            if shape.open then
-              [ ]
+      inRange =
+        shape:
+        let
+          check = ofType shape;
+          bounds =
+            if shape.minimum == null then
+              "at most ${toString shape.maximum}"
+            else if shape.maximum == null then
+              "at least ${toString shape.minimum}"
             else
-              map (name: "${where}.${name}: no such input; ${suggest known name}") unknown
-          )
-          ++ map (
-            name:
-            "${where}.${name}: is required but not set. ${firstSentence shape.properties.${name}.description}"
-          ) missing;
-      in
-      if !isAttrs value || isMember value then
-        mismatch shape where value
-      else if complaints != [ ] then
-        throw (concatStringsSep "\n" complaints)
-      else
-        (if shape.open then removeAttrs value known else { })
-        // mapAttrs (
-          name: completeProperty:
-          if value ? ${name} then completeProperty "${where}.${name}" value.${name} else defaults.${name}
-        ) completers;
+              "between ${toString shape.minimum} and ${toString shape.maximum}";
+        in
+        place: value:
+        let
+          number = check place value;
+        in
+        if
+          (shape.minimum != null && number < shape.minimum)
+          || (shape.maximum != null && number > shape.maximum)
+        then
+          refuse place [ "${show place}: must be ${bounds}, but is ${toString number}" ]
+        else
+          number;
 
-    union =
-      shape:
-      let
-        alternatives = concatMap (
-          alternative:
-          map (type: {
-            name = type;
-            value = complete alternative;
-          }) (nixTypes alternative)
-        ) shape.alternatives;
-        completers = builtins.listToAttrs alternatives;
-      in
-      where: value: (completers.${typeOf value} or (_: mismatch shape where)) where value;
-  };
+      byKind = {
+        any =
+          shape: place: value:
+          if isMember value then
+            refuse place [ "${show place}: is ${describe value}" ]
+          else if modules == null then
+            value
+          else
+            modules.merge shape place value;
+        boolean = ofType;
+        integer = inRange;
+        number = inRange;
+
+        string =
+          shape:
+          let
+            check = ofType shape;
+          in
+          place: value:
+          let
+            text = check place value;
+          in
+          if fits shape text then
+            text
+          else
+            refuse place [
+              "${show place}: must match ${shape.pattern} as a whole. ${firstSentence shape.description}"
+            ];
+
+        enum =
+          shape: place: value:
+          if elem value shape.values then
+            value
+          else if isString value then
+            refuse place [ "${show place}: no such value; ${suggest (map toString shape.values) value}" ]
+          else
+            mismatch shape place value;
+
+        list =
+          shape:
+          let
+            completeItem = complete shape.item;
+            check = ofType shape;
+          in
+          place: value:
+          let
+            items = check place value;
+          in
+          if modules != null && any modules.stands items then
+            modules.merge shape place items
+          else
+            genList (index: completeItem (under (toString index) place) (elemAt items index)) (length items);
+
+        map =
+          shape:
+          let
+            completeItem = completeSet shape.item { };
+          in
+          place: value:
+          if isAttrs value && !isMember value then
+            mapAttrs (name: completeItem (under name place)) value
+          else
+            mismatch shape place value;
+
+        object =
+          shape:
+          let
+            completers = mapAttrs (_: property: completeSet property property.default) shape.properties;
+            completeOther = completeSet anything { };
+            known = attrNames shape.properties;
+            # Completed once for a kind, not once for a member. Needs no place: a
+            # schema whose own default does not fit is not the author's doing.
+            defaults = mapAttrs (
+              name: property:
+              completers.${name} {
+                loc = [ "the schema's default of ${name}" ];
+                file = null;
+              } property.default.value
+            ) shape.properties;
+          in
+          place: value:
+          let
+            unknown = filter (name: !(completers ? ${name})) (attrNames value);
+            missing = filter (name: !(value ? ${name})) shape.mandatory;
+            complaints =
+              (
+                if shape.open then
+                  [ ]
+                else
+                  map (name: "${show place}.${name}: no such input; ${suggest known name}") unknown
+              )
+              ++ map (
+                name:
+                "${show place}.${name}: is required but not set. ${firstSentence shape.properties.${name}.description}"
+              ) missing;
+          in
+          if modules != null && (isFunction value || isPath value) then
+            modules.merge shape place value
+          else if !isAttrs value || isMember value then
+            mismatch shape place value
+          else if complaints != [ ] then
+            refuse place complaints
+          else
+            mapAttrs (name: completeOther (under name place)) (
+              if shape.open then removeAttrs value known else { }
+            )
+            // mapAttrs (
+              name: completeProperty:
+              if value ? ${name} then completeProperty (under name place) value.${name} else defaults.${name}
+            ) completers;
+
+        union =
+          shape:
+          let
+            alternatives = concatMap (
+              alternative:
+              map (type: {
+                name = type;
+                value = complete alternative;
+              }) (nixTypes alternative)
+            ) shape.alternatives;
+            completers = builtins.listToAttrs alternatives;
+          in
+          place: value: (completers.${typeOf value} or (mismatch shape)) place value;
+      };
+    in
+    complete;
 in
 {
-  inherit complete describe isMember;
+  inherit
+    complete
+    completeWith
+    describe
+    isMember
+    ;
 }

@@ -8,6 +8,7 @@
 let
   inherit (builtins)
     attrNames
+    concatMap
     concatStringsSep
     elem
     filter
@@ -148,7 +149,10 @@ let
       members = mapAttrs (_: child: child.view) children;
 
       kind = checkKind where defined.type;
-      inputs = kind.completeInputs "${where}.inputs" (defined.inputs or { });
+      inputs = kind.completeInputs {
+        loc = concatMap (name: [ "members" name ]) path ++ [ "inputs" ];
+        file = null;
+      } (defined.inputs or { });
     in
     {
       view = {

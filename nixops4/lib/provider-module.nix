@@ -12,100 +12,66 @@ in
 { config, lib, ... }:
 let
   inherit (lib) mkOption types;
+  inherit (import ./types.nix { inherit lib; }) complete optionsModule;
 
-  typeOf =
-    shape:
+  resourceType =
+    wireType: kind:
     let
-      inner = typesByKind.${shape.kind} shape;
+      inputs = schema.read kind.inputs;
+      outputs = schema.read kind.outputs;
+      completeInputs = complete inputs;
+      deployment = lib.optionalAttrs (config.deployment != null) (
+        lib.genAttrs (schema.deploymentInputs kind) (_: config.deployment)
+      );
+      deploymentOr = name: value: lib.mkMerge [ (lib.mkDefault deployment.${name}) value ];
     in
-    if shape.nullable && shape.kind != "any" then types.nullOr inner else inner;
-
-  inRange =
-    type: shape:
-    let
-      text =
-        if shape.maximum == null then
-          "at least ${toString shape.minimum}"
-        else if shape.minimum == null then
-          "at most ${toString shape.maximum}"
-        else
-          "between ${toString shape.minimum} and ${toString shape.maximum}";
-    in
-    if shape.minimum == null && shape.maximum == null then
-      type
-    else
-      types.addCheck type (
-        value:
-        (shape.minimum == null || value >= shape.minimum)
-        && (shape.maximum == null || value <= shape.maximum)
-      )
-      // {
-        description = "${type.description}, ${text}";
+    {
+      inherit (kind) description;
+      # Upstream's default is the attribute's name.
+      type = lib.mkForce wireType;
+      requireState = kind.state == "required";
+      inputs = {
+        _file = "${toString descriptionFile}, inputs of ${wireType}";
+        imports = [ (optionsModule inputs) ];
+        config = lib.mapAttrs (_: lib.mkDefault) deployment;
       };
-
-  typesByKind = {
-    any = _: types.anything;
-    boolean = _: types.bool;
-    string =
-      shape:
-      if shape.pattern == null then
-        types.str
-      else
-        types.addCheck types.str (schema.fits shape)
-        // {
-          description = "string matching ${shape.pattern}";
-        };
-    integer = inRange types.int;
-    number = inRange types.number;
-    enum = shape: types.enum shape.values;
-    list = shape: types.listOf (typeOf shape.item);
-    # Lazy: one value that is not known yet leaves the others alone.
-    map = shape: types.lazyAttrsOf (typeOf shape.item);
-    object = shape: types.submodule (optionsModule shape // (lib.optionalAttrs shape.open freeform));
-    union = shape: types.oneOf (map typeOf shape.alternatives);
-  };
-
-  freeform = {
-    freeformType = types.lazyAttrsOf types.anything;
-  };
-
-  # No default where nobody fills it in: then the author must set it.
-  optionsModule = shape: {
-    options = lib.mapAttrs (
-      _: property:
-      mkOption {
-        type = typeOf property;
-        inherit (property) description;
-      }
-      // lib.optionalAttrs (property.default != { }) { default = property.default.value; }
-    ) (shape.properties or { });
-  };
-
-  deploymentDefaults =
-    kind:
-    lib.optionalAttrs (config.deployment != null) (
-      lib.genAttrs (schema.deploymentInputs kind) (_: lib.mkDefault config.deployment)
-    );
-
-  resourceType = wireType: kind: {
-    inherit (kind) description;
-    # Upstream's default is the attribute's name.
-    type = lib.mkForce wireType;
-    requireState = kind.state == "required";
-    inputs = {
-      _file = "${toString descriptionFile}, inputs of ${wireType}";
-      imports = [ (optionsModule (schema.read kind.inputs)) ];
-      config = deploymentDefaults kind;
+      outputs = {
+        _file = "${toString descriptionFile}, outputs of ${wireType}";
+        imports = [ (optionsModule outputs) ];
+      };
+      completeOutputs = lib.mapAttrs (_: complete) (outputs.properties or { });
+      completeInputs =
+        place: set:
+        completeInputs place (
+          deployment // set // lib.mapAttrs deploymentOr (builtins.intersectAttrs deployment set)
+        );
     };
-    outputs = {
-      _file = "${toString descriptionFile}, outputs of ${wireType}";
-      imports = [ (optionsModule (schema.read kind.outputs)) ];
-    };
-  };
 in
 {
   _class = "nixops4Provider";
   _file = toString ./provider-module.nix;
+
+  # Extends upstream's.
+  options.resourceTypes = mkOption {
+    type = types.lazyAttrsOf (
+      types.submoduleWith {
+        modules = [
+          {
+            options.completeInputs = mkOption {
+              type = types.raw;
+              internal = true;
+              description = "What `inputs` makes of a plain set, without the module system: a function of a place and the set.";
+            };
+            options.completeOutputs = mkOption {
+              type = types.raw;
+              internal = true;
+              description = "The same of `outputs`, for each of them: functions of a place and a value.";
+            };
+          }
+        ];
+      }
+    );
+  };
 
   options.deployment = mkOption {
     type = types.nullOr types.str;

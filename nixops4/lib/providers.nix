@@ -113,7 +113,7 @@ let
       keepsState = !(kind ? requests) || builtins.elem "stateResourceReadRequest" kind.requests;
       outputsSkeleton = mapAttrs (_: _: { }) (kind.outputs.properties or { });
       completeInputs =
-        where: inputs: completeInputs where (if isAttrs inputs then filled // inputs else inputs);
+        place: inputs: completeInputs place (if isAttrs inputs then filled // inputs else inputs);
     };
 in
 mapAttrs makeProvider allDescriptions

@@ -16,7 +16,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use crate::Object;
-use crate::codec::{self, LineError};
+use crate::codec::{self, LineError, Size};
 use crate::message::{
     CreateResourceRequest, ExtantResource, PlanResourceRequest, PlanResourceResponse, Request,
     Response, StateResourceEvent, StateResourceHistoryRequest, StateResourceHistoryResponse,
@@ -157,9 +157,10 @@ impl Provider {
     /// Sends a request and waits for its answer.
     ///
     /// An `errorResponse` is [`ClientError::Refused`]; the process can be asked
-    /// again after it. After any other error, or if this future is dropped, it
-    /// sees the end of its input and every further request is
-    /// [`ClientError::Spent`].
+    /// again after it. An answer to another kind of request is
+    /// [`ClientError::Mismatch`]: nothing that follows it can be trusted. After any
+    /// error but the first, or if this future is dropped, it sees the end of its input
+    /// and every further request is [`ClientError::Spent`].
     pub async fn request(
         &mut self,
         request: &Request,
@@ -167,13 +168,19 @@ impl Provider {
     ) -> Result<Response, ClientError> {
         let line = codec::encode(request).map_err(ClientError::Encode)?;
         let stdin = self.stdin.take().ok_or(ClientError::Spent)?;
-        let Ok(exchanged) = timeout(limit, self.exchange(stdin, &line)).await else {
+        let size = request.name().answer_size();
+        let Ok(exchanged) = timeout(limit, self.exchange(stdin, &line, size)).await else {
             self.stop().await;
             let stderr = self.stderr.last_words().await;
             return Err(ClientError::TimedOut { limit, stderr });
         };
         let (answer, stdin) = exchanged?;
-        let response = Response::parse(&answer)?;
+        let response = Response::parse_sized(&answer, size)?;
+        drop(answer);
+        let name = request.name();
+        if response.answers().is_some_and(|answered| answered != name) {
+            return Err(self.mismatch(name.wire()));
+        }
         self.stdin = stdin;
         match response {
             Response::Error(error) => Err(ClientError::Refused(error.message)),
@@ -186,6 +193,7 @@ impl Provider {
         &mut self,
         mut stdin: ChildStdin,
         line: &[u8],
+        size: Size,
     ) -> Result<(String, Option<ChildStdin>), ClientError> {
         if self.has_unasked_output().await? {
             return Err(ClientError::Unasked);
@@ -195,7 +203,7 @@ impl Provider {
             // Both at once: a provider may answer before it has read everything,
             // and one that would not take the request may still say why.
             let mut writing = pin!(stdin.write_all(line));
-            let mut reading = pin!(codec::read_line_async(&mut self.stdout, codec::MAX_LINE));
+            let mut reading = pin!(codec::read_line_async(&mut self.stdout, size.bytes()));
             loop {
                 tokio::select! {
                     biased;

@@ -8,9 +8,37 @@ use std::io::{self, BufRead};
 use serde::Serialize;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
-/// The longest line that is read, in bytes: 64 MiB, several times what a large
-/// deployment's state takes.
-pub const MAX_LINE: usize = 64 << 20;
+/// How large a message may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// One about a resource: 64 MiB and a million values, far more than any needs.
+    /// Whoever sends more wants to fill the memory.
+    Message,
+    /// One with a whole state in it, or with events of one: 1 GiB, which is what the
+    /// places that keep states take as one value.
+    State,
+}
+
+impl Size {
+    /// How many bytes a line of it may have.
+    #[must_use]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::Message => 64 << 20,
+            Self::State => 1 << 30,
+        }
+    }
+
+    /// How many values may be in it, if that is bounded: each takes some 100 bytes of
+    /// memory, however few it has on the line.
+    #[must_use]
+    pub(crate) const fn values(self) -> Option<usize> {
+        match self {
+            Self::Message => Some(1 << 20),
+            Self::State => None,
+        }
+    }
+}
 
 /// Why a line could not be read.
 #[derive(Debug, thiserror::Error)]

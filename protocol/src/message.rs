@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::codec::Size;
 use crate::{Object, parse};
 
 /// What a caller sends.
@@ -59,9 +60,9 @@ impl Request {
             Self::StateEvent(_) => RequestName::StateEvent,
             Self::StateHistory(_) => RequestName::StateHistory,
             Self::Plan(_) => RequestName::Plan,
-            Self::PlanDestroy(_) => RequestName::PlanDestroy,
             Self::Read(_) => RequestName::Read,
             Self::List(_) => RequestName::List,
+            Self::PlanDestroy(_) => RequestName::PlanDestroy,
         }
     }
 
@@ -80,6 +81,45 @@ impl Request {
             Self::Read(request) => &request.r#type,
             Self::List(request) => &request.r#type,
         }
+    }
+}
+
+impl RequestName {
+    /// As it stands on the wire.
+    #[must_use]
+    pub fn wire(self) -> &'static str {
+        match self {
+            Self::Create => "createResourceRequest",
+            Self::Update => "updateResourceRequest",
+            Self::Destroy => "destroyResourceRequest",
+            Self::StateRead => "stateResourceReadRequest",
+            Self::StateEvent => "stateResourceEvent",
+            Self::StateHistory => "nixops4-resources/stateResourceHistoryRequest",
+            Self::Plan => "nixops4-resources/planResourceRequest",
+            Self::Read => "nixops4-resources/readResourceRequest",
+            Self::List => "nixops4-resources/listResourcesRequest",
+            Self::PlanDestroy => "nixops4-resources/planDestroyRequest",
+        }
+    }
+}
+
+impl Response {
+    /// Which request this answers; `None` of an error, which answers any.
+    #[must_use]
+    pub fn answers(&self) -> Option<RequestName> {
+        Some(match self {
+            Self::Create(_) => RequestName::Create,
+            Self::Update(_) => RequestName::Update,
+            Self::Destroy(_) => RequestName::Destroy,
+            Self::StateRead(_) => RequestName::StateRead,
+            Self::StateEvent(_) => RequestName::StateEvent,
+            Self::StateHistory(_) => RequestName::StateHistory,
+            Self::Plan(_) => RequestName::Plan,
+            Self::Read(_) => RequestName::Read,
+            Self::List(_) => RequestName::List,
+            Self::PlanDestroy(_) => RequestName::PlanDestroy,
+            Self::Error(_) => return None,
+        })
     }
 }
 
@@ -118,6 +158,17 @@ pub enum RequestName {
     /// [`Request::List`]
     #[serde(rename = "nixops4-resources/listResourcesRequest")]
     List,
+}
+
+impl RequestName {
+    /// How large its answer may be.
+    #[must_use]
+    pub fn answer_size(self) -> Size {
+        match self {
+            Self::StateRead | Self::StateHistory => Size::State,
+            _ => Size::Message,
+        }
+    }
 }
 
 /// What a provider answers.
@@ -412,6 +463,19 @@ pub struct ReadResourceResponse {
 pub struct ListResourcesResponse {
     /// What was found.
     pub resources: Vec<ListedResource>,
+    /// Where something may be that could not be looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<UnseenPlace>,
+}
+
+/// A place that a list could not look into.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnseenPlace {
+    /// What it is called, such as `database "app" on db:5432`.
+    pub place: String,
+    /// Why not, and what to do about it; may have several lines.
+    pub reason: String,
 }
 
 /// One thing that carries the owner's mark.
@@ -491,4 +555,26 @@ pub enum Effect {
     Disruptive,
     /// The resource would be made anew; what it holds would be lost.
     Replace,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RequestName;
+
+    #[test]
+    fn a_request_is_called_on_the_wire_as_it_is_written() {
+        for name in [
+            RequestName::Create,
+            RequestName::Update,
+            RequestName::Destroy,
+            RequestName::StateRead,
+            RequestName::StateEvent,
+            RequestName::StateHistory,
+            RequestName::Plan,
+            RequestName::Read,
+            RequestName::List,
+        ] {
+            assert_eq!(serde_json::json!(name), name.wire());
+        }
+    }
 }

@@ -6,19 +6,32 @@
 
 use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{
-    self, Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor,
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{
+    AddOperation, CopyOperation, MoveOperation, PatchOperation, RemoveOperation, ReplaceOperation,
+    TestOperation,
 };
-use serde::forward_to_deserialize_any;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+use serde_json::Value;
 use serde_json::error::Category;
 use serde_path_to_error::Segment;
 
+use crate::codec::Size;
 use crate::message::{Request, Response};
 
 /// Why a line is not a message.
 #[derive(Debug, thiserror::Error)]
 pub enum ParseError {
+    /// It would take far more memory than a message needs.
+    #[error(
+        "the line has over {most} values in it, more than any message needs: send less in one message"
+    )]
+    TooMany {
+        /// How many there may be.
+        most: usize,
+    },
     /// There is nothing on it.
     #[error("the line is empty: a message is one JSON object on a line of its own")]
     Empty,
@@ -45,22 +58,40 @@ fn place(pointer: &str) -> &str {
 
 impl Request {
     /// Reads a request from a line, the way in for everything that comes over the
-    /// wire: unlike plain `serde_json`, it refuses lists in place of objects.
+    /// wire: unlike plain `serde_json`, it refuses lists in place of objects, and what
+    /// would take far more memory than a message of this size needs.
     pub fn parse(line: &str) -> Result<Self, ParseError> {
-        parse(line, "an object with one key, the name of a request")
+        Self::parse_sized(line, Size::Message)
+    }
+
+    /// [`Self::parse`], of a line that may be as large as a state.
+    pub fn parse_sized(line: &str, size: Size) -> Result<Self, ParseError> {
+        parse(line, size, "an object with one key, the name of a request")
     }
 }
 
 impl Response {
     /// Reads a response from a line. See [`Request::parse`].
     pub fn parse(line: &str) -> Result<Self, ParseError> {
-        parse(line, "an object with one key, the name of a response")
+        Self::parse_sized(line, Size::Message)
+    }
+
+    /// [`Self::parse`], of a line that may be as large as a state.
+    pub fn parse_sized(line: &str, size: Size) -> Result<Self, ParseError> {
+        parse(line, size, "an object with one key, the name of a response")
     }
 }
 
-fn parse<T: DeserializeOwned>(line: &str, expected: &'static str) -> Result<T, ParseError> {
+fn parse<T: DeserializeOwned>(
+    line: &str,
+    size: Size,
+    expected: &'static str,
+) -> Result<T, ParseError> {
     if line.trim().is_empty() {
         return Err(ParseError::Empty);
+    }
+    if let Some(most) = size.values().filter(|most| has_more_values(line, *most)) {
+        return Err(ParseError::TooMany { most });
     }
     let mut json = serde_json::Deserializer::from_str(line);
     let mut track = serde_path_to_error::Track::new();
@@ -75,6 +106,27 @@ fn parse<T: DeserializeOwned>(line: &str, expected: &'static str) -> Result<T, P
     })?;
     json.end().map_err(ParseError::NotJson)?;
     Ok(message)
+}
+
+/// Whether there may be more values in a line of JSON than so many. Each begins
+/// behind one of these characters, but the first.
+fn has_more_values(line: &str, most: usize) -> bool {
+    if line.len() <= most {
+        return false;
+    }
+    let mut values = 0;
+    let mut in_text = false;
+    let mut bytes = line.bytes();
+    while let Some(byte) = bytes.next() {
+        match (byte, in_text) {
+            (b'"', _) => in_text = !in_text,
+            // What follows ends no text.
+            (b'\\', true) => drop(bytes.next()),
+            (b'[' | b'{' | b',' | b':', false) => values += 1,
+            _ => {}
+        }
+    }
+    values > most
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -233,9 +285,78 @@ where
     Ok(found.into_iter().map(|object| object.0).collect())
 }
 
-/// For a patch, a list of internally tagged structs.
+/// For a patch. What `json_patch` derives would read each operation twice, and hold
+/// its values in two forms at once.
 pub(crate) fn patch<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<json_patch::Patch, D::Error> {
-    objects(deserializer).map(json_patch::Patch)
+    let written: Vec<Object<Operation>> = Vec::deserialize(deserializer)?;
+    let operations = written.into_iter().map(|written| written.0.0);
+    Ok(json_patch::Patch(operations.collect()))
+}
+
+/// One operation of a patch.
+struct Operation(PatchOperation);
+
+/// As it is written, whatever it does.
+#[derive(Deserialize)]
+#[serde(expecting = "an operation of a patch")]
+struct WrittenOperation {
+    op: OperationName,
+    path: PointerBuf,
+    from: Option<PointerBuf>,
+    /// Null is a value, too.
+    #[serde(default, deserialize_with = "present")]
+    value: Option<Value>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OperationName {
+    Add,
+    Remove,
+    Replace,
+    Move,
+    Copy,
+    Test,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl<'de> Deserialize<'de> for Operation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let WrittenOperation {
+            op,
+            path,
+            from,
+            value,
+        } = WrittenOperation::deserialize(deserializer)?;
+        let value = || value.ok_or_else(|| de::Error::missing_field("value"));
+        let from = || from.ok_or_else(|| de::Error::missing_field("from"));
+        Ok(Self(match op {
+            OperationName::Add => PatchOperation::Add(AddOperation {
+                path,
+                value: value()?,
+            }),
+            OperationName::Remove => PatchOperation::Remove(RemoveOperation { path }),
+            OperationName::Replace => PatchOperation::Replace(ReplaceOperation {
+                path,
+                value: value()?,
+            }),
+            OperationName::Move => PatchOperation::Move(MoveOperation {
+                path,
+                from: from()?,
+            }),
+            OperationName::Copy => PatchOperation::Copy(CopyOperation {
+                path,
+                from: from()?,
+            }),
+            OperationName::Test => PatchOperation::Test(TestOperation {
+                path,
+                value: value()?,
+            }),
+        }))
+    }
 }

@@ -5,16 +5,18 @@
 //! alone. State providers see a document and patches; only the command sees
 //! resources in it.
 
+mod applying;
 mod renaming;
 
 use json_patch::jsonptr::PointerBuf;
-use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation};
+use json_patch::{AddOperation, Patch, PatchOperation, RemoveOperation, TestOperation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::Object;
 use crate::message::ExtantResource;
 
+pub use applying::{ApplyError, MAX_DEPTH, ReadPatch, apply, read_patch};
 pub use renaming::{RenameError, rename};
 
 /// The key under which this suite keeps what upstream has no place for.
@@ -255,6 +257,31 @@ fn missing_above(state: &Value, path: &MemberPath, kind: &str) -> Vec<PatchOpera
         }
     }
     operations
+}
+
+/// The patch that changes nothing, and that gets in the way of whoever changes what
+/// is recorded at `path`.
+#[must_use]
+pub fn touch(state: &Value, path: &MemberPath) -> Patch {
+    let place = pointer(path);
+    let recorded = state.pointer(place.as_str());
+    if let Some(kind) = recorded.and_then(|entry| entry.get("type")) {
+        let value = kind.clone();
+        let mut path = place;
+        path.push_back("type");
+        return Patch(vec![PatchOperation::Test(TestOperation { path, value })]);
+    }
+    let mut operations = missing_above(state, path, "resources");
+    if recorded.is_none() {
+        operations.push(add(place, json!({})));
+    }
+    let added: Vec<PointerBuf> = operations
+        .iter()
+        .map(|operation| operation.path().to_owned())
+        .collect();
+    let removed = added.into_iter().rev();
+    operations.extend(removed.map(|path| PatchOperation::Remove(RemoveOperation { path })));
+    Patch(operations)
 }
 
 /// The patch that removes everything that is recorded at `path` and below it.

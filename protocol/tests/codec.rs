@@ -10,7 +10,7 @@ use nixops4_protocol::message::{
     ListResourcesResponse, ListedResource, PlanDestroyRequest, PlanDestroyResponse,
     PlanResourceRequest, PlanResourceResponse, PlannedValue, ReadResourceRequest,
     ReadResourceResponse, Request, Response, StateResourceEvent, StateResourceEventResponse,
-    StateResourceReadRequest, StateResourceReadResponse, UpdateResourceRequest,
+    StateResourceReadRequest, StateResourceReadResponse, UnseenPlace, UpdateResourceRequest,
     UpdateResourceResponse,
 };
 use proptest::collection::vec;
@@ -338,6 +338,8 @@ fn response() -> impl Strategy<Value = Response> {
             facts,
         }
     });
+    let unseen = (any::<String>(), any::<String>())
+        .prop_map(|(place, reason)| UnseenPlace { place, reason });
     prop_oneof![
         object().prop_map(|output_properties| {
             Response::Create(CreateResourceResponse { output_properties })
@@ -377,7 +379,9 @@ fn response() -> impl Strategy<Value = Response> {
                 })
             }
         ),
-        vec(listed, 0..4).prop_map(|resources| Response::List(ListResourcesResponse { resources })),
+        (vec(listed, 0..4), vec(unseen, 0..2)).prop_map(|(resources, unseen)| Response::List(
+            ListResourcesResponse { resources, unseen }
+        )),
         any::<String>().prop_map(|message| Response::Error(ErrorResponse { message })),
     ]
 }

@@ -4,14 +4,16 @@
 
 use std::cell::OnceCell;
 use std::marker::PhantomData;
+use std::rc::Rc;
 
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use nixops4_protocol::describe::{KindDescription, StateNeed};
 use nixops4_protocol::message::{
     CreateResourceResponse, DestroyResourceResponse, ExtantResource, ListResourcesResponse,
     PlanDestroyResponse, ReadResourceResponse, Request, Response, StateResourceEventResponse,
-    StateResourceHistoryResponse, StateResourceReadResponse, UpdateResourceResponse,
+    StateResourceHistoryResponse, UpdateResourceResponse,
 };
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -25,6 +27,37 @@ use crate::schema::{self, Shape};
 use crate::state_kind::StateKind;
 use crate::{check, engine};
 
+/// What is answered.
+pub(crate) enum Answer {
+    Response(Response),
+    /// A [`Response::StateRead`], of a document that whoever keeps it needs, too.
+    State(Rc<Value>),
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self::Response(response)
+    }
+}
+
+impl Serialize for Answer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct StateRead<'a> {
+            state: &'a Value,
+        }
+        #[derive(Serialize)]
+        enum Borrowed<'a> {
+            #[serde(rename = "stateResourceReadResponse")]
+            StateRead(StateRead<'a>),
+        }
+        match self {
+            Self::Response(response) => response.serialize(serializer),
+            Self::State(state) => Borrowed::StateRead(StateRead { state }).serialize(serializer),
+        }
+    }
+}
+
 /// A kind whose types are erased.
 pub(crate) trait AnyKind {
     fn describe(&self) -> KindDescription;
@@ -36,7 +69,7 @@ pub(crate) trait AnyKind {
         &'a self,
         at: &'a Surroundings,
         request: Request,
-    ) -> LocalBoxFuture<'a, Result<Response>>;
+    ) -> LocalBoxFuture<'a, Result<Answer>>;
 }
 
 /// A kind of things.
@@ -68,8 +101,10 @@ impl<K: ResourceKind> AnyKind for Managed<K> {
         &'a self,
         at: &'a Surroundings,
         request: Request,
-    ) -> LocalBoxFuture<'a, Result<Response>> {
-        answer::<K>(at, request, &self.shape).boxed_local()
+    ) -> LocalBoxFuture<'a, Result<Answer>> {
+        answer::<K>(at, request, &self.shape)
+            .map(|answer| answer.map(Answer::from))
+            .boxed_local()
     }
 }
 
@@ -119,7 +154,7 @@ async fn answer<K: ResourceKind>(
             let known = Known::new(&request, shape)?;
             let recorded = request.resource.as_ref();
             if known.hides::<K>(shape) {
-                return Ok(Response::Plan(plan::unseen(&known, recorded, shape)));
+                return Ok(Response::Plan(plan::unseen(&known, recorded, shape)?));
             }
             let (cx, wanted) = if known.is_complete() {
                 parse(&known.properties)?
@@ -142,7 +177,8 @@ async fn answer<K: ResourceKind>(
         Request::List(request) if K::LISTS => {
             let (cx, wanted) = parse(&request.input_properties)?;
             let resources = engine::list::<K>(&cx, &wanted).await?;
-            Ok(Response::List(ListResourcesResponse { resources }))
+            let unseen = cx.take_unseen();
+            Ok(Response::List(ListResourcesResponse { resources, unseen }))
         }
         Request::PlanDestroy(_)
         | Request::List(_)
@@ -193,12 +229,12 @@ impl<K: StateKind> AnyKind for Keeping<K> {
         &'a self,
         at: &'a Surroundings,
         request: Request,
-    ) -> LocalBoxFuture<'a, Result<Response>> {
+    ) -> LocalBoxFuture<'a, Result<Answer>> {
         answer_state::<K>(at, request).boxed_local()
     }
 }
 
-async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Result<Response> {
+async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Result<Answer> {
     let parse = |properties| -> Result<(Context, K::Inputs)> {
         let inputs = inputs::read::<K::Inputs>(properties)?;
         Ok((at.context(K::deployment(&inputs).clone(), K::TYPE), inputs))
@@ -209,14 +245,12 @@ async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Resu
             "the outputs are not an object; this is a bug in the provider",
         )),
     };
-    match request {
+    let response = match request {
         Request::Create(request) => {
             let (cx, inputs) = parse(&request.input_properties)?;
             let output_properties =
                 to_object(retrying(&cx, async || K::create(&cx, &inputs).await).await?)?;
-            Ok(Response::Create(CreateResourceResponse {
-                output_properties,
-            }))
+            Response::Create(CreateResourceResponse { output_properties })
         }
         Request::Read(request) => {
             let (cx, inputs) = parse(&request.input_properties)?;
@@ -224,43 +258,40 @@ async fn answer_state<K: StateKind>(at: &Surroundings, request: Request) -> Resu
                 .await?
                 .map(to_object)
                 .transpose()?;
-            Ok(Response::Read(ReadResourceResponse {
+            Response::Read(ReadResourceResponse {
                 identity: Value::Null,
                 present: outputs.is_some(),
                 output_properties: outputs,
-            }))
+            })
         }
         Request::StateRead(request) => {
             let (cx, inputs) = parse(&request.resource.input_properties)?;
-            match retrying(&cx, async || K::read(&cx, &inputs).await).await? {
-                Value::Object(state) => {
-                    Ok(Response::StateRead(StateResourceReadResponse { state }))
-                }
-                _ => Err(Error::new("the recorded state is not an object")),
+            let state = retrying(&cx, async || K::read(&cx, &inputs).await).await?;
+            if !state.is_object() {
+                return Err(Error::new("the recorded state is not an object"));
             }
+            return Ok(Answer::State(state));
         }
         Request::StateHistory(request) => {
             let (cx, inputs) = parse(&request.resource.input_properties)?;
             let limit = request.limit.unwrap_or(u64::MAX);
             let read = async || K::history(&cx, &inputs, request.since, limit).await;
             let (events, length) = retrying(&cx, read).await?;
-            Ok(Response::StateHistory(StateResourceHistoryResponse {
-                events,
-                length,
-            }))
+            Response::StateHistory(StateResourceHistoryResponse { events, length })
         }
         Request::StateEvent(event) => {
             let (cx, inputs) = parse(&event.resource.input_properties)?;
             // Never tried again: whether an event was appended can be unknown.
-            K::append(&cx, &inputs, &event).await?;
-            Ok(Response::StateEvent(StateResourceEventResponse {}))
+            K::append(&cx, &inputs, event).await?;
+            Response::StateEvent(StateResourceEventResponse {})
         }
         Request::Update(_)
         | Request::Destroy(_)
         | Request::Plan(_)
         | Request::PlanDestroy(_)
-        | Request::List(_) => Err(does_not_answer(K::TYPE)),
-    }
+        | Request::List(_) => return Err(does_not_answer(K::TYPE)),
+    };
+    Ok(response.into())
 }
 
 fn does_not_answer(resource_type: &str) -> Error {

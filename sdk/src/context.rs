@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use nixops4_protocol::message::UnseenPlace;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
@@ -65,6 +66,10 @@ pub struct Context {
     resource_type: &'static str,
     /// Since when the thing that was found is managed.
     managed_since: Cell<Option<OffsetDateTime>>,
+    /// What a list could not look into.
+    unseen: RefCell<Vec<UnseenPlace>>,
+    /// Whether this is a plan: nothing is changed.
+    planning: Cell<bool>,
     clock: Rc<Clock>,
     interrupted: Arc<AtomicBool>,
     sessions: Sessions,
@@ -82,6 +87,8 @@ impl Context {
             owner,
             resource_type,
             managed_since: Cell::new(None),
+            unseen: RefCell::default(),
+            planning: Cell::new(false),
             clock,
             interrupted,
             sessions,
@@ -115,12 +122,37 @@ impl Context {
         }
     }
 
+    /// Whether nothing is to be changed but looked at and told of: what somebody who
+    /// plans should know is told then, by `tracing::warn!`.
+    #[must_use]
+    pub fn is_plan(&self) -> bool {
+        self.planning.get()
+    }
+
+    pub(crate) fn begin_plan(&self) {
+        self.planning.set(true);
+    }
+
     /// Takes note of whose the thing is that was found, or that there is none.
     pub(crate) fn found(&self, ownership: Option<&Ownership>) {
-        self.managed_since.set(match ownership {
-            Some(Ownership::Marked(mark)) if mark.owner == self.owner => mark.since,
-            _ => None,
+        self.managed_since
+            .set(match ownership.and_then(Ownership::mark) {
+                Some(mark) if mark.owner == self.owner => mark.since,
+                _ => None,
+            });
+    }
+
+    /// Says where [`list`](crate::kind::ResourceKind::list) could not look: what is
+    /// there is not known, and whoever asked is told so.
+    pub fn could_not_look(&self, place: impl Into<String>, reason: impl Into<String>) {
+        self.unseen.borrow_mut().push(UnseenPlace {
+            place: place.into(),
+            reason: reason.into(),
         });
+    }
+
+    pub(crate) fn take_unseen(&self) -> Vec<UnseenPlace> {
+        self.unseen.take()
     }
 
     /// Fetches a secret. `pointer` is where its reference stands in the inputs.

@@ -49,6 +49,8 @@ async fn converge<K: ResourceKind>(
     if let (Some(taking), Some(seen)) = (&difference.taking, &seen) {
         cx.checkpoint()?;
         K::write_mark(cx, inputs, &seen.facts, &taking.mark).await?;
+        // The steps write the same one, with the same time in it.
+        cx.found(Some(&Ownership::Marked(taking.mark.clone())));
         cx.failpoint("engine:marked");
     }
     for (number, step) in difference.steps.into_iter().enumerate() {
@@ -136,14 +138,15 @@ fn taking_over<K: ResourceKind>(
 ) -> Result<Option<Taking>> {
     let (from, whose) = match ownership {
         Ownership::Relation => return Ok(None),
-        Ownership::Marked(mark) if mark.is_of_same(&cx.mark()) => {
+        Ownership::Marked(mark) | Ownership::Defaced(mark) if mark.is_of_same(&cx.mark()) => {
             // Declared again after it was retained: it is ours to take back.
-            return Ok(mark.retained_since.is_some().then(|| Taking {
+            let needed = mark.retained_since.is_some() || is_defaced(ownership);
+            return Ok(needed.then(|| Taking {
                 mark: cx.mark(),
                 from: Some(mark.clone()),
             }));
         }
-        Ownership::Marked(mark) => (
+        Ownership::Marked(mark) | Ownership::Defaced(mark) => (
             Some(mark.clone()),
             format!("it is marked as {}", whose(cx, mark)),
         ),
@@ -163,6 +166,10 @@ fn taking_over<K: ResourceKind>(
         ),
     )
     .hint("set `adopt = true` to take it over, or choose another name"))
+}
+
+fn is_defaced(ownership: &Ownership) -> bool {
+    matches!(ownership, Ownership::Defaced(_))
 }
 
 /// Says of a mark of somebody else whose it is.
@@ -190,7 +197,10 @@ async fn verify<K: ResourceKind>(
         .await?
         .ok_or_else(vanished)?;
     let left = Difference::<K>::new(cx, wanted, Some(&seen))?;
-    if left.taking.is_some() {
+    if left.taking.is_some() && is_defaced(&seen.ownership) && !seen.ownership.is_retained() {
+        // Whose it is, is certain all the same.
+        tracing::warn!("somebody changes the mark of {name} again and again");
+    } else if left.taking.is_some() {
         return Err(Error::new(format!(
             "{name} does not carry our mark after it was written"
         ))
@@ -232,7 +242,12 @@ pub(crate) async fn list<K: ResourceKind>(
     cx: &Context,
     wanted: &Parsed<K::Inputs>,
 ) -> Result<Vec<ListedResource>> {
-    let found = retrying(cx, async || K::list(cx, &wanted.inputs).await).await?;
+    let found = retrying(cx, async || {
+        // What an earlier try could not look into, this one may.
+        cx.take_unseen();
+        K::list(cx, &wanted.inputs).await
+    })
+    .await?;
     Ok(found
         .into_iter()
         .map(|thing| ListedResource {
@@ -283,7 +298,7 @@ async fn remove<K: ResourceKind>(
                 .hint("see who makes it again, then destroy it again")),
             }
         }
-        DeletionPolicy::Retain if is_retained(&seen.ownership) => Ok(()),
+        DeletionPolicy::Retain if seen.ownership.is_retained() => Ok(()),
         DeletionPolicy::Retain => {
             cx.found(Some(&seen.ownership));
             let mark = cx.mark().retained_now();
@@ -325,18 +340,14 @@ async fn warnings<K: ResourceKind>(
         .and_then(|()| K::deletion(&seen.facts, policy));
     let found = match allowed {
         Err(refused) => vec![refused],
-        Ok(DeletionPolicy::Retain) if is_retained(&seen.ownership) => Vec::new(),
+        Ok(DeletionPolicy::Retain) if seen.ownership.is_retained() => Vec::new(),
         Ok(policy) => K::foresee_removal(cx, prior, &seen.facts, policy).await?,
     };
     Ok(found.iter().map(ToString::to_string).collect())
 }
 
-fn is_retained(ownership: &Ownership) -> bool {
-    matches!(ownership, Ownership::Marked(mark) if mark.retained_since.is_some())
-}
-
 fn may_be_retained(ownership: &Ownership) -> bool {
-    *ownership == Ownership::Relation || is_retained(ownership)
+    *ownership == Ownership::Relation || ownership.is_retained()
 }
 
 fn refuse_to_remove_foreign<K: ResourceKind>(
@@ -346,8 +357,10 @@ fn refuse_to_remove_foreign<K: ResourceKind>(
 ) -> Result<()> {
     let whose = match ownership {
         Ownership::Relation => return Ok(()),
-        Ownership::Marked(mark) if mark.is_of_same(&cx.mark()) => return Ok(()),
-        Ownership::Marked(mark) => format!("it is marked as {}", whose(cx, mark)),
+        whose if whose.is_of_same(&cx.mark()) => return Ok(()),
+        Ownership::Marked(mark) | Ownership::Defaced(mark) => {
+            format!("it is marked as {}", whose(cx, mark))
+        }
         Ownership::Unmarked => "it carries no mark any more".to_owned(),
     };
     Err(Error::new(format!(

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How much of each line of an answer is said, in characters.
+const LONGEST_LINE: usize = 4000;
+
 /// The result of everything that a kind does.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -152,6 +155,24 @@ pub(crate) fn shortened(text: &str, limit: usize) -> String {
     }
 }
 
+/// A message as whoever asked can print it: parts of the request may stand in it, and
+/// nothing in it steers a terminal or is endless.
+pub(crate) fn plain(message: &str) -> String {
+    let lines = message.lines().map(|line| {
+        let line = shortened(line, LONGEST_LINE);
+        line.replace(steers, "\u{fffd}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Whether a terminal obeys it: a control, or what turns the direction of writing.
+fn steers(character: char) -> bool {
+    (character.is_control() && character != '\t')
+        || matches!(character,
+            '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(pointer) = &self.pointer {
@@ -194,5 +215,23 @@ mod tests {
     fn a_long_text_is_cut_between_characters() {
         assert_eq!(shortened("ééé", 3), "ééé");
         assert_eq!(shortened("éééé", 3), "ééé...");
+    }
+
+    #[test]
+    fn an_error_steers_no_terminal_and_has_an_end() {
+        for (message, said) in [
+            ("/a: wrong\nhint: right", "/a: wrong\nhint: right"),
+            (
+                "/\u{1b}[2J: \u{9b}\u{202e}\r\nhint: b",
+                "/\u{fffd}[2J: \u{fffd}\u{fffd}\nhint: b",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(plain(message), said);
+        }
+        let long = format!("/a: {}\nhint: less", "x".repeat(1 << 20));
+        let said = plain(&long);
+        assert!(said.len() < 2 * LONGEST_LINE, "{}", said.len());
+        assert!(said.ends_with("...\nhint: less"));
     }
 }

@@ -10,13 +10,15 @@ use time::OffsetDateTime;
 use crate::error::{Error, Result};
 use crate::kind::Owner;
 use crate::mark::Mark;
-use crate::secret::{StoredSecret, existing_store, store_error};
+use crate::secret::{StoredSecret, existing_store, store_error, store_of};
 
 /// A secret as the store has it.
 #[derive(Debug, Clone)]
 pub struct Kept<P> {
     /// Logical name of the store.
     pub store: String,
+    /// Fingerprint of the key that the store began with.
+    pub store_key: Option<String>,
     /// Its name there.
     pub name: SecretName,
     /// The value in use.
@@ -59,6 +61,7 @@ impl<P: DeserializeOwned> Kept<P> {
             current: read(current)?,
             older: newest_first.map(read).collect::<Result<_>>()?,
             store: store.to_owned(),
+            store_key: entry.store_key.map(String::from),
             asked: entry.rotation.as_ref().map(|rotation| rotation.by.clone()),
             name: entry.name,
             mark,
@@ -80,18 +83,25 @@ impl<P> Kept<P> {
             name: self.name.to_string(),
             generation: value.generation.get(),
             id: value.id.to_string(),
+            store_key: self.store_key.clone(),
         }
     }
 }
 
-/// Looks a secret up. Fails if it is of another kind than `kind`.
+/// Looks a secret up. Fails if it is of another kind than `kind`, or if the store is
+/// not the one in which it was recorded.
 pub async fn entry(
     store: &str,
     name: &SecretName,
     kind: &str,
+    recorded: Option<&StoredSecret>,
     pointer: &str,
 ) -> Result<Option<Entry>> {
-    let Some(mut opened) = existing_store(store).await? else {
+    let opened = match recorded.filter(|recorded| recorded.store == store) {
+        Some(recorded) => store_of(recorded).await?,
+        None => existing_store(store).await?,
+    };
+    let Some(mut opened) = opened else {
         return Ok(None);
     };
     let found = opened.lookup(name).await;

@@ -4,8 +4,8 @@
 //! implementation of [`ResourceKind`]; the [engine] owns the order of
 //! things: validate, observe, refuse, diff, apply, observe again. This crate
 //! answers the protocol, resolves secret references, keeps marks of ownership,
-//! retries what may be retried, and writes the schemas. It knows no server of
-//! any kind.
+//! retries what may be retried, and writes the schemas. It knows how to reach
+//! servers of a kind, and nothing of what is on them.
 //!
 //! # A whole kind
 //!
@@ -144,10 +144,13 @@ pub mod kept;
 pub mod kind;
 pub mod mark;
 pub mod pair;
+#[cfg(feature = "postgresql")]
+pub mod postgresql;
 pub mod provider;
 pub mod schema;
 pub mod secret;
 pub mod state_kind;
+pub mod trusted;
 
 mod answer;
 mod check;

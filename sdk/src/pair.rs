@@ -18,7 +18,7 @@ pub struct Part<F> {
 impl<F> From<Observed<F>> for Part<F> {
     fn from(seen: Observed<F>) -> Self {
         Self {
-            is_retained: is_retained(&seen.ownership),
+            is_retained: seen.ownership.is_retained(),
             facts: seen.facts,
         }
     }
@@ -54,25 +54,27 @@ pub fn put_together<A, B>(
     Some((one.map(Part::from), other.map(Part::from), ownership))
 }
 
-/// What decides for the two of them. What is foreign does, whatever the other is.
+/// What decides for the two of them. What is foreign does, whatever the other is;
+/// then what something is to be done about.
 fn together<'a>(
     one: &'a Ownership,
     other: &'a Ownership,
     mark: &Mark,
     moment: Moment,
 ) -> &'a Ownership {
-    let is_ours =
-        |whose: &Ownership| matches!(whose, Ownership::Marked(other) if other.is_of_same(mark));
-    let decides = |whose: &Ownership| match moment {
-        _ if !is_ours(whose) => true,
-        Moment::Declared => is_retained(whose) && is_ours(other),
-        Moment::Destroyed => !is_retained(whose) && is_ours(other),
+    let weight = |whose: &Ownership| {
+        let decides = match moment {
+            Moment::Declared => whose.is_retained(),
+            Moment::Destroyed => !whose.is_retained(),
+        };
+        let defaced = matches!(whose, Ownership::Defaced(_));
+        (!whose.is_of_same(mark), decides, defaced)
     };
-    if decides(one) { one } else { other }
-}
-
-fn is_retained(whose: &Ownership) -> bool {
-    matches!(whose, Ownership::Marked(mark) if mark.retained_since.is_some())
+    if weight(one) >= weight(other) {
+        one
+    } else {
+        other
+    }
 }
 
 #[cfg(test)]
@@ -90,6 +92,7 @@ mod tests {
         let kept = Ownership::Marked(mark("me").retained_now());
         let theirs = Ownership::Marked(mark("them"));
         let nobodys = Ownership::Unmarked;
+        let defaced = Ownership::Defaced(mark("me"));
         for (one, other, declared, destroyed) in [
             (&ours, &ours, &ours, &ours),
             (&ours, &kept, &kept, &ours),
@@ -97,6 +100,9 @@ mod tests {
             (&ours, &theirs, &theirs, &theirs),
             (&kept, &theirs, &theirs, &theirs),
             (&kept, &nobodys, &nobodys, &nobodys),
+            (&ours, &defaced, &defaced, &defaced),
+            (&kept, &defaced, &kept, &defaced),
+            (&theirs, &defaced, &theirs, &theirs),
         ] {
             for (one, other) in [(one, other), (other, one)] {
                 let together = |moment| together(one, other, &mark("me"), moment);

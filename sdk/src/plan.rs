@@ -99,12 +99,19 @@ fn first_token(path: &str) -> String {
 }
 
 /// The plan for a thing that can't be looked for yet: the inputs, beside those
-/// that were recorded.
+/// that were recorded. They are shown as they came, so that no secret may stand in them.
 pub(crate) fn unseen(
     known: &Known,
     recorded: Option<&ExtantResource>,
     shape: &Shape,
-) -> PlanResourceResponse {
+) -> Result<PlanResourceResponse> {
+    for (name, value) in &known.properties {
+        shape.check_references(name, value)?;
+    }
+    let shown = |name: &str, recorded: Value| match shape.check_references(name, &recorded) {
+        Ok(()) => PlannedValue::Known(recorded),
+        Err(_) => PlannedValue::Sensitive,
+    };
     let before = |name: &str| match recorded {
         Some(resource) => resource.input_properties.get(name).map(without_nulls),
         None => None,
@@ -114,16 +121,10 @@ pub(crate) fn unseen(
         .iter()
         .map(|(name, value)| (name, before(name).unwrap_or_default(), without_nulls(value)))
         .filter(|(_, before, after)| before != after)
-        .map(|(name, before, after)| {
-            change(
-                name,
-                PlannedValue::Known(before),
-                PlannedValue::Known(after),
-            )
-        })
+        .map(|(name, before, after)| change(name, shown(name, before), PlannedValue::Known(after)))
         .collect();
     changes.extend(known.open_changes());
-    PlanResourceResponse {
+    Ok(PlanResourceResponse {
         identity: Value::Null,
         action: match recorded {
             Some(_) => Action::Update,
@@ -132,7 +133,7 @@ pub(crate) fn unseen(
         changes,
         output_properties: Object::new(),
         unknown_outputs: shape.outputs.clone(),
-    }
+    })
 }
 
 /// Plans one thing.
@@ -145,6 +146,7 @@ pub(crate) async fn plan<K: ResourceKind>(
 ) -> Result<PlanResourceResponse> {
     let prior = recorded.map(engine::read_prior::<K>).transpose()?;
     let inputs = &wanted.inputs;
+    cx.begin_plan();
     let seen = retrying(cx, async || K::observe(cx, inputs, prior.as_ref()).await).await?;
     let answer = Answer {
         identity: engine::identity::<K>(inputs)?,
@@ -262,9 +264,13 @@ fn predicted<K: ResourceKind>(inputs: &K::Inputs, known: &Known, shape: &Shape) 
 fn taking(taking: &Taking) -> Change {
     let before = taking.from.as_ref().map(whose);
     let note = match &taking.from {
-        Some(mark) if mark.owner == taking.mark.owner => {
-            "it was retained, and comes back into service"
-        }
+        Some(mark) if mark.is_of_same(&taking.mark) => match mark.retained_since {
+            Some(_) => "it was retained, and comes back into service",
+            None => {
+                "its mark is written again: somebody changed it, or nothing vouches for it yet that \
+                 its user can't change"
+            }
+        },
         _ => "it is there already, and is taken over",
     };
     Change {

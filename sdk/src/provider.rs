@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use nixops4_protocol::codec::Size;
 use nixops4_protocol::describe::Description;
-use nixops4_protocol::message::{Request, Response};
+use nixops4_protocol::message::Request;
 
-use crate::answer::{AnyKind, Keeping, Managed};
+use crate::answer::{Answer, AnyKind, Keeping, Managed};
 use crate::clock::Clock;
 use crate::context::{Context, Sessions};
 use crate::error::{Error, Result, shortened};
@@ -28,7 +29,7 @@ pub struct Provider {
     kinds: BTreeMap<&'static str, Box<dyn AnyKind>>,
     /// Resource types that two kinds have.
     repeated: Vec<&'static str>,
-    ignores_interrupts: bool,
+    keeps_state: bool,
 }
 
 /// What a request is handled with, beside its kind.
@@ -63,7 +64,7 @@ impl Provider {
             version,
             kinds,
             repeated: Vec::new(),
-            ignores_interrupts: false,
+            keeps_state: false,
         }
     }
 
@@ -80,7 +81,7 @@ impl Provider {
     #[must_use]
     pub fn state_kind<K: StateKind>(mut self) -> Self {
         self.add(K::TYPE, Box::new(Keeping::<K>::new()));
-        self.ignores_interrupts = true;
+        self.keeps_state = true;
         self
     }
 
@@ -171,10 +172,19 @@ impl Provider {
     }
 
     pub(crate) fn ignores_interrupts(&self) -> bool {
-        self.ignores_interrupts
+        self.keeps_state
     }
 
-    pub(crate) async fn handle(&self, at: &Surroundings, request: Request) -> Result<Response> {
+    /// How large a request may be: an event may have a whole state in it.
+    pub(crate) fn request_size(&self) -> Size {
+        if self.keeps_state {
+            Size::State
+        } else {
+            Size::Message
+        }
+    }
+
+    pub(crate) async fn handle(&self, at: &Surroundings, request: Request) -> Result<Answer> {
         let wanted = request.resource_type();
         let Some(kind) = self.kinds.get(wanted) else {
             let known: Vec<_> = self.kinds.keys().copied().collect();

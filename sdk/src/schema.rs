@@ -7,11 +7,15 @@ use nixops4_protocol::describe::KindDescription;
 use nixops4_protocol::message::RequestName;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use crate::error::{Error, Result};
 use crate::inputs::Common;
 use crate::kind::{DeletionPolicy, ResourceKind};
+use crate::secret::SecretRef;
 use crate::state_kind::StateKind;
+use crate::typed::escape;
 
 /// The schema of a type, with nothing referred to.
 pub(crate) fn of<T: JsonSchema>() -> Object {
@@ -65,6 +69,9 @@ pub(crate) struct Shape {
     inputs: BTreeMap<String, Unset>,
     /// Names of the outputs.
     pub(crate) outputs: Vec<String>,
+    /// The schemas of the inputs, and the fields of a reference to a secret.
+    schemas: Value,
+    reference: Value,
 }
 
 /// What it means that an input is not set.
@@ -93,7 +100,49 @@ impl Shape {
         let outputs = fields(&of::<K::Outputs>())
             .map(|(name, _)| name.clone())
             .collect();
-        Self { inputs, outputs }
+        let properties = |schema: &Object| schema.get("properties").cloned();
+        Self {
+            inputs,
+            outputs,
+            schemas: properties(&schema).unwrap_or_default(),
+            reference: properties(&of::<SecretRef>()).unwrap_or_default(),
+        }
+    }
+
+    /// Says so if something else stands in an input where a reference to a secret
+    /// belongs: it may be the secret itself.
+    pub(crate) fn check_references(&self, name: &str, value: &Value) -> Result<()> {
+        let pointer = format!("/{}", escape(name));
+        self.check_below(&self.schemas[name], value, &pointer)
+    }
+
+    fn check_below(&self, schema: &Value, value: &Value, pointer: &str) -> Result<()> {
+        if value.is_null() {
+            return Ok(());
+        }
+        let properties = &schema["properties"];
+        if properties.is_object() && *properties == self.reference {
+            let read = SecretRef::deserialize(value);
+            return read
+                .map(drop)
+                .map_err(|error| Error::input(pointer, error.to_string()));
+        }
+        match value {
+            Value::Object(fields) => {
+                for (name, value) in fields {
+                    let others = &schema["additionalProperties"];
+                    let schema = properties.get(name).unwrap_or(others);
+                    self.check_below(schema, value, &format!("{pointer}/{}", escape(name)))?;
+                }
+            }
+            Value::Array(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.check_below(&schema["items"], item, &format!("{pointer}/{at}"))?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Names of the inputs.

@@ -5,12 +5,17 @@
 //! it, by [`crate::Context::secret`], and known to the [redaction](redact) from
 //! then on.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use nixops4_secrets_store::environment::{identities, store_url};
 use nixops4_secrets_store::file::{self, FileProblem, Privacy};
-use nixops4_secrets_store::{Generation, SecretId, SecretName, Store, forbid_core_dumps};
+use nixops4_secrets_store::{
+    Fingerprint, Generation, OpenOptions, SecretId, SecretName, Store, forbid_core_dumps, trust,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -33,7 +38,10 @@ pub enum SecretRef {
 }
 
 /// A secret in a store, as the secrets provider's outputs name it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+///
+/// Two are the same if they name the same value: the store's key was not part of
+/// references before, and says nothing of which value is meant.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoredSecret {
     /// Logical name of the store.
@@ -44,6 +52,39 @@ pub struct StoredSecret {
     pub generation: u32,
     /// Random id of this one value.
     pub id: String,
+    /// Fingerprint of the key that the store began with: by this, a machine that has
+    /// never seen the store knows which one is meant. Null in a reference of before.
+    #[serde(default, rename = "storeKey", skip_serializing_if = "Option::is_none")]
+    pub store_key: Option<String>,
+}
+
+impl StoredSecret {
+    /// What names the value.
+    fn value(&self) -> (&str, &str, u32, &str) {
+        (&self.store, &self.name, self.generation, &self.id)
+    }
+
+    /// The key that its store began with, if it says so. The error points at it.
+    fn root(&self) -> Result<Option<Fingerprint>> {
+        let root = self.store_key.as_deref().map(str::parse).transpose();
+        root.map_err(|error: nixops4_secrets_store::Invalid| {
+            Error::input("/storeKey", error.to_string())
+        })
+    }
+}
+
+impl PartialEq for StoredSecret {
+    fn eq(&self, other: &Self) -> bool {
+        self.value() == other.value()
+    }
+}
+
+impl Eq for StoredSecret {}
+
+impl Hash for StoredSecret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.value().hash(state);
+    }
 }
 
 /// A reference as it is written: every field optional, so that it reads the
@@ -57,6 +98,8 @@ struct Written {
     name: Option<String>,
     generation: Option<u32>,
     id: Option<String>,
+    #[serde(rename = "storeKey")]
+    store_key: Option<String>,
 }
 
 const FORMS: &str = "write { file = \"/run/keys/x\"; } or { env = \"NAME\"; }, or use the `secret` \
@@ -89,6 +132,7 @@ impl Written {
                 name: None,
                 generation: None,
                 id: None,
+                store_key: None,
             } if !file.as_os_str().is_empty() => Ok(SecretRef::File(file)),
             Self {
                 file: None,
@@ -97,6 +141,7 @@ impl Written {
                 name: None,
                 generation: None,
                 id: None,
+                store_key: None,
             } if is_variable_name(&env) => Ok(SecretRef::Env(env)),
             Self {
                 file: None,
@@ -105,11 +150,13 @@ impl Written {
                 name: Some(name),
                 generation: Some(generation),
                 id: Some(id),
+                store_key,
             } => Ok(SecretRef::Stored(StoredSecret {
                 store,
                 name,
                 generation,
                 id,
+                store_key,
             })),
             Self { env: Some(env), .. } if !is_variable_name(&env) => Err(format!(
                 "`env` is not the name of an environment variable (letters, digits and _); {FORMS}"
@@ -167,6 +214,10 @@ impl JsonSchema for SecretRef {
                     "type": ["string", "null"], "default": null,
                     "description": "Random id of the one value that is meant.",
                 },
+                "storeKey": {
+                    "type": ["string", "null"], "default": null,
+                    "description": "Fingerprint of the key that the store began with: another store is refused.",
+                },
             },
         })
     }
@@ -186,12 +237,18 @@ pub(crate) async fn resolve(reference: &SecretRef, owner: &str) -> Result<Secret
 }
 
 fn from_file(path: &Path) -> Result<SecretString> {
-    file::read(path, Privacy::Any).map_err(|problem| {
+    let read = file::read(path, Privacy::Any);
+    // What others could have written is refused, but for who became root by sudo.
+    if let Ok(Some(tolerated)) = trust::check(path) {
+        warn_once(&tolerated);
+    }
+    read.map_err(|problem| {
         let error = Error::input(
             "/file",
             format!("unable to read the secret in {}", path.display()),
         );
         error.because(&problem).hint(match problem {
+            FileProblem::Untrusted(_) => "see the guide to secrets, \"Whom a file must belong to\"",
             FileProblem::InNixStore => {
                 "keep it elsewhere, and give its path in quotes: a bare path in Nix is copied to \
                  the store"
@@ -228,7 +285,7 @@ async fn from_store(stored: &StoredSecret, owner: &str) -> Result<SecretString> 
         .map_err(|error| Error::input("/generation", error.to_string()))?;
     let id = SecretId::try_from(stored.id.clone())
         .map_err(|error| Error::input("/id", error.to_string()))?;
-    let mut store = existing_store(&stored.store).await?.ok_or_else(|| {
+    let mut store = store_of(stored).await?.ok_or_else(|| {
         Error::input(
             "/store",
             format!("the secrets store {:?} is not there", stored.store),
@@ -247,11 +304,23 @@ async fn from_store(stored: &StoredSecret, owner: &str) -> Result<SecretString> 
 /// Opens the store of a logical name; `None` where there is none yet. Errors
 /// point at the reference's `store`.
 pub async fn existing_store(name: &str) -> Result<Option<Store>> {
+    open_existing(name, OpenOptions::default()).await
+}
+
+/// Opens the store that a reference was made in; `None` where there is none. Another
+/// one is refused, also by a machine that has never seen either. Errors point into
+/// the reference.
+pub async fn store_of(reference: &StoredSecret) -> Result<Option<Store>> {
+    let options = OpenOptions::default().rooted_in(reference.root()?);
+    open_existing(&reference.store, options).await
+}
+
+async fn open_existing(name: &str, options: OpenOptions) -> Result<Option<Store>> {
     forbid_core_dumps();
-    let opened = async { Store::open(&store_url(name)?, &identities()?).await }.await;
+    let opened = async { options.open(&store_url(name)?, &identities()?).await }.await;
     match opened {
         Ok(store) => {
-            warn_of_reading_alone(name, &store);
+            warn(name, &store);
             Ok(Some(store))
         }
         Err(nixops4_secrets_store::Error::StoreMissing { .. }) => Ok(None),
@@ -265,13 +334,27 @@ pub async fn store(name: &str) -> Result<Store> {
     forbid_core_dumps();
     let opened = async { Store::open_or_create(&store_url(name)?, &identities()?).await }.await;
     let store = opened.map_err(|error| store_error(&error, "/store"))?;
-    warn_of_reading_alone(name, &store);
+    warn(name, &store);
     Ok(store)
 }
 
-fn warn_of_reading_alone(name: &str, store: &Store) {
+fn warn(name: &str, store: &Store) {
+    for notice in store.notices() {
+        warn_once(notice);
+    }
     if store.url().is_read_only() {
         tracing::warn!("the secrets store {name:?} is only read: no record is left of it");
+    }
+}
+
+/// Says something once in the life of this process.
+fn warn_once(warning: &impl fmt::Display) {
+    static SAID: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    let warning = warning.to_string();
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !said.contains(&warning) {
+        tracing::warn!("{warning}");
+        said.insert(warning);
     }
 }
 

@@ -4,22 +4,25 @@
 //! too; the process ends when stdin does.
 
 use std::fs::File;
-use std::io::{self, BufReader, Write as _};
+use std::io::{self, BufReader, BufWriter, Write as _};
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::FutureExt as _;
-use nixops4_protocol::codec;
+use nixops4_protocol::codec::{self, Size};
 use nixops4_protocol::message::{ErrorResponse, Request, Response};
+use nixops4_secrets_store::clock;
+use rustix::fs::Mode;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use crate::answer::Answer;
 use crate::clock::Clock;
 use crate::context::Sessions;
-use crate::error::{Error, Result, shortened};
+use crate::error::{Error, Result, plain, shortened};
 use crate::provider::{Provider, Surroundings};
 use crate::secret::redact;
 use crate::{failpoint, logging};
@@ -41,8 +44,13 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// reason may repeat parts of the line.
 const SHOWN_PROBLEM: usize = 1000;
 
+/// How much of an answer is written at once, in bytes.
+const PIECE: usize = 64 << 10;
+
 /// Serves until the end of stdin.
 pub(crate) fn serve(provider: &Provider) -> ExitCode {
+    // What is made is for this user alone, whatever makes it.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
     // Signals first: a state provider that is still starting ignores Ctrl-C too.
     let signals = Signals::default();
     let listening = signals.listen(provider.ignores_interrupts());
@@ -181,7 +189,8 @@ impl<'a> Server<'a> {
     fn run(&mut self) -> io::Result<()> {
         loop {
             self.release_when_idle();
-            let line = match codec::read_line(&mut self.channel.requests, codec::MAX_LINE) {
+            let size = self.provider.request_size();
+            let line = match codec::read_line(&mut self.channel.requests, size.bytes()) {
                 Ok(None) => return Ok(()),
                 Ok(Some(line)) => Ok(line),
                 Err(codec::LineError::Io(error)) => return Err(error),
@@ -189,7 +198,7 @@ impl<'a> Server<'a> {
             };
             self.signals.begin();
             let response = match line {
-                Ok(line) => self.respond(&line),
+                Ok(line) => self.respond(line, size),
                 Err(error) => refuse(&error.to_string()),
             };
             let was_interrupted = self.signals.are_interrupting();
@@ -227,14 +236,19 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn respond(&self, line: &str) -> Response {
-        let request = match Request::parse(line) {
+    fn respond(&self, line: String, size: Size) -> Answer {
+        let request = match Request::parse_sized(&line, size) {
             Ok(request) => request,
             Err(error) => {
                 let problem = shortened(&error.to_string(), SHOWN_PROBLEM);
                 return refuse(&format!("this is not a request: {problem}"));
             }
         };
+        // It may be as large as what was read from it.
+        drop(line);
+        if let Err(error) = clock::check(SystemTime::now()) {
+            return refuse(&error.to_string());
+        }
         let at = match &self.at {
             Ok(at) => at,
             Err(error) => return refuse(&error.to_string()),
@@ -257,17 +271,19 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn write(&mut self, response: &Response) -> io::Result<()> {
-        let line = codec::encode(response)?;
-        self.channel.answers.write_all(&line)?;
-        self.channel.answers.flush()
+    /// Piece by piece: a state is not written down a second time for it.
+    fn write(&mut self, answer: &Answer) -> io::Result<()> {
+        let mut line = BufWriter::with_capacity(PIECE, &self.channel.answers);
+        serde_json::to_writer(&mut line, answer)?;
+        line.write_all(b"\n")?;
+        line.flush()
     }
 }
 
-fn refuse(message: &str) -> Response {
-    Response::Error(ErrorResponse {
-        message: redact(message),
-    })
+fn refuse(message: &str) -> Answer {
+    Answer::Response(Response::Error(ErrorResponse {
+        message: plain(&redact(message)),
+    }))
 }
 
 fn timeout() -> Result<Duration> {

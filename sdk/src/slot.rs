@@ -5,7 +5,8 @@
 //! slot is a file that is locked, and the kernel gives it back when its process
 //! ends, however that is. A process has one slot at most, and waits for no other
 //! while it has one. It is a courtesy: where there is no place for the files,
-//! nobody queues. Across users and machines the server's own limits hold.
+//! nobody queues. Where somebody else has spoilt the usual place, it is said, and the
+//! files are in the user's home. Across users and machines the server's own limits hold.
 //!
 //! Who waits shows that by a lock, too, which those who have a slot see: they don't
 //! keep it for a request that may come, nor for ever if one follows the other.
@@ -14,12 +15,14 @@
 //! one process of this machine at a time.
 
 use std::cell::Cell;
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
+use nixops4_secrets_store::trust;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
@@ -117,17 +120,65 @@ impl Alone {
 
 /// A folder that nobody else can write to.
 fn folder() -> Option<PathBuf> {
+    static TOLD: Once = Once::new();
     let me = rustix::process::geteuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let folder = match runtime.filter(|path| path.is_absolute()) {
+    let usual = match runtime.filter(|path| path.is_absolute()) {
         Some(runtime) => runtime.join("nixops4-resources"),
         None => std::env::temp_dir().join(format!("nixops4-resources-{me}")),
     };
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
+    let home = || Some(std::env::home_dir()?.join(".local/state"));
+    let own = state.filter(|path| path.is_absolute()).or_else(home);
+    let own = own.map(|folder| folder.join("nixops4-resources/slots"));
+    let (chosen, warning) = choose(usual, own);
+    if let Some(warning) = warning {
+        TOLD.call_once(|| tracing::warn!("{warning}"));
+    }
+    chosen
+}
+
+/// The usual folder, or the user's own if somebody else has spoilt that; and what the
+/// user should know.
+fn choose(usual: PathBuf, own: Option<PathBuf>) -> (Option<PathBuf>, Option<String>) {
+    let spoilt = match make_private(&usual, false) {
+        Ok(()) => return (Some(usual), None),
+        Err(why) => why,
+    };
+    let instead = own.filter(|own| make_private(own, true).is_ok());
+    let warning = spoilt.map(|why| {
+        let what = match &instead {
+            Some(own) => format!("{} is used instead", own.display()),
+            None => "nothing keeps too many processes off one server".to_owned(),
+        };
+        format!("no slots can be kept in {}: {why}; {what}", usual.display())
+    });
+    (instead, warning)
+}
+
+/// Makes a folder for this user alone where there is none, and those above it if it
+/// is `deep`. Fails with words if somebody else has spoilt it, and without if it just
+/// can't be made.
+fn make_private(folder: &Path, deep: bool) -> Result<(), Option<String>> {
     // That it is there already is no error; what it is shows next.
-    let _ = DirBuilder::new().mode(0o700).create(&folder);
-    let found = std::fs::symlink_metadata(&folder).ok()?;
-    let ours = found.is_dir() && found.uid() == me && found.mode() & 0o022 == 0;
-    ours.then_some(folder)
+    let _ = DirBuilder::new().recursive(deep).mode(0o700).create(folder);
+    let Ok(found) = fs::symlink_metadata(folder) else {
+        return Err(None);
+    };
+    if !found.is_dir() {
+        return Err(Some("it is not a folder".to_owned()));
+    }
+    if found.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Some(format!(
+            "it belongs to another user ({})",
+            found.uid()
+        )));
+    }
+    match trust::check(folder) {
+        // Under `sudo` it may stand in a folder of whoever called that.
+        Ok(_) => Ok(()),
+        Err(untrusted) => Err(Some(untrusted.to_string())),
+    }
 }
 
 /// The slots of one server.
@@ -250,6 +301,8 @@ impl<'a> Queue<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
     use crate::error::Error;
 
     use super::*;
@@ -340,6 +393,57 @@ mod tests {
         drop(first);
         let never = || Err(Error::new("it waited"));
         assert!(alone().wait(never).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_place_that_others_have_spoilt_is_told_and_not_used() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        let set_mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set_mode(place.path(), 0o700);
+        let (usual, warning) = choose(at("usual"), Some(at("own")));
+        assert_eq!((usual, warning), (Some(at("usual")), None));
+        assert_eq!(fs::metadata(at("usual")).unwrap().mode() & 0o777, 0o700);
+        assert!(!at("own").exists());
+
+        fs::create_dir(at("open")).unwrap();
+        set_mode(&at("open"), 0o777);
+        fs::create_dir(at("open/inner")).unwrap();
+        set_mode(&at("open/inner"), 0o700);
+        symlink(at("usual"), at("link")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        let mut spoilt = vec![
+            ("open", "written by everybody"),
+            ("open/inner", "written by everybody"),
+            ("link", "not a folder"),
+            ("file", "not a folder"),
+        ];
+        if rustix::process::geteuid().is_root() {
+            fs::create_dir(at("foreign")).unwrap();
+            set_mode(&at("foreign"), 0o700);
+            chown(at("foreign"), Some(61_234), None).unwrap();
+            spoilt.push(("foreign", "another user (61234)"));
+        }
+        for (name, why) in spoilt {
+            let own = at(&format!("home-{}/deep/slots", name.len()));
+            let (chosen, warning) = choose(at(name), Some(own.clone()));
+            assert_eq!(chosen.as_ref(), Some(&own), "{name}");
+            let warning = warning.unwrap();
+            for word in [why, &at(name).display().to_string(), "is used instead"] {
+                assert!(warning.contains(word), "{name}: {warning}");
+            }
+            assert_eq!(fs::metadata(&own).unwrap().mode() & 0o777, 0o700);
+            // They are slots like any other.
+            let _others = lock_all(&own);
+            let interrupted = || Err(Error::new("interrupted"));
+            let error = Queue::new(&own, "db", SLOTS).wait(interrupted).await;
+            assert_eq!(error.unwrap_err().to_string(), "interrupted");
+        }
+        let (chosen, warning) = choose(at("open"), Some(at("file/no")));
+        assert_eq!(chosen, None);
+        assert!(warning.unwrap().contains("nothing keeps too many"));
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! Kinds that keep the state of a deployment.
 
+use std::rc::Rc;
+
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -30,12 +32,15 @@ pub trait StateKind: 'static {
         inputs: &Self::Inputs,
     ) -> impl Future<Output = Result<Option<Self::Outputs>>>;
 
-    /// The whole state document.
-    fn read(cx: &Context, inputs: &Self::Inputs)
-    -> impl Future<Output = Result<serde_json::Value>>;
+    /// The whole state document, shared with what the process keeps of it.
+    fn read(
+        cx: &Context,
+        inputs: &Self::Inputs,
+    ) -> impl Future<Output = Result<Rc<serde_json::Value>>>;
 
     /// The events from index `since` on, oldest first and `limit` at most, and how
-    /// many there are in all.
+    /// many there are in all. At least one if there is any, and fewer than `limit`
+    /// where that many would be too large for one answer.
     fn history(
         cx: &Context,
         inputs: &Self::Inputs,
@@ -48,6 +53,6 @@ pub trait StateKind: 'static {
     fn append(
         cx: &Context,
         inputs: &Self::Inputs,
-        event: &StateResourceEvent,
+        event: StateResourceEvent,
     ) -> impl Future<Output = Result<()>>;
 }

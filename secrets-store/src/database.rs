@@ -7,17 +7,19 @@ mod sqlite;
 
 use std::time::Duration;
 
+use nixops4_postgresql_client::Session;
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection as _, Postgres, Sqlite, SqliteConnection};
 
 use crate::error::Error;
+use crate::notice::Notice;
 use crate::schema::{Found, Schema};
 use crate::url::{Place, StoreUrl};
 
 /// An open connection.
 pub(crate) enum Connection {
     Sqlite(SqliteConnection),
-    Postgres(Box<PgConnection>),
+    Postgres(Box<Session>),
 }
 
 /// A transaction, rolled back when it is dropped.
@@ -45,12 +47,12 @@ pub(crate) use on;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-/// Says clearly that there is nothing to open, where that can be seen from
-/// outside.
-pub(crate) fn check(url: &StoreUrl) -> std::result::Result<(), Error> {
+/// Says clearly that there is nothing to open, or that others can put anything there,
+/// where that can be seen from outside.
+pub(crate) fn check(url: &StoreUrl) -> std::result::Result<Option<Notice>, Error> {
     match url.place() {
         Place::Sqlite(path) => sqlite::check_file(url, path),
-        Place::Postgres(_) => Ok(()),
+        Place::Postgres(_) => Ok(None),
     }
 }
 
@@ -80,14 +82,15 @@ pub(crate) async fn connect(
     match url.place() {
         Place::Sqlite(path) => {
             let connected = sqlite::connect(path, url.is_read_only(), busy_timeout).await;
-            connected.map(Connection::Sqlite)
+            connected
+                .map(Connection::Sqlite)
+                .map_err(|error| explain(url, "open it", error))
         }
         Place::Postgres(address) => {
-            let connected = postgres::connect(address, url.is_read_only(), busy_timeout).await;
-            connected.map(|conn| Connection::Postgres(Box::new(conn)))
+            let connected = postgres::connect(url, address, busy_timeout).await;
+            connected.map(|session| Connection::Postgres(Box::new(session)))
         }
     }
-    .map_err(|error| explain(url, "open it", error))
 }
 
 /// What an error of the database means, while trying to `action`.
@@ -113,7 +116,7 @@ impl Connection {
     pub(crate) fn on(&mut self) -> On<'_> {
         match self {
             Self::Sqlite(conn) => On::Sqlite(conn),
-            Self::Postgres(conn) => On::Postgres(conn),
+            Self::Postgres(session) => On::Postgres(&mut session.connection),
         }
     }
 
@@ -121,7 +124,9 @@ impl Connection {
     pub(crate) async fn reading(&mut self) -> Result<Transaction<'_>> {
         Ok(match self {
             Self::Sqlite(conn) => Transaction::Sqlite(conn.begin().await?),
-            Self::Postgres(conn) => Transaction::Postgres(postgres::reading(conn).await?),
+            Self::Postgres(session) => {
+                Transaction::Postgres(postgres::reading(&mut session.connection).await?)
+            }
         })
     }
 
@@ -130,7 +135,9 @@ impl Connection {
     pub(crate) async fn writing(&mut self) -> Result<Transaction<'_>> {
         Ok(match self {
             Self::Sqlite(conn) => Transaction::Sqlite(conn.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(conn) => Transaction::Postgres(postgres::writing(conn).await?),
+            Self::Postgres(session) => {
+                Transaction::Postgres(postgres::writing(&mut session.connection).await?)
+            }
         })
     }
 
@@ -138,7 +145,10 @@ impl Connection {
     pub(crate) async fn close(self) -> Result<()> {
         match self {
             Self::Sqlite(conn) => conn.close().await,
-            Self::Postgres(conn) => conn.close().await,
+            Self::Postgres(session) => {
+                session.close().await;
+                Ok(())
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use crate::error::{Error, Invalid};
 use crate::name::{Generation, SecretId, SecretName, check_label};
+use crate::succession::Fingerprint;
 
 /// How many generations are kept beside the newest, if nothing else is said.
 const KEEP: u32 = 2;
@@ -31,6 +32,9 @@ pub struct Entry {
     pub retained: Option<Retained>,
     /// Set from when somebody asked for a new value until it is made.
     pub rotation: Option<Rotation>,
+    /// The key that its store began with, once the store has vouched for the rest:
+    /// what a reference says of the store.
+    pub store_key: Option<Fingerprint>,
 }
 
 impl Entry {
@@ -271,6 +275,7 @@ mod tests {
                 since: now,
             }),
             rotation: None,
+            store_key: None,
         }
     }
 

@@ -3,7 +3,6 @@
 //! deployed, so that no laptop's path gets into a state.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use crate::error::Error;
 use crate::identity::Identities;
@@ -14,6 +13,9 @@ use crate::url::StoreUrl;
 pub const STORES_VARIABLE: &str = "NIXOPS4_SECRETS_STORES";
 /// Names the file with the identity that opens the stores.
 pub const IDENTITY_VARIABLE: &str = "NIXOPS4_SECRETS_IDENTITY";
+/// Names the file that says by which keys stores are known, where that is not to stand
+/// beside the identity.
+pub const KNOWN_STORES_VARIABLE: &str = "NIXOPS4_SECRETS_KNOWN_STORES";
 
 /// What is shown of a name that nobody knows, in characters.
 const SHOWN: usize = 64;
@@ -25,6 +27,16 @@ pub fn store_url(name: &str) -> Result<StoreUrl, Error> {
     address.parse().map_err(|error| unusable(name, &error))
 }
 
+/// The logical names of all stores that [`STORES_VARIABLE`] names. What only secrets are
+/// obtained from is none.
+pub fn stores() -> Result<Vec<String>, Error> {
+    let is_store = |address: &String| address.parse::<StoreUrl>().is_ok();
+    let stores = mapping()?
+        .into_iter()
+        .filter(|(_, address)| is_store(address));
+    Ok(stores.map(|(name, _)| name).collect())
+}
+
 /// The identities that [`IDENTITY_VARIABLE`] names.
 pub fn identities() -> Result<Identities, Error> {
     let path = std::env::var_os(IDENTITY_VARIABLE).filter(|path| !path.is_empty());
@@ -34,21 +46,29 @@ pub fn identities() -> Result<Identities, Error> {
              opens the store (`nixops4-resources-secrets keygen FILE` makes one)"
         )));
     };
-    Identities::from_file(Path::new(&path))
+    let known_stores = std::env::var_os(KNOWN_STORES_VARIABLE).filter(|path| !path.is_empty());
+    match known_stores {
+        Some(known_stores) => Identities::with_known_stores(&path, known_stores),
+        None => Identities::from_file(&path),
+    }
 }
 
 /// The address that a logical name stands for; `example` is for who has none.
 pub(crate) fn address(name: &str, example: &str) -> Result<String, Error> {
-    let mapping = std::env::var_os(STORES_VARIABLE).unwrap_or_default();
-    let mapping = mapping
-        .to_str()
-        .ok_or_else(|| Error::Environment(format!("{STORES_VARIABLE} is not text in UTF-8")))?;
-    let mut stores = parse(mapping)?;
+    let mut stores = mapping()?;
     if let Some(address) = stores.remove(name) {
         return Ok(address);
     }
     let known: Vec<_> = stores.into_keys().collect();
     Err(unknown(name, &known, example))
+}
+
+fn mapping() -> Result<BTreeMap<String, String>, Error> {
+    let mapping = std::env::var_os(STORES_VARIABLE).unwrap_or_default();
+    let mapping = mapping
+        .to_str()
+        .ok_or_else(|| Error::Environment(format!("{STORES_VARIABLE} is not text in UTF-8")))?;
+    parse(mapping)
 }
 
 /// The error for a name that stands for nothing. It ends with a line of its own
@@ -85,11 +105,30 @@ fn parse(mapping: &str) -> Result<BTreeMap<String, String>, Error> {
             .split_once('=')
             .filter(|(name, _)| !name.is_empty() && !name.contains("://"))
             .ok_or_else(|| refuse("has an entry without a name"))?;
+        if holds_another(address) {
+            return Err(refuse(
+                "has a comma where an entry ends: separate them by white space (a comma of an \
+                 address is written %2C)",
+            ));
+        }
         if stores.insert(name.to_owned(), address.to_owned()).is_some() {
             return Err(refuse(&format!("names the store {name:?} twice")));
         }
     }
     Ok(stores)
+}
+
+/// Whether what follows the comma in an address is meant to be the next entry, or
+/// nothing.
+fn holds_another(address: &str) -> bool {
+    let is_name = |text: &str| {
+        let name = text.split_once('=').map(|(name, _)| name);
+        name.is_some_and(|name| {
+            let in_name = |c: char| c.is_alphanumeric() || "._-".contains(c);
+            !name.is_empty() && name.chars().all(in_name)
+        })
+    };
+    address.ends_with(',') || address.split(',').skip(1).any(is_name)
 }
 
 #[cfg(test)]
@@ -102,6 +141,10 @@ mod tests {
         let stores = parse(" main=sqlite:/a=b\n team=sqlite:/c ").unwrap();
         assert_eq!(stores["main"], "sqlite:/a=b");
         assert_eq!(stores["team"], "sqlite:/c");
+        // A comma may be part of an address.
+        for address in ["sqlite:/a,b.db", "postgresql://a,b/x?options=-c%20a=b,c"] {
+            assert_eq!(parse(&format!("main={address}")).unwrap()["main"], address);
+        }
     }
 
     #[test]
@@ -136,6 +179,19 @@ mod tests {
                 "names the store \"main\" twice",
             ),
             ("=sqlite:/canary", "has an entry without a name"),
+            (
+                "main=sqlite:/canary,team=sqlite:/b",
+                "separate them by white space",
+            ),
+            (
+                "main=sqlite:/canary, team=sqlite:/b",
+                "separate them by white space",
+            ),
+            ("main=sqlite:/canary,", "separate them by white space"),
+            (
+                "main=postgresql://u@canary/d,team-2=sqlite:/b",
+                "separate them by white space",
+            ),
             ("postgresql://u:canary@h/d", "has an entry without a name"),
             (
                 "postgresql://u:canary@h/d?x=y",

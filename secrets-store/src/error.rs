@@ -4,12 +4,16 @@
 use std::path::PathBuf;
 
 use crate::name::{Generation, SecretId, SecretName};
+use crate::succession::Fingerprint;
+use crate::trust::Untrusted;
 
 mod identity;
 mod invalid;
+mod known;
 
 pub use identity::IdentityProblem;
 pub use invalid::Invalid;
+pub use known::KnownStoresProblem;
 
 /// Why the store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +124,105 @@ pub enum Error {
         reason: String,
     },
 
+    /// Others could have written the store's file, or put another in its place.
+    #[error("the secrets store {store} is not used: {problem}")]
+    Untrusted {
+        /// Address of the store.
+        store: String,
+        /// What is open to whom.
+        #[source]
+        problem: Untrusted,
+    },
+
+    /// The file with the stores that are known cannot be used.
+    #[error("unable to use the list of known secrets stores {}: {problem}", path.display())]
+    KnownStores {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        problem: KnownStoresProblem,
+    },
+
+    /// Another store stands where one is known, or a key that doesn't follow from
+    /// those that are known.
+    #[error(
+        "the secrets store at {store} is not the one that is known here: its key is {found}, and \
+         that of the store known since {since} is {known}; whoever can write there may have put \
+         another in its place, and nothing of it was believed\nhint: find out who changed it; \
+         `nixops4-resources secret trust` shows both, and accepts this one with `--accept \
+         FINGERPRINT` once somebody who knows the store has confirmed it"
+    )]
+    AnotherStore {
+        /// Address of the store.
+        store: String,
+        /// The key that is there.
+        found: Fingerprint,
+        /// The key that was there last.
+        known: Fingerprint,
+        /// Since when the store is known.
+        since: String,
+    },
+
+    /// A copy of the store from before its recipients changed.
+    #[error(
+        "the secrets store at {store} is an older copy of the one that is known here: its key {found} \
+         was replaced by {known} when its recipients changed; whoever was removed then could open \
+         it again, and nothing of it was believed\nhint: restore a newer one, if this was not on \
+         purpose; `nixops4-resources secret trust` shows both, and accepts the older one with \
+         `--accept FINGERPRINT`; then see who its recipients are"
+    )]
+    OlderStore {
+        /// Address of the store.
+        store: String,
+        /// The key that is there.
+        found: Fingerprint,
+        /// The key that came later.
+        known: Fingerprint,
+    },
+
+    /// A reference was made in another store.
+    #[error(
+        "the secrets store at {store} is not the one that the reference was made in: that began with \
+         the key {expected}, and this one with {found}; nothing of it was believed\nhint: see that \
+         NIXOPS4_SECRETS_STORES leads to the right store; if this one has taken the other's place \
+         on purpose, forget in the state what was made in the other, and apply"
+    )]
+    OtherRoot {
+        /// Address of the store.
+        store: String,
+        /// The key that the reference names.
+        expected: Fingerprint,
+        /// The key that the store began with.
+        found: Fingerprint,
+    },
+
+    /// A store that is known is not there, and would be made anew.
+    #[error(
+        "the secrets store {store} is gone: it is known here since {since}, and an empty one would \
+         hold none of its secrets\nhint: restore it from a backup, or correct its address; to begin \
+         anew on purpose, forget it with `nixops4-resources secret trust --forget`"
+    )]
+    StoreGone {
+        /// Address of the store.
+        store: String,
+        /// Since when it is known.
+        since: String,
+    },
+
+    /// The key that was to be accepted is not the store's.
+    #[error(
+        "the secrets store at {store} has the key {found}, and not {given}; nothing was accepted"
+    )]
+    NotAccepted {
+        /// Address of the store.
+        store: String,
+        /// The key that is there.
+        found: Fingerprint,
+        /// The key that was given.
+        given: Fingerprint,
+    },
+
     /// One value was altered, moved or made up.
     #[error(
         "secret {name} generation {generation} in the secrets store {store} was tampered with or \
@@ -158,6 +261,16 @@ pub enum Error {
         store: String,
         /// What was tried.
         action: &'static str,
+    },
+
+    /// The server follows another one, and can't be written.
+    #[error(
+        "the secrets store {store} is on a standby (a server in recovery), which can only be read; \
+         point its address at the primary, or put `mode=ro` into it to read without a record"
+    )]
+    Standby {
+        /// Address of the store.
+        store: String,
     },
 
     /// The database failed in another way.

@@ -9,6 +9,8 @@ use rustix::fs::OFlags;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
+use crate::trust::{self, Untrusted};
+
 /// What is in there can be read by everybody on the machine.
 const NIX_STORE: &str = "/nix/store";
 /// A file is read up to this size, in bytes.
@@ -44,6 +46,9 @@ pub enum FileProblem {
         /// Its permission bits.
         mode: u32,
     },
+    /// Others could have written it, or put another in its place.
+    #[error("{0}")]
+    Untrusted(Untrusted),
     /// Too long.
     #[error("it is larger than any secret ({MAX_BYTES} bytes)")]
     TooLong,
@@ -82,6 +87,8 @@ pub fn read(path: &Path, open_to_others: Privacy) -> Result<SecretString, FilePr
             mode: metadata.mode() & 0o777,
         });
     }
+    // What the user who called sudo owns is let through here: who reads it warns.
+    trust::check(path).map_err(FileProblem::Untrusted)?;
     let room = usize::try_from(metadata.len().min(MAX_BYTES)).unwrap_or_default();
     from_reader(file, room)
 }

@@ -14,10 +14,15 @@ use age::ssh::UnsupportedKey;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, IdentityProblem};
+use crate::notice::Notice;
 use crate::recipient::Recipient;
+use crate::trust;
 
 /// Longest identity file, in bytes. A private key has a few thousand.
 const MAX_BYTES: usize = 1 << 20;
+
+/// What is added to the name of an identity file for the stores that it knows.
+const KNOWN_STORES: &str = "known-stores";
 
 /// The private keys of one identity file. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +30,9 @@ pub struct Identities(Arc<Inner>);
 
 struct Inner {
     source: PathBuf,
+    known_stores: PathBuf,
+    /// What to say of the file.
+    notice: Option<Notice>,
     keys: Vec<Key>,
     recipients: Vec<Recipient>,
 }
@@ -35,14 +43,29 @@ enum Key {
 }
 
 impl Identities {
-    /// Reads an identity file. It must belong to its owner alone (`chmod 600`).
+    /// Reads an identity file. It must belong to its owner alone (`chmod 600`), and
+    /// nobody else may be able to put another in its place ([`trust`]).
+    ///
+    /// The stores that it knows are listed beside it, in a file of its name with
+    /// `.known-stores` at the end.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
+        Self::with_known_stores(path, path.with_added_extension(KNOWN_STORES))
+    }
+
+    /// The same, with another file for the stores that it knows.
+    pub fn with_known_stores(
+        path: impl AsRef<Path>,
+        known_stores: impl AsRef<Path>,
+    ) -> Result<Self, Error> {
+        let path = path.as_ref();
         read(path)
-            .and_then(|text| parse(&text))
-            .map(|(keys, recipients)| {
+            .and_then(|(text, notice)| Ok((parse(&text)?, notice)))
+            .map(|((keys, recipients), notice)| {
                 Self(Arc::new(Inner {
                     source: path.to_owned(),
+                    known_stores: known_stores.as_ref().to_owned(),
+                    notice,
                     keys,
                     recipients,
                 }))
@@ -57,6 +80,11 @@ impl Identities {
     /// file is left alone and is an error: whatever it opens would be lost.
     pub fn generate(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
+        // Before anything is written: the folder too has to be this user's.
+        trust::check(path).map_err(|problem| Error::Identity {
+            path: path.to_owned(),
+            problem: IdentityProblem::Untrusted(problem),
+        })?;
         write_new(path).map_err(|source| Error::Identity {
             path: path.to_owned(),
             problem: match source.kind() {
@@ -71,6 +99,18 @@ impl Identities {
     #[must_use]
     pub fn source(&self) -> &Path {
         &self.0.source
+    }
+
+    /// The file in which it is noted which stores they know.
+    #[must_use]
+    pub fn known_stores(&self) -> &Path {
+        &self.0.known_stores
+    }
+
+    /// What somebody should hear who uses them.
+    #[must_use]
+    pub fn notice(&self) -> Option<&Notice> {
+        self.0.notice.as_ref()
     }
 
     /// Their public keys, at least one.
@@ -108,7 +148,7 @@ fn write_new(path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-fn read(path: &Path) -> Result<Zeroizing<String>, IdentityProblem> {
+fn read(path: &Path) -> Result<(Zeroizing<String>, Option<Notice>), IdentityProblem> {
     let file = File::open(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => IdentityProblem::Missing,
         _ => IdentityProblem::Unreadable(error),
@@ -124,6 +164,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, IdentityProblem> {
             mode: metadata.mode() & 0o777,
         });
     }
+    let notice = trust::check(path).map_err(IdentityProblem::Untrusted)?;
     // Room for all of it at once: a buffer that grows leaves copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(
         usize::try_from(metadata.len()).map_or(MAX_BYTES, |n| n.min(MAX_BYTES)) + 64,
@@ -135,7 +176,10 @@ fn read(path: &Path) -> Result<Zeroizing<String>, IdentityProblem> {
         return Err(IdentityProblem::TooLong);
     }
     match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Ok(text) => Ok((
+            Zeroizing::new(text.to_owned()),
+            notice.map(Notice::Tolerated),
+        )),
         Err(_) => Err(IdentityProblem::NotText),
     }
 }
@@ -218,6 +262,8 @@ pub(crate) fn generated() -> Identities {
     let (keys, recipients) = parse(&text).unwrap();
     Identities(Arc::new(Inner {
         source: "/test/age.key".into(),
+        known_stores: std::env::temp_dir().join(uuid::Uuid::new_v4().to_string()),
+        notice: None,
         keys,
         recipients,
     }))

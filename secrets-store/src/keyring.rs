@@ -1,6 +1,7 @@
 //! What this process can decrypt and whom it trusts: our identities, the store's
 //! key that they open, and the recipients and entries that this key vouches for.
-//! It reads through `rows`, and writes a store's key and nothing else.
+//! It reads through `rows`, and writes a store's key and nothing else. Whether the
+//! key is that of the store which is known here is decided in `recognition`.
 
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -10,10 +11,14 @@ use crate::database::{self, Transaction};
 use crate::entry::{Entry, Version};
 use crate::error::Error;
 use crate::identity::Identities;
+use crate::known::{self, Held, Known};
 use crate::name::SecretName;
+use crate::notice::Notice;
 use crate::recipient::Recipient;
+use crate::recognition::{self, Recognised, Recognition};
 use crate::rows::{self, SealedRow, StoreRow, TaggedEntry};
 use crate::seal::{self, Label, StoreKey, Unopened};
+use crate::succession::{self, Fingerprint, Link, PublicKey};
 use crate::url::StoreUrl;
 
 /// The keys of an open store.
@@ -26,14 +31,54 @@ pub(crate) struct Keyring {
     /// somebody changed the recipients, and the key with them.
     sealed: Vec<u8>,
     key: StoreKey,
+    /// The public keys by which the store is known, the oldest first. The last is that
+    /// of `key`, once a change of it is settled.
+    line: Vec<Fingerprint>,
+    /// Whether the store can say which key came after which.
+    has_succession: bool,
+    /// What has to be noted of the store.
+    news: Option<News>,
+}
+
+/// Something about the store that is not noted yet.
+struct News {
+    known: Known,
+    notice: Option<Notice>,
+    /// Keeps others from noting anything meanwhile.
+    held: Option<Held>,
+}
+
+/// What is believed of a store before it is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Belief {
+    /// The key that it has to have begun with, as a reference says.
+    pub(crate) root: Option<Fingerprint>,
+    /// The key that somebody has accepted.
+    pub(crate) accepted: Option<Fingerprint>,
+    /// That it was made here, just now.
+    pub(crate) is_ours: bool,
 }
 
 impl Keyring {
-    /// Opens the store's key.
+    /// Opens the store's key, and holds it against what is known.
     pub(crate) async fn unlock(
         tx: &mut Transaction<'_>,
         url: &StoreUrl,
         identities: &Identities,
+        has_succession: bool,
+        belief: Belief,
+    ) -> Result<Self, Error> {
+        let mut keyring = Self::open_key(tx, url, identities, has_succession).await?;
+        keyring.recognise(tx, belief).await?;
+        Ok(keyring)
+    }
+
+    /// Opens the store's key, whatever is known.
+    pub(crate) async fn open_key(
+        tx: &mut Transaction<'_>,
+        url: &StoreUrl,
+        identities: &Identities,
+        has_succession: bool,
     ) -> Result<Self, Error> {
         let read = |error| database::explain(url, "read the key", error);
         let row = rows::store(tx.on()).await.map_err(read)?;
@@ -58,10 +103,174 @@ impl Keyring {
             identities: identities.clone(),
             id: row.id.clone(),
             sealed: row.store_key.clone(),
+            line: Vec::new(),
+            has_succession,
+            news: None,
             key,
         };
         keyring.vouch(&row, &listed)?;
         Ok(keyring)
+    }
+
+    /// Fails if the store is not the one that is known.
+    async fn recognise(&mut self, tx: &mut Transaction<'_>, belief: Belief) -> Result<(), Error> {
+        let known = known::all(self.identities.known_stores())?;
+        let address = self.url.address();
+        let present = self.present();
+        let found = present.fingerprint();
+        match belief.accepted {
+            Some(given) if given != found => {
+                return Err(Error::NotAccepted {
+                    store: self.url.to_string(),
+                    found,
+                    given,
+                });
+            }
+            Some(_) => {
+                self.line = self.line_to(tx, &present).await?;
+                self.note(None);
+            }
+            None => match recognition::at(&known, &address) {
+                // The usual case, in which the store is asked for nothing more.
+                Some(here) if here.last() == Some(&found) => self.line = here.keys().to_vec(),
+                _ => {
+                    let line = self.line_to(tx, &present).await?;
+                    let recognised = recognition::recognise(&known, &address, &line);
+                    self.take(recognised, belief)?;
+                }
+            },
+        }
+        match belief.root {
+            Some(root) if !self.line.contains(&root) => {
+                let line = self.line_to(tx, &present).await?;
+                if line.contains(&root) {
+                    return Ok(());
+                }
+                Err(self.other_root(root, &line))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Goes by what was recognised, or fails.
+    fn take(&mut self, recognised: Recognised, belief: Belief) -> Result<(), Error> {
+        if let Some(refusal) = recognition::refusal(&self.url, &recognised) {
+            return Err(refusal);
+        }
+        let is_new = recognised.as_what == Recognition::New;
+        if let Some(root) = belief.root
+            && is_new
+            && !recognised.keys.contains(&root)
+        {
+            return Err(self.other_root(root, &recognised.keys));
+        }
+        // A reference vouches for it, or nobody else can have made it.
+        let is_vouched_for = belief.is_ours || belief.root.is_some();
+        let notice = recognised.keys.last().filter(|_| is_new && !is_vouched_for);
+        let notice = notice.map(|key| Notice::FirstUse {
+            store: self.url.to_string(),
+            key: *key,
+        });
+        self.line = recognised.keys;
+        self.note(notice);
+        if let (Some(news), Some(known), Recognition::Known) =
+            (&mut self.news, recognised.known, recognised.as_what)
+        {
+            news.known.since = known.since;
+        }
+        Ok(())
+    }
+
+    fn other_root(&self, expected: Fingerprint, line: &[Fingerprint]) -> Error {
+        Error::OtherRoot {
+            store: self.url.to_string(),
+            expected,
+            found: line.first().copied().unwrap_or(expected),
+        }
+    }
+
+    fn note(&mut self, notice: Option<Notice>) {
+        self.news = Some(News {
+            known: Known::new(&self.url, crate::store::now(), &self.line),
+            notice,
+            held: None,
+        });
+    }
+
+    /// Keeps others from noting anything until this has been noted.
+    pub(crate) fn hold(&mut self, held: Option<Held>) {
+        if let Some(news) = &mut self.news {
+            news.held = held;
+        }
+    }
+
+    /// Notes what is new of the store, and says what somebody should hear. Call it once
+    /// what is to be noted lasts.
+    pub(crate) async fn settle(&mut self) -> Vec<Notice> {
+        let Some(news) = self.news.take() else {
+            return Vec::new();
+        };
+        let News {
+            known,
+            notice,
+            held,
+        } = news;
+        let file = self.identities.known_stores();
+        match known::note(file, &known, held).await {
+            Ok(true) => notice.into_iter().collect(),
+            // Somebody else has met it, or made it, a moment ago.
+            Ok(false) => Vec::new(),
+            Err(error) => {
+                let unwritten = Notice::NotNoted {
+                    store: self.url.to_string(),
+                    file: file.to_owned(),
+                    reason: error.to_string(),
+                };
+                notice.into_iter().chain([unwritten]).collect()
+            }
+        }
+    }
+
+    /// The public key of the store's key.
+    fn present(&self) -> PublicKey {
+        self.key.signer().public()
+    }
+
+    /// The keys that lead to that one, by what the store says.
+    async fn line_to(
+        &self,
+        tx: &mut Transaction<'_>,
+        present: &PublicKey,
+    ) -> Result<Vec<Fingerprint>, Error> {
+        let links = if self.has_succession {
+            let read = |error| database::explain(&self.url, "read its succession of keys", error);
+            rows::succession(tx.on()).await.map_err(read)?
+        } else {
+            Vec::new()
+        };
+        Ok(succession::line(&self.id, &links, present))
+    }
+
+    /// The store's id, the keys that lead to its present one, and what is known of
+    /// it.
+    pub(crate) async fn inspect(
+        &self,
+        tx: &mut Transaction<'_>,
+    ) -> Result<(String, Vec<Fingerprint>, Recognised), Error> {
+        let line = self.line_to(tx, &self.present()).await?;
+        let known = known::all(self.identities.known_stores())?;
+        let recognised = recognition::recognise(&known, &self.url.address(), &line);
+        Ok((self.id.clone(), line, recognised))
+    }
+
+    /// Whether it had been opened before, by what is noted.
+    pub(crate) fn was_known(&self) -> bool {
+        self.news.is_none()
+    }
+
+    /// The key that the store began with.
+    pub(crate) fn root(&self) -> Option<Fingerprint> {
+        self.line.first().copied()
     }
 
     /// Follows the store's key, if somebody changed it. Call it at the start of
@@ -76,11 +285,55 @@ impl Keyring {
             ));
         }
         if self.sealed != row.store_key {
-            self.key = seal::open_key(&self.identities, &row.store_key)
+            let key = seal::open_key(&self.identities, &row.store_key)
                 .map_err(|problem| tampered(&self.url, format!("its key: {problem}")))?;
+            self.succeed(tx, &key.signer().public()).await?;
+            self.key = key;
             self.sealed.clone_from(&row.store_key);
         }
         Ok(row)
+    }
+
+    /// Fails unless that key follows the one that is known.
+    async fn succeed(
+        &mut self,
+        tx: &mut Transaction<'_>,
+        present: &PublicKey,
+    ) -> Result<(), Error> {
+        if self.line.last() == Some(&present.fingerprint()) {
+            return Ok(());
+        }
+        let line = self.line_to(tx, present).await?;
+        let known = Known::new(&self.url, crate::store::now(), &self.line);
+        let address = self.url.address();
+        let recognised = recognition::recognise(&[known], &address, &line);
+        if let Some(refusal) = recognition::refusal(&self.url, &recognised) {
+            return Err(refusal);
+        }
+        self.line = recognised.keys;
+        self.note_change().await;
+        Ok(())
+    }
+
+    /// Notes the key that the store has now, which follows the one that was noted.
+    async fn note_change(&self) {
+        let file = self.identities.known_stores();
+        let since = known::all(file)
+            .ok()
+            .and_then(|known| Some(recognition::at(&known, &self.url.address())?.since));
+        let since = since.unwrap_or_else(crate::store::now);
+        // If it can't be: whoever knows the old key finds the way to the new one.
+        let _ = known::note(file, &Known::new(&self.url, since, &self.line), None).await;
+    }
+
+    /// Knows the store by the key that [`change_key`](Self::change_key) made, which
+    /// lasts by now.
+    pub(crate) async fn settle_change(&mut self) {
+        let present = self.present().fingerprint();
+        if self.line.last() != Some(&present) {
+            self.line.push(present);
+            self.note_change().await;
+        }
     }
 
     /// The recipients that a value is to be encrypted to. The transaction keeps
@@ -94,12 +347,17 @@ impl Keyring {
         self.vouch(&row, &listed)
     }
 
-    /// Makes another key, and encrypts it to those. Returns the row to write.
-    pub(crate) fn change_key(&mut self, recipients: &[Recipient]) -> Result<StoreRow, Error> {
+    /// Makes another key, and encrypts it to those. Returns the row to write, and that
+    /// the new key follows the old one.
+    pub(crate) fn change_key(
+        &mut self,
+        recipients: &[Recipient],
+    ) -> Result<(StoreRow, Link), Error> {
         let (key, row) = new_key(&self.url, self.id.clone(), recipients)?;
+        let link = self.key.signer().succeed(&self.id, &key.signer().public());
         self.sealed.clone_from(&row.store_key);
         self.key = key;
-        Ok(row)
+        Ok((row, link))
     }
 
     /// Encrypts a value.
@@ -138,7 +396,10 @@ impl Keyring {
     /// The entry, if the store's key vouches for it.
     pub(crate) fn checked(&self, found: TaggedEntry) -> Result<Entry, Error> {
         if self.key.made_entry_tag(&found.tag, &self.id, &found.entry) {
-            Ok(found.entry)
+            Ok(Entry {
+                store_key: self.root(),
+                ..found.entry
+            })
         } else {
             Err(Error::Altered {
                 store: self.url.to_string(),

@@ -27,15 +27,23 @@
 //!   parts, the length of each value, the recipients' public keys and the record
 //!   of who did what; never a value.
 //! - Who can *write* it, but holds no identity, can delete, or put back an older
-//!   copy of the whole. What was altered, moved to another name, generation or id,
-//!   or made up is refused on reading: a value, its owner, kind, times and public
-//!   part, which generations there are, and the list of recipients. For that the
-//!   store has a key of its own, itself encrypted to the recipients, which
-//!   authenticates them: age alone lets anybody encrypt to a public key. The
-//!   record of who did what is not authenticated: with PostgreSQL, let the roles
-//!   only add to it (`REVOKE UPDATE, DELETE ON audit`), and prune it as another.
+//!   copy of a secret from since the recipients changed last. What was altered,
+//!   moved to another name, generation or id, or made up is refused on reading: a
+//!   value, its owner, kind, times and public part, which generations there are,
+//!   and the list of recipients. For that the store has a key of its own, itself
+//!   encrypted to the recipients, which authenticates them: age alone lets anybody
+//!   encrypt to a public key. The record of who did what is not authenticated: with
+//!   PostgreSQL, let the roles only add to it (`REVOKE UPDATE, DELETE ON audit`),
+//!   and prune it as another.
+//! - They can make a whole store of their own, with another key. So an identity
+//!   *knows* the stores that it has opened by their keys, in a file beside it, and a
+//!   reference to a secret says with which key its store began. Whichever key is
+//!   there has to be the known one or follow it: with each change of the recipients
+//!   the store gets another key, and the old one signs it. The first use, without a
+//!   reference, believes what it finds, and there is a [`Notice`].
 //! - Who holds a recipient's identity can read and write all of it. A recipient
-//!   that was removed can still read older copies.
+//!   that was removed can still read older copies, and have another key follow one
+//!   that they had: who knows a later one is not fooled.
 //!
 //! # The record
 //!
@@ -47,6 +55,7 @@
 //! for a backup: then values are read, and no record is left.
 
 mod audit;
+pub mod clock;
 mod database;
 mod entry;
 pub mod environment;
@@ -57,10 +66,13 @@ pub mod file;
 pub mod http;
 mod identity;
 mod keyring;
+mod known;
 mod memory;
 mod name;
+mod notice;
 mod person;
 mod recipient;
+mod recognition;
 mod rows;
 mod schema;
 mod seal;
@@ -68,16 +80,22 @@ mod seal;
 pub mod source;
 mod span;
 mod store;
+mod succession;
+pub mod trust;
 mod url;
 
 pub use audit::{Action, Record};
 pub use entry::{Ensured, Entry, Made, NewSecret, Retained, Rotation, Version};
-pub use error::{Error, IdentityProblem, Invalid};
+pub use error::{Error, IdentityProblem, Invalid, KnownStoresProblem};
 pub use identity::Identities;
+pub use known::Known;
 pub use memory::forbid_core_dumps;
 pub use name::{Generation, SecretId, SecretName};
+pub use notice::Notice;
 pub use recipient::Recipient;
+pub use recognition::Recognition;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use span::Span;
-pub use store::{ListedRecipient, OpenOptions, Store};
+pub use store::{Inspection, ListedRecipient, OpenOptions, Store};
+pub use succession::Fingerprint;
 pub use url::StoreUrl;

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use crate::database::{On, on};
 use crate::entry::{Entry, NewSecret, Retained, Rotation, Version};
 use crate::name::{Generation, SecretId, SecretName};
+use crate::succession::{Link, MOST_LINKS, PublicKey};
 
 /// The row of the store itself.
 #[derive(Debug, Clone)]
@@ -85,6 +86,42 @@ pub(crate) async fn set_store_key(on: On<'_>, row: &StoreRow) -> Result<()> {
             .bind(&row.recipients_tag)
             .execute(conn)
             .await?;
+    });
+    Ok(())
+}
+
+/// Which keys of the store came after which.
+pub(crate) async fn succession(on: On<'_>) -> Result<Vec<Link>> {
+    let most = i64::try_from(MOST_LINKS).unwrap_or(i64::MAX);
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = on!(on, conn => {
+        sqlx::query_as("SELECT new_key, old_key, signature FROM succession LIMIT $1")
+            .bind(most.saturating_add(1))
+            .fetch_all(conn)
+            .await?
+    });
+    if rows.len() > MOST_LINKS {
+        return Err(odd("more keys of the store than it can have had"));
+    }
+    let link = |(new, old, signature)| Link {
+        new: PublicKey(new),
+        old: PublicKey(old),
+        signature,
+    };
+    Ok(rows.into_iter().map(link).collect())
+}
+
+pub(crate) async fn insert_link(on: On<'_>, link: &Link, now: OffsetDateTime) -> Result<()> {
+    on!(on, conn => {
+        sqlx::query(
+            "INSERT INTO succession (new_key, old_key, signature, changed_at) \
+             VALUES ($1, $2, $3, $4)",
+        )
+        .bind(&link.new.0)
+        .bind(&link.old.0)
+        .bind(&link.signature)
+        .bind(now.unix_timestamp())
+        .execute(conn)
+        .await?;
     });
     Ok(())
 }
@@ -230,6 +267,7 @@ fn tagged(
             }),
             _ => None,
         },
+        store_key: None,
     };
     Ok(TaggedEntry { entry, tag })
 }

@@ -22,6 +22,11 @@ pub(crate) const SQLITE: &[Version] = &[
         "metadata",
         include_str!("../migrations/sqlite/0002_metadata.sql"),
     ),
+    (
+        3,
+        "succession",
+        include_str!("../migrations/sqlite/0003_succession.sql"),
+    ),
 ];
 
 /// The same for PostgreSQL: same numbers, same tables, same columns.
@@ -35,6 +40,11 @@ const POSTGRES: &[Version] = &[
         2,
         "metadata",
         include_str!("../migrations/postgresql/0002_metadata.sql"),
+    ),
+    (
+        3,
+        "succession",
+        include_str!("../migrations/postgresql/0003_succession.sql"),
     ),
 ];
 

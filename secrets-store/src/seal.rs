@@ -28,11 +28,13 @@ use crate::entry::Entry;
 use crate::identity::Identities;
 use crate::name::{Generation, SecretId, SecretName};
 use crate::recipient::Recipient;
+use crate::succession::Signer;
 
 const VALUE: &str = "nixops4-secret 1";
 const KEY: &str = "nixops4-secrets-store-key 1";
 const RECIPIENTS: &str = "nixops4-secrets-recipients 1";
 const ENTRY: &str = "nixops4-secret-entry 1";
+const SIGNER: &str = "nixops4-secrets-store-signer 1\n";
 const TAG_LINE: &str = "tag ";
 
 /// What a value is stored under.
@@ -97,6 +99,17 @@ impl StoreKey {
             mac.update(part);
         }
         mac
+    }
+
+    /// What says which key comes after this one, and by whose public key the store is
+    /// known: it tells nothing of this one.
+    pub(crate) fn signer(&self) -> Signer {
+        let seed: [u8; 32] = self
+            .mac(&[SIGNER.as_bytes()])
+            .finalize()
+            .into_bytes()
+            .into();
+        Signer::of(&Zeroizing::new(seed))
     }
 
     /// The tag of the recipients of the store `id`, given in the order of their text.

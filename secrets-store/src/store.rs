@@ -20,11 +20,14 @@ use crate::error::Error;
 use crate::failpoint;
 use crate::identity::Identities;
 use crate::keyring::Keyring;
+use crate::known;
 use crate::name::{Generation, SecretId, SecretName, check_label};
+use crate::notice::Notice;
 use crate::rows;
+use crate::succession::Fingerprint;
 use crate::url::StoreUrl;
 
-pub use open::OpenOptions;
+pub use open::{Inspection, OpenOptions};
 pub use recipients::ListedRecipient;
 
 /// To the second, as the store keeps it.
@@ -37,6 +40,7 @@ pub(crate) fn now() -> OffsetDateTime {
 pub struct Store {
     conn: Connection,
     keyring: Keyring,
+    notices: Vec<Notice>,
     /// The deployment that is recorded as whom something is done for.
     owner: Option<String>,
 }
@@ -69,6 +73,25 @@ impl Store {
     #[must_use]
     pub fn url(&self) -> &StoreUrl {
         &self.keyring.url
+    }
+
+    /// What somebody should hear who opened it, although nothing is wrong.
+    #[must_use]
+    pub fn notices(&self) -> &[Notice] {
+        &self.notices
+    }
+
+    /// The key that it began with, which stays the same for its life: references say
+    /// by it which store they belong to.
+    #[must_use]
+    pub fn root(&self) -> Option<Fingerprint> {
+        self.keyring.root()
+    }
+
+    /// Forgets what is known of an address: the next store there is met as if for the
+    /// first time. Returns whether anything was known.
+    pub async fn forget(url: &StoreUrl, identities: &Identities) -> Result<bool, Error> {
+        known::forget(identities.known_stores(), &url.address()).await
     }
 
     /// Records what is done from here on as done for that deployment, where the

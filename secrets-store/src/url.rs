@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use nixops4_postgresql_client::Method;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 use url::Url;
 
@@ -14,13 +15,17 @@ use crate::error::Invalid;
 /// What must be escaped for the path to be read back.
 const IN_PATH: AsciiSet = CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
-/// What libpq and sqlx understand alike, and is no secret.
+/// What the server may ask for, as libpq has it.
+pub(crate) const REQUIRE_AUTH: &str = "require_auth";
+
+/// What libpq understands too, and is no secret.
 const POSTGRES_PARAMETERS: &[&str] = &[
     "application_name",
     "dbname",
     "host",
     "options",
     "port",
+    REQUIRE_AUTH,
     "sslcert",
     "sslkey",
     "sslmode",
@@ -64,6 +69,15 @@ impl StoreUrl {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.read_only
+    }
+
+    /// Where it is, without how it is opened: what a store is known by.
+    pub(crate) fn address(&self) -> String {
+        let anyhow = Self {
+            read_only: false,
+            ..self.clone()
+        };
+        anyhow.to_string()
     }
 
     pub(crate) fn place(&self) -> &Place {
@@ -156,6 +170,12 @@ fn postgres(text: &str) -> Result<StoreUrl, Invalid> {
     for (key, value) in parameters {
         match key.as_str() {
             "mode" => read_only = mode(&value)?,
+            REQUIRE_AUTH if Method::parse_list(&value).is_none() => {
+                return Err(refuse(format!(
+                    "its require_auth is no list of {}",
+                    Method::ALL.map(Method::name).join(", ")
+                )));
+            }
             known if POSTGRES_PARAMETERS.contains(&known) => kept.push((key, value)),
             _ => {
                 return Err(refuse(format!(
@@ -227,6 +247,11 @@ mod tests {
             ("postgres://me@db/x", "postgres://me@db/x", false),
             ("postgresql:///x", "postgresql:///x", false),
             (
+                "postgresql://db/x?require_auth=md5",
+                "postgresql://db/x?require_auth=md5",
+                false,
+            ),
+            (
                 "postgresql://db:5433/x?mode=ro",
                 "postgresql://db:5433/x?mode=ro",
                 true,
@@ -262,6 +287,10 @@ mod tests {
                 "a parameter that is none of",
             ),
             ("postgresql://me@db/x?mode=canary-9", "neither ro nor rw"),
+            (
+                "postgresql://me@db/x?require_auth=md5,canary-9",
+                "no list of scram-sha-256, md5, password, none",
+            ),
             ("postgresql://me@[canary-9/x", "not a URL"),
             ("mysql://canary-9@x/y", "\"mysql\" is not supported"),
             (

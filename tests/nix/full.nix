@@ -200,6 +200,16 @@ let
 in
 {
   wholeRoot = same (export: export);
+  # With what components/default.nix does for members that are plain.
+  wholeRootOfPlainMembers = {
+    expr = run (upstream {
+      imports = [
+        ../../nixops4/lib/plain-members.nix
+        root
+      ];
+    }) outputs;
+    expected = upstreamExport;
+  };
   state = same (export: export.members.state);
   password = same (export: export.members.dbPassword);
   role = same (export: export.members.role);

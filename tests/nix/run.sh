@@ -3,7 +3,7 @@
 #
 #   tests/nix/run.sh
 #
-# The comparison with upstream's mkRoot needs the pins nixops4 and nixpkgs-lib.
+# What is about upstream's mkRoot needs the pins nixops4 and nixpkgs-lib.
 # They are downloaded, or taken from the folders that NPINS_OVERRIDE_nixops4
 # and NPINS_OVERRIDE_nixpkgs_lib name; where neither works it is skipped, and
 # the run says so. Formatting is checked where nixfmt is on PATH.
@@ -163,16 +163,19 @@ run_cases demo.nix
 run_cases tenant.nix
 run_cases garage.nix
 
+# About upstream's mkRoot.
+pinned=(full.nix module-documents.nix module-members.nix module-mistakes.nix module-values.nix)
+
 # Whether the pins are at hand is a question of its own: only a failed download
 # is a reason to skip. A wrong hash or a broken file is a failure.
 if output=$(
   evaluate --argstr pins "$project/npins" -E '
     { pins }: map (pin: builtins.readDir pin.outPath != { }) (builtins.attrValues (import pins))' 2>&1
 ); then
-  run_cases full.nix
+  for file in "${pinned[@]}"; do run_cases "$file"; done
 elif [[ $output == *"unable to download"* ]]; then
-  count=$(cases "$here/full.nix" 2>/dev/null | grep -c '')
-  skip "$count" "comparison with upstream's mkRoot: the pins cannot be downloaded: $(grep 'unable to download' <<<"$output" | tail -n1)"
+  count=$(for file in "${pinned[@]}"; do cases "$here/$file" && echo; done 2>/dev/null | grep -c .)
+  skip "$count" "upstream's mkRoot: the pins cannot be downloaded: $(grep 'unable to download' <<<"$output" | tail -n1)"
 else
   fail "pins" "$output"
 fi

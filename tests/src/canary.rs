@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use aho_corasick::AhoCorasick;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use memchr::memmem;
@@ -26,6 +28,15 @@ const CONTEXT: usize = 60;
 pub struct Canary {
     value: String,
     needles: Vec<Needle>,
+}
+
+/// Many secrets that are looked for at once, and how much was searched for them.
+#[derive(Debug)]
+pub struct Flock {
+    canaries: Vec<Canary>,
+    /// Knows all spellings of all of them.
+    automaton: AhoCorasick,
+    searched: AtomicU64,
 }
 
 /// One spelling of the secret, or of a part of it.
@@ -97,21 +108,9 @@ impl Canary {
     /// The same, but leaves out the files and folders where the secret was
     /// planted.
     pub fn assert_absent_in_dir_except(&self, folder: impl AsRef<Path>, except: &[&Path]) {
-        let folder = folder.as_ref();
-        for entry in WalkDir::new(folder)
-            .into_iter()
-            .filter_entry(|entry| !except.contains(&entry.path()))
-        {
-            let entry =
-                entry.unwrap_or_else(|error| panic!("cannot search {}: {error}", folder.display()));
-            let path = entry.path();
-            self.assert_absent("the name of a file", path.as_os_str().as_bytes());
-            if entry.file_type().is_file() {
-                let bytes = std::fs::read(path)
-                    .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
-                self.assert_absent(path.to_string_lossy(), bytes);
-            }
-        }
+        walk(folder.as_ref(), except, |label, bytes| {
+            self.assert_absent(label, bytes);
+        });
     }
 
     /// The first find, described without the secret.
@@ -138,6 +137,75 @@ impl Canary {
             }
         }
         text
+    }
+}
+
+impl Flock {
+    /// Ready to be looked for.
+    #[must_use]
+    pub fn new(canaries: Vec<Canary>) -> Self {
+        let needles = canaries.iter().flat_map(|canary| &canary.needles);
+        let automaton = AhoCorasick::new(needles.map(|needle| &needle.bytes));
+        Self {
+            automaton: automaton.expect("few needles"),
+            canaries,
+            searched: AtomicU64::new(0),
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.canaries.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.canaries.is_empty()
+    }
+
+    /// How many bytes were searched.
+    #[must_use]
+    pub fn searched(&self) -> u64 {
+        self.searched.load(Ordering::Relaxed)
+    }
+
+    /// As [`Canary::assert_absent`], of each of them.
+    pub fn assert_absent(&self, label: impl AsRef<str>, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        self.searched
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        if self.automaton.is_match(bytes) {
+            for canary in &self.canaries {
+                canary.assert_absent(label.as_ref(), bytes);
+            }
+        }
+    }
+
+    /// As [`Canary::assert_absent_in_dir_except`], of each of them.
+    pub fn assert_absent_in_dir_except(&self, folder: impl AsRef<Path>, except: &[&Path]) {
+        walk(folder.as_ref(), except, |label, bytes| {
+            self.assert_absent(label, bytes);
+        });
+    }
+}
+
+/// Shows the names and contents of all files in a folder, but for some.
+fn walk(folder: &Path, except: &[&Path], mut search: impl FnMut(&str, &[u8])) {
+    for entry in WalkDir::new(folder)
+        .into_iter()
+        .filter_entry(|entry| !except.contains(&entry.path()))
+    {
+        let entry =
+            entry.unwrap_or_else(|error| panic!("cannot search {}: {error}", folder.display()));
+        let path = entry.path();
+        search("the name of a file", path.as_os_str().as_bytes());
+        if entry.file_type().is_file() {
+            let bytes = std::fs::read(path)
+                .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+            search(&path.to_string_lossy(), &bytes);
+        }
     }
 }
 
@@ -286,6 +354,18 @@ mod tests {
         assert_eq!(search(&canary, b""), None);
         assert_eq!(search(&canary, Canary::new().value().as_bytes()), None);
         assert_eq!(search(&canary, b"canary- is a bird"), None);
+    }
+
+    #[test]
+    fn many_are_found_at_once() {
+        let flock = Flock::new((0..9).map(|_| Canary::new()).collect());
+        flock.assert_absent("the output", Canary::new().value());
+        for canary in &flock.canaries {
+            let output = STANDARD_NO_PAD.encode(canary.value());
+            let searched = AssertUnwindSafe(|| flock.assert_absent("the output", &output));
+            catch_unwind(searched).expect_err("each is found");
+        }
+        assert_eq!(flock.searched(), 39 + 9 * 52);
     }
 
     #[test]

@@ -8,13 +8,15 @@ use socket2::{Domain, Socket, Type};
 /// bound and never listens, so a server can listen there, and while none does,
 /// connections are refused.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     _reservation: Socket,
 }
 
 impl Port {
-    pub(crate) fn reserve() -> Self {
+    /// Reserves one.
+    #[must_use]
+    pub fn reserve() -> Self {
         let reserve = || {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
             socket.set_reuse_address(true)?;
@@ -29,7 +31,9 @@ impl Port {
         }
     }
 
-    pub(crate) fn number(&self) -> u16 {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u16 {
         self.number
     }
 }

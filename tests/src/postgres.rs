@@ -10,6 +10,7 @@ mod psql;
 mod script;
 mod session;
 mod sql;
+mod standby;
 mod tls;
 mod versions;
 

@@ -33,7 +33,7 @@ pub(super) fn description() -> Value {
                     "properties": {
                         "directory": { "type": "string", "description": "Where it is." },
                         "name": { "type": "string", "minLength": 1 },
-                        "connection": { "type": "string", "description": "An address; all are the same server's." },
+                        "connection": { "description": "An address; all are the same server's." },
                         "content": {},
                         "size": { "type": "integer", "minimum": 0, "default": 1 },
                         "region": { "type": "string" },

@@ -18,7 +18,8 @@
 //! `dieBefore` and `dieAfter` (files: it ends before or after it has written an
 //! event, if they aren't there, and makes them).
 //!
-//! The file that `SCRATCH_STARTS` names gets a line for each process.
+//! The file that `SCRATCH_STARTS` names gets a line for each process, and that of
+//! `SCRATCH_REQUESTS` each request. With `SCRATCH_ANSWER` it gives that answer to all.
 //!
 //! With the argument `v0` it knows the protocol's v0 alone, and answers once.
 
@@ -40,7 +41,7 @@ mod description;
 mod misbehaving;
 
 use description::description;
-use misbehaving::{die, misbehave};
+use misbehaving::{another, die, misbehave};
 
 type Answer = Result<Response, String>;
 
@@ -53,14 +54,13 @@ fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    if let Some(file) = std::env::var_os("SCRATCH_STARTS") {
-        let mut starts = fs::OpenOptions::new();
-        let starts = starts.create(true).append(true).open(file).unwrap();
-        say(starts, &format!("{arguments:?}"));
-    }
-    while let Ok(Some(line)) = codec::read_line(&mut io::stdin().lock(), codec::MAX_LINE) {
+    note("SCRATCH_STARTS", &format!("{arguments:?}"));
+    while let Ok(Some(line)) =
+        codec::read_line(&mut io::stdin().lock(), codec::Size::Message.bytes())
+    {
+        note("SCRATCH_REQUESTS", &line);
         let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => answer(request, is_v0),
+            Ok(request) => answer(request, is_v0).map(another),
             Err(error) => Err(format!("this is not a request: {error}")),
         };
         let answer = answer.unwrap_or_else(|message| Response::Error(ErrorResponse { message }));
@@ -72,6 +72,14 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Appends a line to the file that a variable names, if it does.
+fn note(variable: &str, line: &str) {
+    if let Some(file) = std::env::var_os(variable) {
+        let mut notes = fs::OpenOptions::new();
+        say(notes.create(true).append(true).open(file).unwrap(), line);
+    }
 }
 
 fn say(mut to: impl io::Write, line: &str) {
@@ -153,6 +161,7 @@ fn answer(request: Request, is_v0: bool) -> Answer {
         }
         Request::List(request) if !is_v0 => Ok(Response::List(ListResourcesResponse {
             resources: list(&request.input_properties),
+            unseen: Vec::new(),
         })),
         other => Err(format!("this provider does not know {:?}", other.name())),
     }

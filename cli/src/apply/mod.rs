@@ -18,15 +18,33 @@ use crate::eval::{EvalError, Evaluation, Known, Look};
 use crate::failure::Failure;
 use crate::member::{MemberPath, OutputRef};
 use crate::plan::judge::Judgement;
+use crate::plan::scope;
 use crate::plan::survey::{self, Survey};
 use crate::records::{Opening, Records};
 use crate::report::{Event, Operation, Summary};
 use crate::session::Session;
+use crate::whereabouts;
 use job::{Claims, Job, Outcome};
 use schedule::{Next, Schedule};
 use summary::Tally;
 
 pub(crate) use signals::Signals;
+
+/// Says in the state what is about to be changed, which only one apply at a time can.
+pub(crate) async fn begin(session: &Session, survey: &Survey) -> Result<(), Failure> {
+    let scope = scope::scope(&survey.evaluation, &session.targets);
+    let members = survey.evaluation.members.values().filter(|member| {
+        let scope = scope.as_ref();
+        scope.is_none_or(|scope| scope.contains(&member.path))
+            && !survey.settled.contains_key(&member.path)
+    });
+    let begun = survey.records.begin(members).await;
+    if begun.is_err() {
+        // What it has begun elsewhere.
+        survey.records.end().await;
+    }
+    Ok(begun?)
+}
 
 /// Applies what a survey found.
 pub(crate) async fn apply(
@@ -74,10 +92,17 @@ pub(crate) async fn apply(
         }
     }
     let records = Rc::clone(&run.records);
+    if records.absent().is_empty() {
+        whereabouts::remember(session, run.schedule.evaluation(), &records);
+    }
     let summary = run.summary(begun.elapsed());
     if !killed {
         // Everything is recorded.
-        let _ = signals.race(records.close()).await;
+        let closing = async {
+            records.end().await;
+            records.close().await;
+        };
+        let _ = signals.race(closing).await;
     }
     match result {
         Ok(()) => Ok(summary),
@@ -374,6 +399,11 @@ impl Run<'_> {
             return self.interrupted();
         };
         if opened? {
+            let left = self.schedule.left_members();
+            let Ok(begun) = signals.race(records.begin(left)).await else {
+                return self.interrupted();
+            };
+            begun?;
             for (path, outputs) in records.outputs() {
                 if !self.schedule.done().contains_key(path) {
                     self.schedule.finished(path, outputs.clone());

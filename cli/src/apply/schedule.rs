@@ -227,6 +227,11 @@ impl Schedule {
         structures.filter(|structure| scope::touches(&structure.path, &self.targets))
     }
 
+    /// The members that were not begun with.
+    pub(crate) fn left_members(&self) -> impl Iterator<Item = &Member> {
+        self.left()
+    }
+
     fn left(&self) -> impl Iterator<Item = &Member> {
         let paths = self.ready.iter().chain(&self.blocked);
         paths.filter_map(|path| self.evaluation.members.get(path))

@@ -5,15 +5,17 @@
 
 mod edges;
 mod failure;
+pub(crate) mod named;
 mod nix;
 mod output;
 mod root;
+mod scratch;
 mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, MutexGuard, OnceLock, PoisonError};
 
 use nixops4_protocol::Object;
 use serde::Serialize;
@@ -24,6 +26,7 @@ use tokio::sync::Mutex;
 use crate::member::{MemberPath, OutputRef};
 
 pub(crate) use failure::EvalError;
+use named::Named;
 #[cfg(test)]
 pub(crate) use nix::Answer;
 use nix::Nix;
@@ -169,6 +172,8 @@ pub(crate) struct Evaluator {
     /// Whether this Nix remembers what failed, so that a missing output is only
     /// heard of once, however many places want it.
     remembers_failures: AtomicBool,
+    /// What the expression has named so far.
+    said: std::sync::Mutex<Named>,
     /// Store paths that were made in this run.
     realised: Mutex<BTreeSet<String>>,
 }
@@ -187,6 +192,7 @@ impl Evaluator {
             root: OnceLock::new(),
             driver,
             remembers_failures: AtomicBool::new(false),
+            said: std::sync::Mutex::default(),
             realised: Mutex::default(),
         }
     }
@@ -203,6 +209,11 @@ impl Evaluator {
     /// What stands for the deployment even if it isn't there.
     pub(crate) fn name(&self) -> &Path {
         self.named.as_deref().unwrap_or(Path::new(root::DEFAULT))
+    }
+
+    /// What the expression has named so far.
+    pub(crate) fn named(&self) -> MutexGuard<'_, Named> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Evaluates with these outputs. An author's own mistake that hides behind
@@ -229,6 +240,7 @@ impl Evaluator {
         };
         let (items, marks) = self.run(&request).await?;
         let evaluation = output::evaluation(items, &marks)?;
+        self.named().learn(&evaluation);
         for place in output::unexplained(&evaluation) {
             if self.remembers_failures.load(Ordering::Relaxed) {
                 break;

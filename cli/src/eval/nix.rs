@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use tokio::process::Command;
 use tokio::sync::OnceCell;
 
 use super::output::Mark;
+use super::scratch::{self, Scratch};
 use super::{EvalError, Known, Notes, Place, Root, failure, store};
 
 /// Begins each trace line and each error of the driver's.
@@ -71,6 +73,8 @@ pub(super) struct Nix {
     show_trace: bool,
     notes: Notes,
     environment: OnceCell<Vec<(&'static str, OsString)>>,
+    /// Whether nobody has looked yet for what a killed one left.
+    has_to_sweep: AtomicBool,
 }
 
 impl Nix {
@@ -79,6 +83,7 @@ impl Nix {
             show_trace,
             notes,
             environment: OnceCell::new(),
+            has_to_sweep: AtomicBool::new(true),
         }
     }
 
@@ -96,16 +101,14 @@ impl Nix {
     }
 
     async fn evaluate(&self, request: &Request<'_>) -> Result<Answer, EvalError> {
-        // Only the user can read what is in it.
-        let directory = tempfile::Builder::new()
-            .prefix("nixops4-resources-")
-            .tempdir()
-            .map_err(EvalError::Scratch)?;
-        let driver = directory.path().join("driver.nix");
-        let write = |name: &str, text: &[u8]| std::fs::write(directory.path().join(name), text);
-        write("driver.nix", DRIVER.as_bytes()).map_err(EvalError::Scratch)?;
+        if self.has_to_sweep.swap(false, Ordering::Relaxed) {
+            scratch::sweep();
+        }
+        let directory = Scratch::new().map_err(EvalError::Scratch)?;
+        let write = |name, text: &[u8]| directory.write(name, text).map_err(EvalError::Scratch);
+        let driver = write("driver.nix", DRIVER.as_bytes())?;
         let json = serde_json::to_vec(request).map_err(EvalError::Answer)?;
-        write("request.json", &json).map_err(EvalError::Scratch)?;
+        write("request.json", &json)?;
 
         let mut command = self.command(NIX_INSTANTIATE).await?;
         command

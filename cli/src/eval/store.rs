@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
+use super::scratch;
+
 /// The variables that Nix needs to be told, beside the user's own: none where
 /// Nix is set up, and a private store in the user's cache where it is not.
 pub(super) fn environment() -> io::Result<Vec<(&'static str, OsString)>> {
@@ -24,7 +26,7 @@ pub(super) fn environment() -> io::Result<Vec<(&'static str, OsString)>> {
         ("NIX_CONF_DIR", "etc"),
     ] {
         let path = private.join(below);
-        std::fs::create_dir_all(&path)?;
+        scratch::private_folder(&path)?;
         environment.push((variable, path.canonicalize()?.into_os_string()));
     }
     Ok(environment)

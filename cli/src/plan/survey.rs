@@ -320,9 +320,7 @@ pub(crate) async fn open_keepers(
                     .collect(),
             )
         })?;
-        records
-            .open(&session.providers, &member.into(), opening)
-            .await?;
+        records.open(session, &member.into(), opening).await?;
         opened = true;
     }
     Ok(opened)

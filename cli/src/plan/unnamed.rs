@@ -28,9 +28,9 @@ pub(crate) async fn open(
         session.evaluator.realise(&member.input_paths).await?;
         let location = member.into();
         opened |= if opening == Opening::Change {
-            records.open_if_used(&session.providers, &location).await?
+            records.open_if_used(session, &location).await?
         } else {
-            records.open(&session.providers, &location, opening).await?;
+            records.open(session, &location, opening).await?;
             true
         };
     }
@@ -38,7 +38,7 @@ pub(crate) async fn open(
         if !has_left(&location, evaluation) || records.is_open(&location.label) {
             continue;
         }
-        match records.open_if_used(&session.providers, &location).await {
+        match records.open_if_used(session, &location).await {
             Ok(is_used) => opened |= is_used,
             Err(error) => records.lose(location, &error),
         }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use json_patch::Patch;
+use json_patch::{Patch, PatchOperation};
 use nixops4_protocol::client::{ClientError, ProviderCommand};
 use nixops4_protocol::message::{
     ExtantResource, HistoryEvent, Request, Response, StateResourceEvent,
@@ -11,6 +11,7 @@ use nixops4_protocol::message::{
 use nixops4_protocol::state::{self, RecordedResource};
 use serde_json::Value;
 
+use super::turn::{self, Search, Turn};
 use super::{Absent, CLOSE_PATIENCE, Location, RecordsError};
 use crate::member::MemberPath;
 use crate::providers::{Link, Providers, is_unanswered};
@@ -35,6 +36,8 @@ pub(crate) struct Keeper {
     /// What others changed before its process was lost and the next one read it:
     /// that one takes it for known, and whoever asks us to record does not know it.
     theirs: Vec<String>,
+    /// The apply that has begun here and not ended.
+    turn: Option<Turn>,
     providers: Rc<Providers>,
     command: ProviderCommand,
 }
@@ -57,6 +60,7 @@ impl Keeper {
             tells_history: false,
             absent: Absent::new(location, None),
             theirs: Vec::new(),
+            turn: None,
             providers,
             command,
         }
@@ -132,12 +136,12 @@ impl Keeper {
             resource: self.resource.clone(),
             event: event.to_owned(),
             nixops_version: VERSION.to_owned(),
-            patch: changes.clone(),
+            patch: changes,
         });
         let mut attempt = 1;
         loop {
             let error = match self.ask(&request).await {
-                Ok(Response::StateEvent(_)) => return self.follow(&changes),
+                Ok(Response::StateEvent(_)) => break,
                 Ok(_) => ClientError::Mismatch {
                     request: "stateResourceEvent",
                 },
@@ -150,10 +154,14 @@ impl Keeper {
                     source: error,
                 });
             }
-            if self.is_written(&changes).await? {
+            if self.is_written(changes_of(&request)).await? {
                 return Ok(());
             }
             attempt += 1;
+        }
+        match request {
+            Request::StateEvent(event) => self.follow(event.patch),
+            _ => Ok(()),
         }
     }
 
@@ -164,8 +172,8 @@ impl Keeper {
         }
     }
 
-    fn follow(&mut self, changes: &Patch) -> Result<(), RecordsError> {
-        json_patch::patch(&mut self.document, changes).map_err(|source| RecordsError::Mirror {
+    fn follow(&mut self, changes: Patch) -> Result<(), RecordsError> {
+        state::apply(&mut self.document, changes).map_err(|source| RecordsError::Mirror {
             path: self.path.clone(),
             source,
         })
@@ -173,14 +181,14 @@ impl Keeper {
 
     /// Reads the state anew and finds changes in it, or what was there before
     /// them; what is neither is somebody else's, and remembered as that.
-    async fn is_written(&mut self, changes: &Patch) -> Result<bool, RecordsError> {
+    async fn is_written(&mut self, changes: &[PatchOperation]) -> Result<bool, RecordsError> {
         let before = self.document.clone();
         self.start().await.map_err(|source| RecordsError::Read {
             path: self.path.clone(),
             source,
         })?;
         let now = std::mem::replace(&mut self.document, before.clone());
-        self.follow(changes)?;
+        self.follow(Patch(changes.to_vec()))?;
         let after = std::mem::replace(&mut self.document, now);
         for (is_written, expected) in [(true, after), (false, before)] {
             let theirs = json_patch::diff(&expected, &self.document);
@@ -199,41 +207,102 @@ impl Keeper {
         }
     }
 
-    /// The events from index `since` on.
-    pub(crate) async fn history(&mut self, since: u64) -> Result<Vec<HistoryEvent>, RecordsError> {
+    /// The events.
+    pub(crate) async fn history(&mut self) -> Result<Vec<HistoryEvent>, RecordsError> {
+        let mut events = Vec::new();
+        self.each_event(0, |event| events.push(event)).await?;
+        Ok(events)
+    }
+
+    /// Hands over the events from index `since` on, one after the other: all together
+    /// may be large.
+    pub(crate) async fn each_event(
+        &mut self,
+        since: u64,
+        mut take: impl FnMut(HistoryEvent),
+    ) -> Result<(), RecordsError> {
         if self.process.is_none() {
-            return Ok(Vec::new());
+            return Ok(());
         }
+        let mut since = since;
+        loop {
+            let (events, length) = self.some_events(since, HISTORY_AT_ONCE).await?;
+            since += events.len() as u64;
+            let is_last = events.is_empty() || since >= length;
+            events.into_iter().for_each(&mut take);
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Some of the events, and how many there are in all.
+    async fn some_events(
+        &mut self,
+        since: u64,
+        limit: u64,
+    ) -> Result<(Vec<HistoryEvent>, u64), RecordsError> {
         if !self.tells_history {
             return Err(RecordsError::NoHistory {
                 path: self.path.clone(),
             });
         }
-        let mut events = Vec::new();
-        let mut since = since;
-        loop {
-            let request = Request::StateHistory(StateResourceHistoryRequest {
-                resource: self.resource.clone(),
-                since,
-                limit: Some(HISTORY_AT_ONCE),
-            });
-            let answer = match self.ask(&request).await {
-                Ok(Response::StateHistory(answer)) => Ok(answer),
-                Ok(_) => Err(ClientError::Mismatch {
-                    request: "nixops4-resources/stateResourceHistoryRequest",
-                }),
-                Err(error) => Err(error),
-            };
-            let answer = answer.map_err(|source| RecordsError::Read {
+        let request = Request::StateHistory(StateResourceHistoryRequest {
+            resource: self.resource.clone(),
+            since,
+            limit: Some(limit),
+        });
+        let answer = match self.ask(&request).await {
+            Ok(Response::StateHistory(answer)) => Ok((answer.events, answer.length)),
+            Ok(_) => Err(ClientError::Mismatch {
+                request: "nixops4-resources/stateResourceHistoryRequest",
+            }),
+            Err(error) => Err(error),
+        };
+        answer.map_err(|source| RecordsError::Read {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Says that an apply begins that changes these members. Fails if another is at
+    /// work on one of them, or was quicker to say so.
+    pub(crate) async fn begin(&mut self, members: &[&MemberPath]) -> Result<(), RecordsError> {
+        // Who tells no history does not look who else changes something, either.
+        if members.is_empty() || !self.tells_history || self.turn.is_some() {
+            return Ok(());
+        }
+        let here = Turn::of_this_process();
+        let touch = |path: &&MemberPath| state::touch(&self.document, path.names()).0;
+        let touched: Vec<PatchOperation> = members.iter().flat_map(touch).collect();
+        // None of them, which may be large.
+        let (_, length) = self.some_events(u64::MAX, 1).await?;
+        let mut search = Search::default();
+        let since = length.saturating_sub(turn::LAST);
+        self.each_event(since, |event| search.see(&event)).await?;
+        let now = time::OffsetDateTime::now_utc();
+        if let Some(other) = search.at_work_on(&touched, &here, now) {
+            return Err(RecordsError::AtWork {
                 path: self.path.clone(),
-                source,
-            })?;
-            since += answer.events.len() as u64;
-            let is_last = answer.events.is_empty() || since >= answer.length;
-            events.extend(answer.events);
-            if is_last {
-                return Ok(events);
+                writer: other.writer,
+                time: other.time,
+            });
+        }
+        let patch = here.patch(touched);
+        match self.append(turn::BEGIN, patch).await {
+            Ok(()) => {
+                self.turn = Some(here);
+                Ok(())
             }
+            Err(RecordsError::Write { path, source }) => Err(RecordsError::Begin { path, source }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says that it has ended. Who can't be told finds out.
+    pub(crate) async fn end(&mut self) {
+        if let Some(turn) = self.turn.take() {
+            let _ = self.append(turn::END, turn.patch([])).await;
         }
     }
 
@@ -244,13 +313,21 @@ impl Keeper {
     }
 }
 
+/// What an event changes.
+fn changes_of(request: &Request) -> &[PatchOperation] {
+    match request {
+        Request::StateEvent(event) => &event.patch,
+        _ => &[],
+    }
+}
+
 /// Where a patch changes something.
-fn places(patch: &Patch) -> impl Iterator<Item = &str> {
-    patch.0.iter().map(|operation| operation.path().as_str())
+pub(super) fn places(patch: &[PatchOperation]) -> impl Iterator<Item = &str> {
+    patch.iter().map(|operation| operation.path().as_str())
 }
 
 /// Whether a patch changes one of these places, something in it, or what it is in.
-fn concerns(patch: &Patch, others: &[String]) -> bool {
+pub(super) fn concerns(patch: &[PatchOperation], others: &[String]) -> bool {
     let is_in = |place: &str, other: &str| {
         let rest = place.strip_prefix(other);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use nixops4_protocol::Object;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::eval::Member;
+use crate::eval::named::canonical;
 use crate::executables;
 use crate::member::MemberPath;
 
@@ -98,6 +99,12 @@ impl Location {
     pub(crate) fn told(&self) -> String {
         let long = || json!({ "type": self.kind, "inputs": self.inputs }).to_string();
         self.place().unwrap_or_else(long)
+    }
+
+    /// Whether it is the same place, whichever provider takes it and whoever keeps it.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        let inputs = |it: &Self| canonical(&Value::Object(it.inputs.clone()));
+        self.kind == other.kind && inputs(self) == inputs(other)
     }
 
     /// Whether where it is depends on where the command is run.

@@ -6,6 +6,7 @@ mod absent;
 mod keeper;
 mod location;
 mod opening;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -19,11 +20,13 @@ use tokio::sync::Mutex;
 
 use crate::eval::Member;
 use crate::member::MemberPath;
-use crate::providers::Providers;
+use crate::session::Session;
+use crate::trust::Distrust;
 
 pub(crate) use absent::Absent;
 pub(crate) use keeper::Keeper;
 pub(crate) use location::Location;
+pub(crate) use turn::is_of_a_turn;
 
 /// How long a state provider may take to end.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
@@ -37,6 +40,9 @@ pub(crate) enum RecordsError {
         path: MemberPath,
         source: ClientError,
     },
+    /// Its provider is not started.
+    #[error("cannot open the state that '{path}' keeps: {reason}")]
+    Distrusted { path: MemberPath, reason: Distrust },
     /// State could not be read.
     #[error("cannot read the state that '{path}' keeps: {source}")]
     Read {
@@ -48,6 +54,23 @@ pub(crate) enum RecordsError {
     Write {
         path: MemberPath,
         source: ClientError,
+    },
+    /// Somebody else was quicker to begin, or nobody can write.
+    #[error("nothing was applied: cannot write into the state that '{path}' keeps: {source}")]
+    Begin {
+        path: MemberPath,
+        source: ClientError,
+    },
+    /// Somebody else has begun, and not ended.
+    #[error(
+        "nothing was applied: {writer} is applying what this would change, since {time}, and records \
+         it in the state that '{path}' keeps\nhint: wait until they are done, then apply again; who \
+         was killed is no longer waited for, on another machine after a minute"
+    )]
+    AtWork {
+        path: MemberPath,
+        writer: String,
+        time: String,
     },
     /// Its process was lost, and somebody else was quicker.
     #[error(
@@ -66,7 +89,7 @@ pub(crate) enum RecordsError {
     #[error("cannot follow the state that '{path}' keeps: {source}")]
     Mirror {
         path: MemberPath,
-        source: json_patch::PatchError,
+        source: state::ApplyError,
     },
     /// There is no state to look at or to change.
     #[error("{0}")]
@@ -122,11 +145,11 @@ impl Records {
     /// Opens one more state resource and reads it.
     pub(crate) async fn open(
         &mut self,
-        providers: &Rc<Providers>,
+        session: &Session,
         location: &Location,
         opening: Opening,
     ) -> Result<(), RecordsError> {
-        let opened = opening::open(providers, location, opening).await?;
+        let opened = opening::open(session, location, opening).await?;
         let path = location.label.clone();
         let document_error = |source| RecordsError::Document {
             path: path.clone(),
@@ -168,11 +191,11 @@ impl Records {
     /// The same, if it is there and something is recorded in it; says whether it is.
     pub(crate) async fn open_if_used(
         &mut self,
-        providers: &Rc<Providers>,
+        session: &Session,
         location: &Location,
     ) -> Result<bool, RecordsError> {
         let mut alone = Self::default();
-        alone.open(providers, location, Opening::Look).await?;
+        alone.open(session, location, Opening::Look).await?;
         if alone.all().next().is_none() {
             alone.close().await;
             return Ok(false);
@@ -276,6 +299,33 @@ impl Records {
     /// Adds to what the reader should know.
     pub(crate) fn note(&mut self, note: String) {
         self.notes.push(note);
+    }
+
+    /// Says in each state that an apply begins, and which members recorded there it
+    /// changes.
+    pub(crate) async fn begin<'a>(
+        &self,
+        members: impl IntoIterator<Item = &'a Member>,
+    ) -> Result<(), RecordsError> {
+        let mut by_state: BTreeMap<&MemberPath, Vec<&MemberPath>> = BTreeMap::new();
+        for member in members {
+            if let Some(state) = &member.state {
+                by_state.entry(state).or_default().push(&member.path);
+            }
+        }
+        for (state, members) in by_state {
+            if let Some(keeper) = self.keepers.get(state) {
+                keeper.lock().await.begin(&members).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that it has ended.
+    pub(crate) async fn end(&self) {
+        for keeper in self.keepers.values() {
+            keeper.lock().await.end().await;
+        }
     }
 
     /// Lets the state providers end.

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{Absent, Keeper, Location, Opening, RecordsError};
-use crate::providers::{self, Providers};
+use crate::session::Session;
 use nixops4_protocol::Object;
 use nixops4_protocol::client::ClientError;
 use nixops4_protocol::message::{
@@ -19,11 +19,18 @@ pub(super) struct Opened {
 }
 
 pub(super) async fn open(
-    providers: &Rc<Providers>,
+    session: &Session,
     location: &Location,
     opening: Opening,
 ) -> Result<Opened, RecordsError> {
-    let command = providers::command(&location.executable, &location.args);
+    let providers = &session.providers;
+    let command = session
+        .provider(&location.executable, &location.args)
+        .await
+        .map_err(|reason| RecordsError::Distrusted {
+            path: location.label.clone(),
+            reason,
+        })?;
     let reading = |source| RecordsError::Read {
         path: location.label.clone(),
         source,

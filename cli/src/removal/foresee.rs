@@ -26,11 +26,14 @@ pub(super) async fn warnings(
 }
 
 async fn of(session: &Session, target: &Target) -> Vec<String> {
+    // What may not be started is asked nothing, and the rest has described itself before.
+    let Some(provider) = &target.provider else {
+        return Vec::new();
+    };
     if !matches!(target.fate, Fate::Delete | Fate::Retain) {
         return Vec::new();
     }
-    // It has described itself before, or the target would be refused.
-    let description = session.providers.describe(&target.provider).await;
+    let description = session.providers.describe(provider).await;
     let foresees = description.ok().flatten().is_some_and(|description| {
         let kind = description.kinds.get(&target.recorded.r#type);
         kind.is_some_and(|kind| kind.offers(RequestName::PlanDestroy))
@@ -41,10 +44,8 @@ async fn of(session: &Session, target: &Target) -> Vec<String> {
     let request = Request::PlanDestroy(PlanDestroyRequest {
         resource: ExtantResource::from(target.recorded.clone()),
     });
-    let asked = session
-        .providers
-        .ask(&target.provider, &target.path, &request)
-        .await;
+    let asked = session.providers.ask(provider, &target.path, &request);
+    let asked = asked.await;
     match asked {
         Ok(Response::PlanDestroy(answer)) => answer.warnings,
         Ok(_) => {

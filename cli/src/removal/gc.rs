@@ -301,9 +301,12 @@ async fn still_wanted<'a>(
 
 /// What names it on its server, in its provider's words, as it is reached by `inputs`.
 async fn identity(session: &Session, target: &Target, inputs: Object) -> Result<Value, String> {
+    let Some(provider) = &target.provider else {
+        return Err(target.note.clone().unwrap_or_default());
+    };
     let description = session
         .providers
-        .describe(&target.provider)
+        .describe(provider)
         .await
         .map_err(|error| error.to_string())?;
     let can_read = description
@@ -322,7 +325,7 @@ async fn identity(session: &Session, target: &Target, inputs: Object) -> Result<
     });
     match session
         .providers
-        .ask(&target.provider, &target.path, &request)
+        .ask(provider, &target.path, &request)
         .await
     {
         Ok(Response::Read(answer)) => Ok(answer.identity),

@@ -68,7 +68,6 @@ mod tests {
 
     use super::{Recorded, Target, leave};
     use crate::member::MemberPath;
-    use crate::providers;
     use crate::report::Fate;
 
     fn path(name: &str) -> MemberPath {
@@ -93,7 +92,7 @@ mod tests {
             path: path(name),
             keeper: Some(path("state")),
             recorded: serde_json::from_value(recorded).unwrap(),
-            provider: providers::command("x", &[]),
+            provider: None,
             fate,
             note: (fate == Fate::Refuse).then(|| "no".to_owned()),
             is_unclear: false,

@@ -1,6 +1,7 @@
 //! Destroying: what goes, in which order, and doing it.
 
 pub(crate) mod destroy;
+mod examples;
 mod foresee;
 pub(crate) mod gc;
 mod guess;
@@ -27,8 +28,6 @@ use crate::report::{Event, FORMAT, Fate, Removal, RemovalReport, Summary};
 use crate::session::Session;
 use order::Node;
 use target::Target;
-
-pub(crate) use target::provider;
 
 /// The shortest text that an edge is guessed from.
 const TELLING: usize = 2;

@@ -12,19 +12,19 @@ use nixops4_protocol::Object;
 use nixops4_protocol::client::ProviderCommand;
 use nixops4_protocol::describe::KindDescription;
 use nixops4_protocol::message::{
-    ListResourcesRequest, ListedResource, ReadResourceRequest, Request, RequestName, Response,
+    ListResourcesRequest, ListResourcesResponse, ListedResource, ReadResourceRequest, Request,
+    RequestName, Response,
 };
-use nixops4_protocol::state::{Extension, RecordedResource};
+use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
 
+use super::Recorded;
+use super::examples::{Example, Place, Source, examples, in_all_stores, nobody, of_all_kinds};
 use super::gc::Live;
-use super::guess::{SHARED, guesses, is_named};
+use super::guess::{guesses, is_named};
 use super::servers::Servers;
 use super::target::{self, Target};
-use super::{Recorded, provider};
-use crate::eval::Member;
 use crate::member::MemberPath;
-use crate::providers;
 use crate::report::Orphan;
 use crate::session::Session;
 
@@ -49,18 +49,6 @@ impl Found {
     }
 }
 
-/// Where to look: a provider, a kind, and the inputs that say where.
-pub(super) type Place = (ProviderCommand, String, String);
-
-/// A member or record that shows where to look, and how such things are named.
-pub(super) struct Example {
-    path: MemberPath,
-    provider: ProviderCommand,
-    extension: Extension,
-    kind: String,
-    inputs: Object,
-}
-
 /// What is known of the things of one kind, wherever they are.
 #[derive(Default)]
 struct Kind {
@@ -78,7 +66,8 @@ impl Kind {
     }
 }
 
-/// Searches every place that a member or a record of this deployment is at.
+/// Searches every place that a member or a record of this deployment is at, for every
+/// kind that its provider lists, and every secrets store that anybody names.
 pub(super) async fn find(
     session: &Session,
     live: &[Live],
@@ -86,8 +75,12 @@ pub(super) async fn find(
     servers: &Servers,
 ) -> Found {
     let mut found = Found::default();
+    let (mut examples, distrusted) = examples(session, live, recorded, servers).await;
+    let all_stores = in_all_stores(session, &mut examples).await;
+    found.notes.extend(all_stores.err());
+    of_all_kinds(session, &mut examples).await;
     let mut places = BTreeMap::<Place, Vec<Example>>::new();
-    for example in examples(live, recorded, servers) {
+    for example in examples {
         places.entry(example.place()).or_default().push(example);
     }
     let mut listing = BTreeMap::new();
@@ -102,32 +95,56 @@ pub(super) async fn find(
         kinds.entry(kind.clone()).or_default();
     }
     name_all(session, live, &places, servers, &mut kinds).await;
+    for (path, kind, reason) in distrusted {
+        // Who looks for it is not asked, and nobody else knows what it is.
+        let kind = kinds.entry(kind).or_default();
+        kind.nameless.get_or_insert((path.clone(), reason.clone()));
+        found.notes.push(format!(
+            "where '{path}' is recorded to be, nothing was searched for: {reason}"
+        ));
+    }
+    let mut search = Search::default();
     for (place, described) in &listing {
         let examples = &places[place];
         let (Some(first), Some(kind)) = (examples.first(), kinds.get_mut(&place.1)) else {
             continue;
         };
-        match list(session, first).await {
-            Err(reason) => found.notes.push(format!(
-                "it could not be searched for {} that is in no state: {reason}",
-                first.kind
-            )),
-            Ok(listed) => {
-                for thing in listed {
-                    if kind.has(&thing.identity) {
-                        continue;
-                    }
-                    if is_retained(&thing.mark) {
-                        found.retain(first, thing);
-                    } else if kind.nameless.is_some() {
-                        kind.doubtful.push(thing.identity.to_string());
-                    } else {
-                        orphan(session, described, examples, &thing, &mut found).await;
-                    }
-                }
+        let listed = match list(session, first).await {
+            Ok(listed) => listed,
+            Err(_) if first.source == Source::OtherKind => {
+                search.unshown.insert(first.kind.clone());
+                continue;
+            }
+            Err(reason) => {
+                found.notes.push(format!(
+                    "it could not be searched for {} that is in no state: {reason}",
+                    first.kind
+                ));
+                continue;
+            }
+        };
+        for unseen in listed.unseen {
+            let kinds = search.unseen.entry((unseen.place, unseen.reason));
+            kinds.or_default().insert(first.kind.clone());
+        }
+        for thing in listed.resources {
+            // Several addresses and stores may lead to the same server.
+            let is_new = search
+                .seen
+                .insert((place.1.clone(), thing.identity.to_string()));
+            if !is_new || kind.has(&thing.identity) {
+                continue;
+            }
+            if is_retained(&thing.mark) {
+                found.retain(first, thing);
+            } else if kind.nameless.is_some() {
+                kind.doubtful.push(thing.identity.to_string());
+            } else {
+                orphan(session, described, examples, &thing, &mut found).await;
             }
         }
     }
+    found.notes.extend(search.notes());
     for (
         kind,
         Kind {
@@ -145,6 +162,43 @@ pub(super) async fn find(
         }
     }
     found
+}
+
+/// What came of searching beside what was found.
+#[derive(Default)]
+struct Search {
+    /// What was found already, under any address.
+    seen: BTreeSet<(String, String)>,
+    /// Where it could not be looked and why, and for which kinds.
+    unseen: BTreeMap<(String, String), BTreeSet<String>>,
+    /// The kinds that nobody could be asked for.
+    unshown: BTreeSet<String>,
+}
+
+impl Search {
+    /// What was not searched is told.
+    fn notes(self) -> Vec<String> {
+        let names = |kinds: BTreeSet<String>| kinds.into_iter().collect::<Vec<_>>().join(", ");
+        let mut notes: Vec<String> = self
+            .unseen
+            .into_iter()
+            .map(|((place, reason), kinds)| {
+                format!(
+                    "whether {place} has something that is in no state is not known (of {}): \
+                     {reason}",
+                    names(kinds)
+                )
+            })
+            .collect();
+        if !self.unshown.is_empty() {
+            notes.push(format!(
+                "it was not searched for {}, of which no member and no record shows how it is \
+                 looked for",
+                names(self.unshown)
+            ));
+        }
+        notes
+    }
 }
 
 /// Finds out what names everything that is wanted or recorded, of these kinds.
@@ -177,7 +231,11 @@ async fn name_all(
     };
     let mut to_ask = Vec::new();
     let examples = places.values().flatten();
-    for example in examples.filter(|example| kinds.contains_key(&example.kind)) {
+    let is_thing = |example: &&Example| example.source == Source::Thing;
+    for example in examples.filter(is_thing) {
+        if !kinds.contains_key(&example.kind) {
+            continue;
+        }
         let spelled = servers.spelled(&example.inputs);
         let is_planned = usize::from(is_planned(example));
         to_ask.extend(spelled.into_iter().skip(is_planned).map(|it| (example, it)));
@@ -214,57 +272,13 @@ async fn lists(
     kind.offers(RequestName::List).then(|| kind.clone())
 }
 
-fn examples<'a>(
-    live: &'a [Live],
-    recorded: &'a Recorded,
-    servers: &'a Servers,
-) -> impl Iterator<Item = Example> + use<'a> {
-    let members = live
-        .iter()
-        .map(|live| &live.member)
-        .filter(|member| member.is_known())
-        .map(Example::from);
-    let records = recorded.iter().map(|(path, (_, recorded))| Example {
-        path: path.clone(),
-        provider: provider(recorded),
-        extension: recorded.extension.clone().unwrap_or_default(),
-        kind: recorded.r#type.clone(),
-        inputs: servers.reach(recorded).input_properties,
-    });
-    members.chain(records)
-}
-
 impl Example {
-    pub(super) fn place(&self) -> Place {
-        (
-            self.provider.clone(),
-            self.kind.clone(),
-            shared(&self.inputs).to_string(),
-        )
-    }
-
     /// What names it on its server, as it is reached by `inputs`; why nobody can say, if
     /// nobody can.
     async fn identity(&self, session: &Session, inputs: &Object) -> Result<Value, String> {
         match read_identity(session, self, inputs).await? {
             Value::Null => Err("its provider does not say what names it".to_owned()),
             identity => Ok(identity),
-        }
-    }
-}
-
-impl From<&Member> for Example {
-    fn from(member: &Member) -> Self {
-        Self {
-            path: member.path.clone(),
-            provider: providers::command(&member.executable, &member.args),
-            extension: Extension {
-                executable: member.executable.clone(),
-                args: member.args.clone(),
-                ..Extension::default()
-            },
-            kind: member.kind.clone(),
-            inputs: member.inputs.clone(),
         }
     }
 }
@@ -280,32 +294,20 @@ pub(super) async fn retained(session: &Session, example: &Example) -> BTreeSet<S
     if !offers {
         return BTreeSet::new();
     }
-    let listed = list(session, example).await.unwrap_or_default().into_iter();
+    let listed = list(session, example).await.map(|listed| listed.resources);
     listed
+        .unwrap_or_default()
+        .into_iter()
         .filter(|thing| is_retained(&thing.mark))
         .map(|thing| thing.identity.to_string())
         .collect()
-}
-
-/// The part of an example's inputs that says where, and not which one.
-fn shared(inputs: &Object) -> Value {
-    let shared = SHARED.into_iter().filter_map(|name| {
-        let value = inputs.get(name)?;
-        Some((name.to_owned(), value.clone()))
-    });
-    Value::Object(shared.collect())
 }
 
 fn is_retained(mark: &str) -> bool {
     mark.contains(RETAINED)
 }
 
-/// Who asks for what no member is known to be.
-fn nobody(kind: &str) -> MemberPath {
-    MemberPath(vec![kind.to_owned()])
-}
-
-async fn list(session: &Session, example: &Example) -> Result<Vec<ListedResource>, String> {
+async fn list(session: &Session, example: &Example) -> Result<ListResourcesResponse, String> {
     let request = Request::List(ListResourcesRequest {
         r#type: example.kind.clone(),
         input_properties: example.inputs.clone(),
@@ -315,7 +317,7 @@ async fn list(session: &Session, example: &Example) -> Result<Vec<ListedResource
         .ask(&example.provider, &nobody(&example.kind), &request)
         .await
     {
-        Ok(Response::List(answer)) => Ok(answer.resources),
+        Ok(Response::List(answer)) => Ok(answer),
         Ok(_) => Err("the provider answered something else than it was asked".to_owned()),
         Err(error) => Err(error.to_string()),
     }
@@ -352,7 +354,10 @@ async fn orphan(
     let Some(first) = examples.first() else {
         return;
     };
-    for example in examples {
+    // A mark of an early version doesn't say of which kind its thing is, so that what
+    // nobody declares of a kind is told of and left alone.
+    let like_it = |example: &&Example| example.source != Source::OtherKind;
+    for example in examples.iter().filter(like_it) {
         let Ok(named) = read_identity(session, example, &example.inputs).await else {
             continue;
         };
@@ -378,9 +383,16 @@ async fn orphan(
             return;
         }
     }
-    found.notes.push(format!(
-        "{} {} carries our mark and is in no state, and nothing shows by which inputs it is \
-         reached: declare it, apply, and remove it again",
-        first.kind, thing.identity
-    ));
+    let (kind, identity) = (&first.kind, &thing.identity);
+    found.notes.push(if first.source == Source::OtherKind {
+        format!(
+            "{kind} {identity} carries our mark, and no member or record there is of that kind: \
+             unless it is part of one of another kind, declare it, apply, and remove it again"
+        )
+    } else {
+        format!(
+            "{kind} {identity} carries our mark and is in no state, and nothing shows by which \
+             inputs it is reached: declare it, apply, and remove it again"
+        )
+    });
 }

@@ -19,6 +19,9 @@ use crate::session::Session;
 const KILLED: &str =
     "it was killed in the middle, and may or may not be gone; run the command again to find out";
 
+/// Said by nobody: what has no provider is refused before.
+const NOBODY: &str = "its provider is not known";
+
 struct Ended {
     path: MemberPath,
     seconds: f64,
@@ -215,9 +218,12 @@ async fn destroy(
         let request = Request::Destroy(DestroyResourceRequest {
             resource: ExtantResource::from(target.recorded.clone()),
         });
+        let Some(provider) = &target.provider else {
+            return Err(Wrong::Failed(NOBODY.to_owned()));
+        };
         let answer = session
             .providers
-            .ask(&target.provider, &target.path, &request)
+            .ask(provider, &target.path, &request)
             .await;
         match answer {
             Ok(Response::Destroy(_)) => {}

@@ -9,11 +9,10 @@ use nixops4_protocol::Object;
 use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
 
+use crate::eval::named::CONNECTION;
 use crate::eval::{Evaluation, Member};
 use crate::records::Records;
 
-/// The input that says where a server is, by which its resources are reached.
-const CONNECTION: &str = "connection";
 /// The output by which a server is known, whatever its address.
 const SERVER: &str = "systemIdentifier";
 

@@ -1,14 +1,14 @@
 //! What is to go, and what happens to it.
 
+use std::sync::Arc;
+
 use nixops4_protocol::client::ProviderCommand;
-use nixops4_protocol::describe::KindDescription;
+use nixops4_protocol::describe::{Description, KindDescription};
 use nixops4_protocol::message::RequestName;
 use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
 
-use crate::executables;
 use crate::member::MemberPath;
-use crate::providers;
 use crate::report::{Failure, Fate, Operation, Removal};
 use crate::session::Session;
 
@@ -28,7 +28,8 @@ pub(crate) struct Target {
     /// The state resource that records it; absent if none does.
     pub(crate) keeper: Option<MemberPath>,
     pub(crate) recorded: RecordedResource,
-    pub(crate) provider: ProviderCommand,
+    /// What does it; absent where nobody may be asked, which is refused then.
+    pub(crate) provider: Option<ProviderCommand>,
     pub(crate) fate: Fate,
     pub(crate) note: Option<String>,
     /// Whether it is refused only because nobody could find out what it is.
@@ -66,23 +67,6 @@ impl Target {
     }
 }
 
-/// The provider of what was recorded: as recorded, if it is still there, or by
-/// its name.
-pub(crate) fn provider(recorded: &RecordedResource) -> ProviderCommand {
-    let Some(extension) = &recorded.extension else {
-        return providers::command(&executables::provider_of(&recorded.r#type), &[]);
-    };
-    let executable = std::path::Path::new(&extension.executable);
-    let name = executable.file_name().and_then(std::ffi::OsStr::to_str);
-    match name {
-        // Garbage collection may have taken the version that made it.
-        Some(name) if executable.is_absolute() && !executable.exists() => {
-            providers::command(name, &extension.args)
-        }
-        _ => providers::command(&extension.executable, &extension.args),
-    }
-}
-
 /// Finds out what would happen to what is recorded.
 pub(crate) async fn target(
     session: &Session,
@@ -91,18 +75,19 @@ pub(crate) async fn target(
     recorded: RecordedResource,
     forget: bool,
 ) -> Target {
-    let provider = provider(&recorded);
     let mut is_unclear = false;
+    let mut provider = None;
     let (fate, note) = if forget {
         let note = "its provider is not asked; see to the thing itself by hand";
         (Fate::Forget, Some(note.to_owned()))
     } else {
-        match session.providers.describe(&provider).await {
-            Err(error) => {
+        match described(session, &recorded).await {
+            Err(reason) => {
                 is_unclear = true;
-                (Fate::Refuse, Some(error.to_string()))
+                (Fate::Refuse, Some(reason))
             }
-            Ok(description) => {
+            Ok((command, description)) => {
+                provider = Some(command);
                 let kind = description
                     .as_ref()
                     .and_then(|description| description.kinds.get(&recorded.r#type));
@@ -118,6 +103,19 @@ pub(crate) async fn target(
         fate,
         note,
         is_unclear,
+    }
+}
+
+/// The provider of what is recorded, and what it says of itself.
+async fn described(
+    session: &Session,
+    recorded: &RecordedResource,
+) -> Result<(ProviderCommand, Option<Arc<Description>>), String> {
+    let provider = session.provider_of(recorded).await;
+    let provider = provider.map_err(|distrust| distrust.to_string())?;
+    match session.providers.describe(&provider).await {
+        Ok(description) => Ok((provider, description)),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -9,7 +9,8 @@ use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::message::RequestName;
 use nixops4_protocol::state::{Extension, RecordedResource};
 
-use super::orphans::{self, Example};
+use super::examples::{Example, Place};
+use super::orphans;
 use super::target::{self, Target};
 use crate::eval::{Evaluation, Member};
 use crate::member::MemberPath;
@@ -103,7 +104,7 @@ fn unknown(member: &Member) -> String {
 
 /// What was taken out of service before, by the places that were searched.
 #[derive(Default)]
-struct Retained(BTreeMap<orphans::Place, BTreeSet<String>>);
+struct Retained(BTreeMap<Place, BTreeSet<String>>);
 
 impl Retained {
     async fn has(&mut self, session: &Session, member: &Member, decision: &Decision) -> bool {

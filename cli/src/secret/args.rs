@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use nixops4_secrets_store::{Generation, Recipient, SecretName, Span};
+use nixops4_secrets_store::{Fingerprint, Generation, Recipient, SecretName, Span};
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Audit(Audit),
     /// Say who can open the store, or change it.
     Recipients(Recipients),
+    /// Say by which key the store is known here, and by which it is there; or accept
+    /// that one.
+    Trust(Trust),
 }
 
 /// Arguments of show.
@@ -98,6 +101,23 @@ pub(crate) struct Audit {
     /// Delete it without a question.
     #[arg(long, requires = "prune_before")]
     pub(crate) yes: bool,
+}
+
+/// Arguments of trust.
+#[derive(Debug, Args)]
+pub(crate) struct Trust {
+    /// Logical name of the store, instead of --store.
+    #[arg(value_name = "STORE")]
+    pub(crate) name: Option<String>,
+    /// Know the store by this key from now on, such as one that was restored from a
+    /// backup. It has to be the key that the store has: compare it with somebody who
+    /// knows the store, and type it.
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub(crate) accept: Option<Fingerprint>,
+    /// Forget what is known of the store's address: to make a store anew where one
+    /// was.
+    #[arg(long, conflicts_with = "accept")]
+    pub(crate) forget: bool,
 }
 
 /// Arguments of recipients.

@@ -4,6 +4,7 @@
 pub(crate) mod args;
 mod report;
 mod terminal;
+mod trust;
 
 use std::io::{self, IsTerminal as _};
 
@@ -29,12 +30,7 @@ pub(crate) async fn run(secret: &Secret, ui: &Ui) -> Result<(), Failure> {
     forbid_core_dumps();
     let open = async || {
         let store = Store::open(&store_url(&secret.store)?, &identities()?).await?;
-        if store.url().is_read_only() {
-            ui.said(
-                "warning",
-                "the store is only read (mode=ro): no record is left of it",
-            );
-        }
+        warn(&store, ui);
         Ok::<_, Failure>(store)
     };
     match &secret.command {
@@ -48,6 +44,23 @@ pub(crate) async fn run(secret: &Secret, ui: &Ui) -> Result<(), Failure> {
             RecipientsCommand::Add { key } => add(open().await?, key, ui).await,
             RecipientsCommand::Remove { key } => remove(open().await?, key, ui).await,
         },
+        Command::Trust(wanted) => {
+            let name = wanted.name.as_ref().unwrap_or(&secret.store);
+            trust::run(wanted, name, ui).await
+        }
+    }
+}
+
+/// Says what somebody should hear who opened the store.
+fn warn(store: &Store, ui: &Ui) {
+    for notice in store.notices() {
+        ui.said("warning", &notice.to_string());
+    }
+    if store.url().is_read_only() {
+        ui.said(
+            "warning",
+            "the store is only read (mode=ro): no record is left of it",
+        );
     }
 }
 
@@ -123,6 +136,7 @@ async fn set(wanted: &Set, store: &str, ui: &Ui) -> Result<(), Failure> {
     let url = store_url(store)?;
     let name = &wanted.name;
     let mut store = Store::open_or_create(&url, &identities()?).await?;
+    warn(&store, ui);
     let have = store.lookup(name).await?;
     let new = kept_as(wanted, have.as_ref())?;
     let next = have

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use nixops4_secrets_store::{
-    Entry, ListedRecipient, Record, Retained, Rotation, SecretName, Version,
+    Entry, Fingerprint, Identities, Inspection, ListedRecipient, Recognition, Record, Retained,
+    Rotation, SecretName, StoreUrl, Version,
 };
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
@@ -98,6 +99,147 @@ pub(super) struct Key<'a> {
     ours: bool,
 }
 
+/// A store, and what is known of it here.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Trust<'a> {
+    store: &'a str,
+    address: String,
+    id: &'a str,
+    key: Fingerprint,
+    root: Fingerprint,
+    /// `known`, `moved`, `new`, `older` or `another`.
+    recognition: &'static str,
+    known: Option<KnownAs<'a>>,
+    known_stores: String,
+}
+
+/// What is known.
+#[derive(Debug, Serialize)]
+pub(super) struct KnownAs<'a> {
+    address: &'a str,
+    since: String,
+    /// The oldest first.
+    keys: &'a [Fingerprint],
+}
+
+impl<'a> Trust<'a> {
+    pub(super) fn new(
+        store: &'a str,
+        url: &StoreUrl,
+        identities: &Identities,
+        seen: &'a Inspection,
+    ) -> Self {
+        Self {
+            store,
+            address: url.to_string(),
+            id: &seen.id,
+            key: seen.key,
+            root: seen.root,
+            recognition: match seen.recognition {
+                Recognition::Known => "known",
+                Recognition::Moved => "moved",
+                Recognition::New => "new",
+                Recognition::Older => "older",
+                Recognition::Another => "another",
+            },
+            known: seen.known.as_ref().map(|known| KnownAs {
+                address: &known.address,
+                since: date(known.since),
+                keys: known.keys(),
+            }),
+            known_stores: identities.known_stores().display().to_string(),
+        }
+    }
+}
+
+/// That a key was accepted.
+#[derive(Debug, Serialize)]
+pub(super) struct Accepted {
+    address: String,
+    accepted: Fingerprint,
+}
+
+impl Accepted {
+    pub(super) fn new(url: &StoreUrl, accepted: Fingerprint) -> Self {
+        Self {
+            address: url.to_string(),
+            accepted,
+        }
+    }
+}
+
+/// That nothing is known of an address any more.
+#[derive(Debug, Serialize)]
+pub(super) struct Forgotten {
+    address: String,
+    forgotten: bool,
+}
+
+impl Forgotten {
+    pub(super) fn new(url: &StoreUrl, forgotten: bool) -> Self {
+        Self {
+            address: url.to_string(),
+            forgotten,
+        }
+    }
+}
+
+/// A store and what is known of it, a fact a line, and what that means.
+pub(super) fn trust(trust: &Trust<'_>, paint: Paint) -> String {
+    let mut lines = String::new();
+    let mut line = |what: &str, text: &str| {
+        let what = paint.dim(&format!("{what:12}"));
+        // Writing to a string does not fail.
+        let _ = writeln!(lines, "{what} {}", text::harmless(text));
+    };
+    line("store", &format!("{} at {}", trust.store, trust.address));
+    line("id", trust.id);
+    line("key", &trust.key.to_string());
+    line("first key", &trust.root.to_string());
+    if let Some(known) = &trust.known {
+        let last = known.keys.last().map(Fingerprint::to_string);
+        line("known key", &last.unwrap_or_default());
+        line("known since", &known.since);
+        if known.address != trust.address {
+            line("known at", known.address);
+        }
+    }
+    line("known stores", &trust.known_stores);
+    let (is_fine, meaning) = match trust.recognition {
+        "known" => (true, "It is the store that is known here."),
+        "moved" => (
+            true,
+            "It is a store that is known here, at another address.",
+        ),
+        "new" => (
+            true,
+            "It is not known here yet. Compare its key with somebody who knows the store; the first \
+             use accepts it, and so does `--accept FINGERPRINT`.",
+        ),
+        "older" => (
+            false,
+            "It is an older copy of the store that is known here, and is refused. If it was put \
+             there on purpose, accept its key with `--accept FINGERPRINT`, and see who its \
+             recipients are.",
+        ),
+        _ => (
+            false,
+            "It is NOT the store that is known here, and is refused. Find out who put it there. If \
+             that was on purpose, compare its key with whoever did it, and accept it with `--accept \
+             FINGERPRINT`.",
+        ),
+    };
+    let meaning = if is_fine {
+        meaning.to_owned()
+    } else {
+        paint.warn(meaning)
+    };
+    lines.push_str(&meaning);
+    lines.push('\n');
+    lines
+}
+
 /// A time, to the second, in UTC.
 pub(super) fn date(time: OffsetDateTime) -> String {
     let time = time.to_offset(UtcOffset::UTC);
@@ -183,8 +325,8 @@ pub(super) fn list(entries: &[Entry], paint: Paint) -> String {
             lines,
             "{} {} {}",
             paint.bold(&format!("{:names$}", entry.name.as_str())),
-            text::harmless(&format!("{:kinds$}", entry.kind)),
-            text::harmless(&format!(
+            text::line(&format!("{:kinds$}", entry.kind)),
+            text::line(&format!(
                 "generation {} of {}, made {}",
                 numbers.join(", "),
                 entry.owner,
@@ -199,7 +341,7 @@ pub(super) fn list(entries: &[Entry], paint: Paint) -> String {
             ),
         ] {
             if let Some(by) = by {
-                let note = text::harmless(&format!("; {what} {by}"));
+                let note = text::line(&format!("; {what} {by}"));
                 lines.push_str(&paint.warn(&note));
             }
         }
@@ -229,7 +371,7 @@ pub(super) fn audit(records: &[Record], paint: Paint) -> String {
             let _ = write!(line, " ({detail})");
         }
         let at = paint.dim(&date(record.at));
-        let _ = writeln!(lines, "{at} {}", text::harmless(&line));
+        let _ = writeln!(lines, "{at} {}", text::line(&line));
     }
     lines
 }

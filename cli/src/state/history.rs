@@ -30,7 +30,7 @@ pub(super) async fn history(
         let Some(keeper) = chosen.records.keeper(path) else {
             continue;
         };
-        for event in keeper.lock().await.history(0).await? {
+        for event in keeper.lock().await.history().await? {
             events.push(StateChange {
                 state: path.clone(),
                 index: event.index,
@@ -106,8 +106,8 @@ fn listing(history: &StateHistory, several: bool, paint: Paint) -> String {
             "{} {}  {} {} {}",
             paint.dim(&format!("#{}", event.index)),
             time(&event.time),
-            text::harmless(event.writer.as_deref().unwrap_or("(not noted)")),
-            paint.bold(&text::harmless(what)),
+            text::line(event.writer.as_deref().unwrap_or("(not noted)")),
+            paint.bold(&text::line(what)),
             paths.join(", "),
         );
         if several {
@@ -129,8 +129,8 @@ fn time(time: &str) -> String {
         .get(..19)
         .filter(|_| time.is_ascii() && time.get(10..11) == Some("T"));
     match seconds {
-        Some(seconds) => text::harmless(&seconds.replace('T', " ")),
-        None => text::harmless(time),
+        Some(seconds) => text::line(&seconds.replace('T', " ")),
+        None => text::line(time),
     }
 }
 

@@ -53,7 +53,7 @@ fn listing(list: &StateList, width: usize, paint: Paint) -> String {
     let mut text = String::new();
     for entry in &list.resources {
         let path = entry.path.to_string();
-        let mut kind = entry.r#type.clone();
+        let mut kind = text::line(&entry.r#type);
         if several {
             let _ = write!(kind, " (in {})", entry.state);
         }
@@ -108,12 +108,12 @@ fn shown(
     let mut text = format!(
         "{}  {}\n",
         paint.bold(&path.to_string()),
-        paint.dim(&recorded.r#type)
+        paint.dim(&text::line(&recorded.r#type))
     );
     let _ = writeln!(text, "  recorded by {keeper}");
     match &entry.provider {
         Some(provider) => {
-            let _ = writeln!(text, "  made by {}", text::harmless(&provider.join(" ")));
+            let _ = writeln!(text, "  made by {}", text::line(&provider.join(" ")));
         }
         None => text.push_str("  made by a provider that was not recorded\n"),
     }
@@ -124,7 +124,7 @@ fn shown(
             text.push_str("  made from\n");
             for output in outputs {
                 let _ = match &output.output {
-                    Some(name) => writeln!(text, "    {}.{name}", output.path),
+                    Some(name) => writeln!(text, "    {}.{}", output.path, text::line(name)),
                     None => writeln!(text, "    {}", output.path),
                 };
             }
@@ -137,8 +137,8 @@ fn shown(
         let _ = writeln!(text, "  {title}");
         for (name, value) in properties.iter().filter(|(_, value)| !value.is_null()) {
             let written = serde_json::to_string_pretty(value).unwrap_or_default();
-            let written = text::indented(&text::harmless(&written), "    ");
-            let _ = writeln!(text, "    {}: {written}", text::harmless(name));
+            let written = text::indented(&text::escaped(&written), "    ");
+            let _ = writeln!(text, "    {}: {written}", text::line(name));
         }
     }
     text

@@ -5,12 +5,16 @@ use std::collections::BTreeSet;
 use json_patch::{Patch, PatchOperation};
 
 use crate::member::MemberPath;
+use crate::records::is_of_a_turn;
 
 /// The members that a patch touches, each once; the root for the state as a
 /// whole. The composites that were only made to put something in are left out.
 pub(super) fn touched(patch: &Patch) -> Vec<MemberPath> {
     let mut all = BTreeSet::new();
     for operation in patch.iter() {
+        if is_of_a_turn(operation.path().as_str()) {
+            continue;
+        }
         match operation {
             PatchOperation::Add(at) => all.insert(member(at.path.as_str())),
             PatchOperation::Remove(at) => all.insert(member(at.path.as_str())),

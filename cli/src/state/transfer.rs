@@ -7,9 +7,9 @@ use std::path::Path;
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
 use nixops4_protocol::message::HistoryEvent;
-use nixops4_protocol::state;
-use serde::Deserialize as _;
-use serde_json::{Value, json};
+use nixops4_protocol::state::{self, ReadPatch};
+use serde::Serialize;
+use serde_json::Value;
 
 use super::change::tell;
 use super::{Chosen, StateError};
@@ -22,6 +22,7 @@ use crate::report::state::StateChanged;
 use crate::session::Session;
 use crate::ui::Ui;
 use crate::ui::text;
+use crate::whereabouts;
 
 pub(super) async fn export(
     session: &Session,
@@ -38,14 +39,18 @@ pub(super) async fn export(
         session.ui.json(keeper.document(), true);
         return Ok(Ending::Done);
     }
-    let events = match keeper.history(0).await {
-        Ok(events) if events.is_empty() => vec![whole(keeper.document())],
-        Ok(events) => events,
-        Err(RecordsError::NoHistory { .. }) => vec![whole(keeper.document())],
-        Err(error) => return Err(error.into()),
+    let mut events = 0;
+    let print = |event| {
+        events += 1;
+        session.ui.json(&Written::from(event), true);
     };
-    for event in &events {
-        session.ui.json(&written(event), true);
+    match keeper.each_event(0, print).await {
+        Ok(()) | Err(RecordsError::NoHistory { .. }) if events == 0 => {
+            session
+                .ui
+                .json(&Written::from(whole(keeper.document())), true);
+        }
+        told => told?,
     }
     Ok(Ending::Done)
 }
@@ -70,15 +75,38 @@ fn all(document: Value) -> Patch {
 }
 
 /// An event as upstream's file has it; what upstream does not know is kept there.
-fn written(event: &HistoryEvent) -> Value {
-    let mut meta = json!({ "time": event.time, "event": event.event });
-    if let Some(writer) = &event.writer {
-        meta["writer"] = json!(writer);
+#[derive(Serialize)]
+struct Written {
+    index: u64,
+    meta: Meta,
+    patch: Patch,
+}
+
+/// See [`Written`].
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meta {
+    time: String,
+    event: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    writer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nixops_version: Option<String>,
+}
+
+impl From<HistoryEvent> for Written {
+    fn from(event: HistoryEvent) -> Self {
+        Self {
+            index: event.index,
+            meta: Meta {
+                time: event.time,
+                event: event.event,
+                writer: event.writer,
+                nixops_version: event.nixops_version,
+            },
+            patch: event.patch,
+        }
     }
-    if let Some(version) = &event.nixops_version {
-        meta["nixopsVersion"] = json!(version);
-    }
-    json!({ "index": event.index, "meta": meta, "patch": event.patch })
 }
 
 /// Copies what is recorded to a member's place, or to a location.
@@ -90,12 +118,10 @@ async fn copy(
 ) -> Result<Ending, Failure> {
     let location = match to.parse::<MemberPath>() {
         Ok(path) if !to.contains(':') && !to.starts_with('@') => member(session, &path).await?,
-        _ => Location::parse(to).map_err(|error| Failure::Usage(error.to_string()))?,
+        _ => whereabouts::said_by_user(session, to)?,
     };
     let mut records = Records::default();
-    records
-        .open(&session.providers, &location, Opening::Make)
-        .await?;
+    records.open(session, &location, Opening::Make).await?;
     let keeper = records.keeper(&location.label).ok_or(StateError::None)?;
     let put = put(&mut *keeper.lock().await, &location.label, document.clone()).await;
     records.close().await;
@@ -219,7 +245,7 @@ fn understood(text: &str) -> Result<(Value, usize), String> {
     let mut document = Value::Null;
     let mut events = 0;
     for next in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        let value = next.map_err(|error| {
+        let mut value = next.map_err(|error| {
             if error.is_eof() {
                 "its end is missing".to_owned()
             } else {
@@ -231,12 +257,13 @@ fn understood(text: &str) -> Result<(Value, usize), String> {
             break;
         }
         let patch = value
-            .get("patch")
+            .get_mut("patch")
             .ok_or_else(|| format!("event {events} has no patch"))
             .and_then(|patch| {
-                Patch::deserialize(patch).map_err(|error| format!("event {events}: {error}"))
+                serde_json::from_value::<ReadPatch>(patch.take())
+                    .map_err(|error| format!("event {events}: {error}"))
             })?;
-        json_patch::patch(&mut document, &patch)
+        state::apply(&mut document, patch.0)
             .map_err(|error| format!("event {events} does not apply: {error}"))?;
         events += 1;
     }
@@ -250,6 +277,8 @@ fn understood(text: &str) -> Result<(Value, usize), String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -271,10 +300,12 @@ mod tests {
             .unwrap(),
             ..whole(&Value::Null)
         };
-        let text = format!("{}\n{}", written(&first), written(&second));
+        let written = |event| json!(Written::from(event));
+        let (first, second) = (written(first), written(second));
+        let text = format!("{first}\n{second}");
         assert_eq!(understood(&text), Ok((document.clone(), 2)));
         assert_eq!(understood(&document.to_string()), Ok((document, 0)));
-        assert_eq!(written(&first)["meta"]["writer"], "ann@desk");
+        assert_eq!(first["meta"]["writer"], "ann@desk");
     }
 
     #[test]

@@ -27,11 +27,12 @@ pub(super) async fn verify(ui: &Ui, chosen: &Chosen<'_>) -> Result<Ending, Failu
         let mut problems = Vec::new();
         let mut notes = Vec::new();
         let mut events = None;
-        match keeper.history(0).await {
-            Ok(history) => {
-                events = Some(history.len());
-                problems.extend(replay(&history, keeper.document()));
-                notes.extend(odd_times(&history));
+        let mut replay = Replay::default();
+        match keeper.each_event(0, |event| replay.see(event)).await {
+            Ok(()) => {
+                events = Some(replay.events);
+                problems.extend(replay.problem(keeper.document()));
+                notes.extend(replay.odd_times());
             }
             Err(RecordsError::NoHistory { .. }) => notes.push(
                 "its provider does not tell the events, so only what they add up to was checked"
@@ -91,7 +92,7 @@ fn written(verification: &StateVerification) -> String {
         );
         for (word, lines) in [("problem", &state.problems), ("note", &state.notes)] {
             for line in lines {
-                let line = text::indented(&text::harmless(line), "    ");
+                let line = text::theirs(line);
                 let _ = writeln!(text, "  {word}: {line}");
             }
         }
@@ -102,45 +103,56 @@ fn written(verification: &StateVerification) -> String {
     text
 }
 
-/// Whether the events follow one another and add up to the document.
-fn replay(history: &[HistoryEvent], document: &Value) -> Vec<String> {
-    let mut replayed = Value::Null;
-    for (expected, event) in (0..).zip(history) {
-        if event.index != expected {
-            return vec![format!(
-                "event {expected} is missing; event {} follows",
-                event.index
-            )];
-        }
-        if let Err(error) = json_patch::patch(&mut replayed, &event.patch) {
-            return vec![format!("event {expected} does not apply: {error}")];
-        }
-    }
-    if history.is_empty() || &replayed == document {
-        Vec::new()
-    } else {
-        vec!["the events do not add up to what is recorded".to_owned()]
-    }
+/// Whether the events follow one another and add up to the document: what is known
+/// after those that were seen.
+#[derive(Default)]
+struct Replay {
+    events: usize,
+    document: Value,
+    problem: Option<String>,
+    last_time: String,
+    /// Events that say they are older than those before them.
+    odd: Vec<String>,
 }
 
-/// Events that say they are older than those before them.
-fn odd_times(history: &[HistoryEvent]) -> Vec<String> {
-    let pairs = history.windows(2);
-    let odd = pairs.filter(|pair| match pair {
+impl Replay {
+    fn see(&mut self, event: HistoryEvent) {
+        let expected = self.events as u64;
+        self.events += 1;
         // Of one way of writing, texts sort as times do.
-        [one, next] => one.time.ends_with('Z') && next.time.ends_with('Z') && one.time > next.time,
-        _ => false,
-    });
-    let odd: Vec<String> = odd
-        .filter_map(|pair| pair.last())
-        .map(|event| event.index.to_string())
-        .collect();
-    match odd.len() {
-        0 => Vec::new(),
-        _ => vec![format!(
-            "older than the event before by its clock: event {}; the machines' clocks differ",
-            odd.join(", ")
-        )],
+        if self.last_time.ends_with('Z') && event.time.ends_with('Z') && self.last_time > event.time
+        {
+            self.odd.push(event.index.to_string());
+        }
+        self.last_time = event.time;
+        if self.problem.is_some() {
+            return;
+        }
+        if event.index != expected {
+            let found = event.index;
+            self.problem = Some(format!(
+                "event {expected} is missing; event {found} follows"
+            ));
+        } else if let Err(error) = state::apply(&mut self.document, event.patch) {
+            self.problem = Some(format!("event {expected} does not apply: {error}"));
+        }
+    }
+
+    fn problem(&self, document: &Value) -> Option<String> {
+        let differs = || {
+            let differs = self.events > 0 && self.document != *document;
+            differs.then(|| "the events do not add up to what is recorded".to_owned())
+        };
+        self.problem.clone().or_else(differs)
+    }
+
+    fn odd_times(&self) -> Option<String> {
+        (!self.odd.is_empty()).then(|| {
+            format!(
+                "older than the event before by its clock: event {}; the machines' clocks differ",
+                self.odd.join(", ")
+            )
+        })
     }
 }
 
@@ -221,9 +233,16 @@ mod tests {
             json!([{"op": "add", "path": "", "value": {"a": 1}}]),
         );
         let remove = json!([{"op": "remove", "path": "/a"}]);
-        let whole = [first.clone(), event(1, "2025Z", remove.clone())];
-        assert_eq!(replay(&whole, &json!({})), [""; 0]);
-        assert_eq!(replay(&[], &json!({})), [""; 0]);
+        let replayed = |events: &[HistoryEvent]| {
+            let mut replay = Replay::default();
+            for event in events {
+                replay.see(event.clone());
+            }
+            replay
+        };
+        let whole = replayed(&[first.clone(), event(1, "2025Z", remove.clone())]);
+        assert_eq!(whole.problem(&json!({})), None);
+        assert_eq!(replayed(&[]).problem(&json!({})), None);
         for (events, document, why) in [
             (vec![first.clone()], json!({}), "do not add up"),
             (
@@ -237,10 +256,13 @@ mod tests {
                 "event 2 does not apply",
             ),
         ] {
-            let problems = replay(&events, &document);
-            assert!(problems[0].contains(why), "{problems:?}");
+            let problem = replayed(&events).problem(&document);
+            assert!(
+                problem.as_ref().is_some_and(|it| it.contains(why)),
+                "{problem:?}"
+            );
         }
-        assert!(odd_times(&whole)[0].contains("event 1"));
+        assert!(whole.odd_times().is_some_and(|odd| odd.contains("event 1")));
     }
 
     #[test]

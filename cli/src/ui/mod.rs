@@ -112,7 +112,7 @@ impl Ui {
             serde_json::to_string(document)
         };
         match json {
-            Ok(json) => self.print(&format!("{json}\n")),
+            Ok(json) => self.print(&format!("{}\n", text::escaped(&json))),
             Err(error) => self.error(&format!("cannot write this as JSON: {error}")),
         }
     }
@@ -120,13 +120,13 @@ impl Ui {
     /// What somebody said on stderr.
     pub(crate) fn said(&self, who: &str, line: &str) {
         let who = self.errors.dim(&format!("{who}:"));
-        self.stderr(&format!("{who} {}\n", text::harmless(line)));
+        self.stderr(&format!("{who} {}\n", text::theirs(line)));
     }
 
     /// An error on stderr.
     pub(crate) fn error(&self, message: &str) {
         let head = self.errors.bad("error:");
-        self.stderr(&format!("{head} {}\n", text::harmless(message)));
+        self.stderr(&format!("{head} {}\n", text::theirs(message)));
     }
 
     /// The plan, for whoever reads.
@@ -228,7 +228,7 @@ impl Ui {
             }
             // The summary lists them.
             Event::Skipped { .. } => {}
-            Event::Note { message } => self.print(&format!("{message}\n")),
+            Event::Note { message } => self.print(&format!("{}\n", text::theirs(message))),
             Event::Error { message } => self.error(message),
             Event::Summary(end) => self.print(&summary::summary(end, paint)),
         }

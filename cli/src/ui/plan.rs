@@ -52,18 +52,13 @@ pub(crate) fn plan(report: &PlanReport, all: bool, width: usize, paint: Paint) -
                 text,
                 "    {}  {}",
                 abandoned.path,
-                paint.dim(&abandoned.r#type)
+                paint.dim(&text::line(&abandoned.r#type))
             );
         }
         text.push_str("`nixops4-resources gc` removes it.\n");
     }
     for note in &report.notes {
-        let _ = writeln!(
-            text,
-            "{} {}",
-            paint.warn("note:"),
-            text::indented(&text::harmless(note), "      ")
-        );
+        let _ = writeln!(text, "{} {}", paint.warn("note:"), text::theirs(note));
     }
     if !text.is_empty() {
         text.push('\n');
@@ -107,18 +102,18 @@ fn resource_lines<'a>(
         text,
         "{gap}{symbol} {}{padding}  {}",
         paint.bold(&name),
-        paint.dim(&text::harmless(&resource.r#type))
+        paint.dim(&text::line(&resource.r#type))
     );
     if let Some(error) = &resource.error {
         let told = match errors.get(error.as_str()) {
             Some(other) => format!("the same as {other}"),
-            None => text::indented(&text::reason(error), "      "),
+            None => text::indented(&text::reason(error), text::LATER),
         };
         errors.entry(error).or_insert(&resource.path);
         let _ = writeln!(text, "      {}", paint.bad(&told));
     }
     if let Some(note) = &resource.note {
-        let _ = writeln!(text, "      {}", paint.dim(note));
+        let _ = writeln!(text, "      {}", paint.dim(&text::theirs(note)));
     }
     // The reason why something is refused consists of the notes.
     let is_told = |_: &String| resource.action != Action::Refuse;

@@ -21,11 +21,11 @@ pub(super) fn removal(report: &RemovalReport, width: usize, paint: Paint) -> Str
             out,
             "  {symbol} {}  {}",
             paint.bold(&resource.path.to_string()),
-            paint.dim(&resource.r#type)
+            paint.dim(&text::line(&resource.r#type))
         );
         let _ = writeln!(out, "      {what}");
         if let Some(note) = &resource.note {
-            let note = text::indented(&text::reason(note), "      ");
+            let note = text::indented(&text::reason(note), text::LATER);
             let _ = writeln!(out, "      {}", paint.dim(&note));
         }
         for warning in &resource.warnings {
@@ -40,13 +40,13 @@ pub(super) fn removal(report: &RemovalReport, width: usize, paint: Paint) -> Str
             if out.is_empty() { "" } else { "\n" }
         );
         for orphan in &report.retained {
-            let line = format!("{} {}", orphan.r#type, orphan.identity);
-            let line = text::cut(&text::harmless(&line), width.saturating_sub(4));
+            let line = format!("{} {}", text::line(&orphan.r#type), orphan.identity);
+            let line = text::cut(&text::escaped(&line), width.saturating_sub(4));
             let _ = writeln!(out, "    {line}");
         }
     }
     for note in &report.notes {
-        let note = text::indented(&text::harmless(note), "      ");
+        let note = text::theirs(note);
         let _ = writeln!(out, "{} {note}", paint.warn("note:"));
     }
     if report.resources.is_empty() {
@@ -84,20 +84,25 @@ pub(super) fn drift(report: &DriftReport, all: bool, width: usize, paint: Paint)
             out,
             "{}  could not be looked at: {}",
             paint.bad(&unseen.path.to_string()),
-            reason.lines().next().unwrap_or_default()
+            text::indented(&reason, text::LATER)
         );
     }
     if all {
         for unseen in &report.unchecked {
-            let _ = writeln!(out, "{}  {}", unseen.path, paint.dim(&unseen.reason));
+            let _ = writeln!(
+                out,
+                "{}  {}",
+                unseen.path,
+                paint.dim(&text::theirs(&unseen.reason))
+            );
         }
     }
     for note in &report.notes {
-        let note = text::indented(&text::harmless(note), "      ");
+        let note = text::theirs(note);
         let _ = writeln!(out, "{} {note}", paint.warn("note:"));
     }
     for state in &report.states {
-        let mut line = format!("Recorded in {}", text::harmless(&state.location));
+        let mut line = format!("Recorded in {}", text::line(&state.location));
         if report.remembered {
             line.push_str(", as remembered from the last apply here");
         }
@@ -124,7 +129,7 @@ pub(super) fn drift(report: &DriftReport, all: bool, width: usize, paint: Paint)
 
 fn finding_lines(out: &mut String, finding: &Finding, width: usize, paint: Paint) {
     let path = paint.bold(&finding.path.to_string());
-    let kind = paint.dim(&finding.r#type);
+    let kind = paint.dim(&text::line(&finding.r#type));
     match finding.drift {
         Drift::Gone => {
             let _ = writeln!(out, "{path}  {kind}  {}", paint.bad("is gone"));
@@ -217,7 +222,7 @@ mod tests {
   ! c  t
       is refused
       no
-      really
+        really
 
 Out of service since before, with data, and left alone:
     t \"x\"
@@ -265,6 +270,7 @@ Removal: 1 to delete, 1 to take out of service, 1 refused.
 b.c  t  x[0] is 1, recorded (none)
 d  t  cannot be put right: it is another's
 e  could not be looked at: down
+        see
 Drift: 3 not as recorded, 1 that could not be looked at, 4 as recorded.
 "
         );

@@ -26,14 +26,19 @@ pub(crate) fn summary(summary: &Summary, paint: Paint) -> String {
                 "  {} {}\n      {}",
                 paint.bad("!"),
                 paint.bold(&names(&paths)),
-                text::indented(&text::reason(error), "      ")
+                text::indented(&text::reason(error), text::LATER)
             );
         }
     }
     if !summary.skipped.is_empty() {
         text.push_str("\nNot tried:\n");
         for skip in &summary.skipped {
-            let _ = writeln!(text, "    {}  {}", skip.path, paint.dim(&skip.reason));
+            let _ = writeln!(
+                text,
+                "    {}  {}",
+                skip.path,
+                paint.dim(&text::theirs(&skip.reason))
+            );
         }
     }
     warnings(&mut text, summary, paint);
@@ -193,7 +198,7 @@ mod tests {
 Failed:
   ! app.role
       cannot connect to db:5432
-      see that the server runs
+        see that the server runs
 
 Not tried:
     app.db  waits for app.role.name

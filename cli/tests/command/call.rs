@@ -175,3 +175,80 @@ fn a_provider_is_described_for_people_and_machines() {
             .any(|described| described["description"]["name"] == "scratch")
     );
 }
+
+#[test]
+fn an_answer_of_another_kind_is_none() {
+    let deployment = Deployment::new(r#"{ inherit state; a = thing "a" { }; }"#);
+    deployment.run(&["apply"]).expect(0);
+    let answers = [
+        (
+            "create",
+            json!({ "createResourceResponse": { "outputProperties": {} } }),
+        ),
+        (
+            "update",
+            json!({ "updateResourceResponse": { "outputProperties": {} } }),
+        ),
+        ("destroy", json!({ "destroyResourceResponse": {} })),
+        (
+            "state-read",
+            json!({ "stateResourceReadResponse": { "state": {} } }),
+        ),
+        ("event", json!({ "stateResourceEventResponse": {} })),
+        (
+            "plan",
+            json!({ "nixops4-resources/planResourceResponse": { "identity": null,
+            "action": "none", "changes": [], "outputProperties": {}, "unknownOutputs": [] } }),
+        ),
+        (
+            "read",
+            json!({ "nixops4-resources/readResourceResponse": {
+            "identity": null, "present": false } }),
+        ),
+        (
+            "list",
+            json!({ "nixops4-resources/listResourcesResponse": { "resources": [] } }),
+        ),
+        (
+            "history",
+            json!({ "nixops4-resources/stateResourceHistoryResponse": {
+            "length": 0, "events": [] } }),
+        ),
+    ];
+    let given = inputs(&deployment, &json!({}));
+    let recorded = json!({ "inputs": serde_json::from_str::<Value>(&given).unwrap() });
+    let provider = provider();
+    for (request, _) in &answers {
+        if matches!(*request, "event" | "history") {
+            continue;
+        }
+        let (kind, given) = match *request {
+            "state-read" => ("scratch_state", json!({ "file": deployment.path("state") })),
+            _ => ("scratch_thing", serde_json::from_str(&given).unwrap()),
+        };
+        for (answered, answer) in &answers {
+            let mut command = deployment.command(&["call", request, kind]);
+            command
+                .args(["--provider", provider.to_str().unwrap()])
+                .args(["--inputs", &given.to_string()])
+                .env("SCRATCH_ANSWER", answer.to_string());
+            if matches!(*request, "update" | "destroy") {
+                command.args(["--recorded", &recorded.to_string()]);
+            }
+            let ran = crate::support::ran(&mut command);
+            if request == answered {
+                ran.expect(0);
+            } else {
+                ran.expect(1).says("gave an answer of the wrong kind to ");
+            }
+        }
+    }
+    // So it is for whoever else asks.
+    for command in ["plan", "apply", "drift", "destroy", "gc"] {
+        let mut command = deployment.command(&[command]);
+        command.env("SCRATCH_ANSWER", answers[2].1.to_string());
+        crate::support::ran(&mut command)
+            .expect(1)
+            .says("gave an answer of the wrong kind to ");
+    }
+}

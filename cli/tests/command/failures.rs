@@ -19,7 +19,7 @@ fn what_does_not_depend_on_a_failure_goes_on() {
     let ran = deployment
         .run(&["apply"])
         .expect(1)
-        .says("told to fail on create\n      tell it otherwise")
+        .says("told to fail on create\n        tell it otherwise")
         .says("2 created, 1 failed, 2 not tried")
         .says("waits for bad.serial")
         .says("apply again: it goes on from there");
@@ -274,7 +274,7 @@ fn a_refusal_is_told_before_anything_runs() {
     deployment
         .run(&["apply"])
         .expect(1)
-        .says("nothing was applied, because this is refused:\na: /region: a thing stays");
+        .says("nothing was applied, because this is refused:\n        a: /region: a thing stays");
     assert!(deployment.thing("b").is_none());
 }
 
@@ -419,4 +419,60 @@ fn wait_for(mut is_there: impl FnMut() -> bool) {
         assert!(begun.elapsed() < Duration::from_mins(1), "it never came");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+#[test]
+fn what_a_killed_evaluation_left_goes_and_nobody_else_could_read_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let deployment = Deployment::new(r#"{ inherit state; a = thing "a" { }; }"#);
+    let (temporary, fake) = (deployment.path("temporary"), deployment.path("fake"));
+    for folder in [&temporary, &fake] {
+        std::fs::create_dir(folder).unwrap();
+    }
+    // A Nix that comes to no end as long as the deployment is there.
+    let began = deployment.path("began");
+    let script = format!(
+        "#!/bin/sh\n: >'{0}'\nwhile test -e '{0}'; do sleep 0.1; done\n",
+        began.display()
+    );
+    let nix = fake.join("nix-instantiate");
+    std::fs::write(&nix, script).unwrap();
+    std::fs::set_permissions(&nix, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut child = std::process::Command::new("sh")
+        .args(["-c", r#"umask 0; exec "$@""#, "sh"])
+        .args([env!("CARGO_BIN_EXE_nixops4-resources"), "plan"])
+        .current_dir(deployment.path(""))
+        .env("XDG_STATE_HOME", deployment.path("home"))
+        .env("TMPDIR", &temporary)
+        .env(
+            "PATH",
+            format!("{}:{}", fake.display(), deployment.programs()),
+        )
+        .spawn()
+        .unwrap();
+    wait_for(|| began.exists());
+    let left = || -> Vec<std::path::PathBuf> {
+        let entries = std::fs::read_dir(&temporary).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let folders = left();
+    assert_eq!(folders.len(), 1, "{folders:?}");
+    let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&folders[0]), 0o700);
+    for entry in std::fs::read_dir(&folders[0]).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()), 0o600);
+    }
+    // What a living one has stays.
+    let plan = || {
+        let mut plan = deployment.command(&["plan"]);
+        crate::support::ran(plan.env("TMPDIR", &temporary)).expect(0);
+    };
+    plan();
+    assert_eq!(left(), folders);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(left(), folders);
+    plan();
+    assert!(left().is_empty(), "{:?}", left());
 }

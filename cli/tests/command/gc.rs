@@ -190,10 +190,18 @@ fn what_is_protected_is_left_with_what_it_uses_and_the_rest_is_collected() {
         .expect(1)
         .says("'a' is left alone: 'b' was made from it and stays")
         .says("'b' is left alone: it is protected: declare it again with `protect = false`")
-        .says("'old' is left alone: its provider cannot destroy")
         .says("silent\n      it cannot be looked at")
-        .says("2 destroyed, 1 failed");
+        .says("! old\n      \"")
+        .says("\"v0\" was not started")
+        .says("2 destroyed, 2 failed");
     assert_eq!(removed(&deployment), ["destroy c", "destroy d"]);
+    // Nobody names it any more, and whoever does may ask it.
+    let old = format!("{} v0", crate::support::provider().display());
+    deployment
+        .run(&["gc", "--yes", "--allow-provider", &old])
+        .expect(1)
+        .says("'old' is left alone: its provider cannot destroy")
+        .says("1 failed");
     deployment
         .run(&["state", "rm", "--yes", "silent", "old"])
         .expect(0);

@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::{Deployment, provider};
+use crate::support::Deployment;
 
 const WEB: &str = r#"{
   inherit state;
@@ -32,10 +32,7 @@ impl Guide {
         let one_by_one = [arguments, &["--parallel", "1"]].concat();
         let ran = self.deployment.run(&one_by_one).expect(code);
         let directory = self.deployment.path("").to_string_lossy().into_owned();
-        let provider = provider().to_string_lossy().into_owned();
-        let output = format!("{}{}", ran.stdout, ran.stderr)
-            .replace(&provider, "nixops4-resources-scratch")
-            .replace(&directory, "/srv/web/");
+        let output = format!("{}{}", ran.stdout, ran.stderr).replace(&directory, "/srv/web/");
         let output = steady(&output);
         let text = format!("$ nixops4-resources {}\n{output}", arguments.join(" "));
         self.transcripts.insert(name, text);
@@ -89,7 +86,7 @@ fn filled(guide: &str, transcripts: &BTreeMap<&str, String>) -> String {
 #[test]
 fn the_guide_shows_what_is_printed() {
     let mut guide = Guide {
-        deployment: Deployment::new(WEB),
+        deployment: Deployment::of_suite(WEB),
         transcripts: BTreeMap::new(),
     };
     guide.show("first plan", 0, &["plan"]);

@@ -9,7 +9,7 @@ const PAIR: &str = r#"{ inherit state; a = thing "a" { content = "one"; };
 
 #[test]
 fn drift_is_found_without_evaluating() {
-    let deployment = Deployment::new(PAIR);
+    let deployment = Deployment::of_suite(PAIR);
     deployment.run(&["apply"]).expect(0);
     deployment.write("throw \"nobody evaluates this\"");
     deployment
@@ -160,7 +160,7 @@ fn a_state_that_is_gone_is_not_as_recorded() {
 
 #[test]
 fn drift_tells_which_state_it_went_by() {
-    let deployment = Deployment::new(PAIR);
+    let deployment = Deployment::of_suite(PAIR);
     deployment.run(&["apply"]).expect(0);
     let location = |name: &str| {
         let file = deployment.path(name);
@@ -331,6 +331,7 @@ fn evaluations(deployment: &Deployment, arguments: &[&str]) -> usize {
     std::fs::set_permissions(&program, mode).unwrap();
     let _ = std::fs::remove_file(&count);
     let mut command = deployment.command(arguments);
+    let path = deployment.programs();
     command.env("PATH", format!("{}:{path}", bin.display()));
     ran(&mut command).expect(0);
     let counted = std::fs::read_to_string(&count).unwrap_or_default();
@@ -339,7 +340,7 @@ fn evaluations(deployment: &Deployment, arguments: &[&str]) -> usize {
 
 #[test]
 fn with_nothing_to_do_nix_runs_once() {
-    let deployment = Deployment::new(PAIR);
+    let deployment = Deployment::of_suite(PAIR);
     // Where the state is, what is wanted, what `b` is once `a` is there, edges;
     // and for display once with what is foreseen.
     assert!(evaluations(&deployment, &["apply"]) <= 5);
@@ -348,6 +349,12 @@ fn with_nothing_to_do_nix_runs_once() {
     assert_eq!(evaluations(&deployment, &["drift"]), 0);
     std::fs::remove_dir_all(deployment.path("home")).unwrap();
     assert_eq!(evaluations(&deployment, &["plan"]), 2);
+    // Others' providers are started because the expression names them, and a drift asks
+    // it once.
+    let others = Deployment::new(PAIR);
+    others.run(&["apply"]).expect(0);
+    assert_eq!(evaluations(&others, &["plan"]), 2);
+    assert!((1..=2).contains(&evaluations(&others, &["drift"])));
 }
 
 #[test]

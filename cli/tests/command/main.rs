@@ -15,4 +15,5 @@ mod retries;
 mod roots;
 mod secret;
 mod support;
+mod trust;
 mod unrecorded;

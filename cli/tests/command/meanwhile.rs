@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// A deployment that was applied, so that it is remembered where its state is, and
 /// whose next plan stops in the middle.
 fn paused() -> Deployment {
-    let deployment = Deployment::new(
+    let deployment = Deployment::of_suite(
         r#"{ inherit state; a = thing "a" { content = "one"; }; b = thing "b" { }; }"#,
     );
     deployment.run(&["apply"]).expect(0);

@@ -2,14 +2,15 @@
 //! processes; `cli/src/model.rs` does it by the thousand, in memory. In the end reality is what
 //! the expression says, the state what reality is, and nothing is there twice.
 //!
-//! `MODEL_SEEDS=1000` runs that many, `MODEL_SEED=7` that one. A failure names
-//! its seed.
+//! `MODEL_SEEDS=1000` runs that many, `MODEL_SEED=7` that one, and
+//! `NIXOPS4_TESTS_ENDURANCE=10` goes on for so many minutes. A failure names its seed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nixops4_resources_tests::endurance::{self, Rounds, count};
 use serde_json::json;
 
 use crate::support::Deployment;
@@ -146,19 +147,22 @@ fn things(deployment: &Deployment) -> BTreeSet<String> {
         .collect()
 }
 
-fn killed(deployment: &Deployment, arguments: &[&str], random: &mut Random) {
+/// Gives whether it was killed before it ended by itself.
+fn killed(deployment: &Deployment, arguments: &[&str], random: &mut Random) -> bool {
     let mut command = deployment.command(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().expect("it starts");
     std::thread::sleep(Duration::from_millis(random.below(LIFE)));
-    // It may have ended by itself.
     let _ = child.kill();
-    child.wait().expect("it ends");
+    let status = child.wait().expect("it ends");
     // Its providers see the end of their input; each sleeps for a moment.
     std::thread::sleep(Duration::from_millis(80));
+    status.code().is_none()
 }
 
-fn run(seed: u64) {
+/// Gives how often a command was killed.
+fn run(seed: u64) -> u64 {
+    let mut kills = 0;
     let mut random = Random(seed);
     let mut model = Model::default();
     for _ in 0..3 {
@@ -170,8 +174,8 @@ fn run(seed: u64) {
             0 => {
                 deployment.run(&["apply"]).expect(0);
             }
-            1 => killed(&deployment, &["gc", "--yes"], &mut random),
-            _ => killed(&deployment, &["apply"], &mut random),
+            1 => kills += u64::from(killed(&deployment, &["gc", "--yes"], &mut random)),
+            _ => kills += u64::from(killed(&deployment, &["apply"], &mut random)),
         }
         for _ in 0..=random.below(3) {
             model.edit(&mut random);
@@ -229,22 +233,30 @@ fn run(seed: u64) {
         .run(&["drift"])
         .expect(0)
         .says("No drift: 0 as recorded.");
+    kills
 }
 
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "who looks for a failure needs the seeds"
-)]
 fn whatever_happens_the_last_apply_makes_it_right() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
-    let seeds = match number("MODEL_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("MODEL_SEEDS").unwrap_or(SEEDS),
+    let rounds = match (number("MODEL_SEED"), number("MODEL_SEEDS")) {
+        (Some(seed), _) => {
+            run(seed);
+            return;
+        }
+        (None, Some(seeds)) => Rounds::just(seeds),
+        (None, None) => Rounds::small(SEEDS),
     };
-    eprintln!("seeds {seeds:?}");
-    for seed in seeds {
+    let mut kills = 0;
+    while let Some(seed) = rounds.next_seed() {
+        let seed = seed.number();
         let result = std::panic::catch_unwind(|| run(seed));
         assert!(result.is_ok(), "it fails with MODEL_SEED={seed}");
+        kills += result.unwrap_or_default();
     }
+    endurance::tell(&format!(
+        "deployments of files, {}: {} commands killed, and all was right in the end",
+        rounds.seeds(),
+        count(kills)
+    ));
 }

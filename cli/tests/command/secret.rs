@@ -376,3 +376,94 @@ fn the_record_is_pruned_on_demand() {
     let shown = place.run(&["show", "app/smtp", "--to-pipe-or-file"]);
     assert_eq!(shown.expect(0).stdout, format!("{CANARY}\n"));
 }
+
+#[test]
+fn which_store_it_is_is_shown_and_accepted() {
+    let place = Place::with_secret();
+    let trust = place.json(&["trust"]);
+    assert_eq!(trust["recognition"], "known", "{trust}");
+    assert_eq!(
+        (&trust["key"], &trust["root"]),
+        (&trust["known"]["keys"][0], &trust["key"])
+    );
+    let key = trust["key"].as_str().unwrap().to_owned();
+    place
+        .run(&["trust", "main"])
+        .expect(0)
+        .says(&key)
+        .says("It is the store that is known here.");
+
+    // Somebody else's in its place, which our identity opens.
+    let other = Place::new();
+    let ours = place.json(&["recipients", "list"])[0]["recipient"].clone();
+    other
+        .fed("x\n", &["set", "app/smtp", "--owner", "mallory"])
+        .expect(0);
+    other
+        .run(&["recipients", "add", ours.as_str().unwrap()])
+        .expect(0);
+    let genuine = fs::read(place.path("secrets.db")).unwrap();
+    fs::copy(other.path("secrets.db"), place.path("secrets.db")).unwrap();
+    for arguments in [
+        &["list"][..],
+        &["show", "app/smtp", "--to-pipe-or-file"],
+        &["rotate", "app/smtp"],
+        &["audit"],
+        &["recipients", "list"],
+    ] {
+        let refused = place.run(arguments).expect(1);
+        refused
+            .says("is not the one that is known here")
+            .says(&key)
+            .says("hint:")
+            .says("nixops4-resources secret trust");
+    }
+    place
+        .fed("y\n", &["set", "app/smtp"])
+        .expect(1)
+        .says("is not the one that is known here");
+    let trust = place.json(&["trust"]);
+    assert_eq!(trust["recognition"], "another", "{trust}");
+    let found = trust["key"].as_str().unwrap().to_owned();
+    assert_ne!(found, key);
+    place.run(&["trust"]).expect(0).says("It is NOT the store");
+    place
+        .run(&["trust", "--accept", &key])
+        .expect(1)
+        .says("nothing was accepted");
+    place
+        .run(&["trust", "--accept", "SHA256:x"])
+        .expect(64)
+        .says("43 characters");
+    place.run(&["list"]).expect(1);
+    place
+        .run(&["trust", "main", "--accept", &found])
+        .expect(0)
+        .says("accepted");
+    place.run(&["list"]).expect(0).says("app/smtp");
+
+    // Back, and begun anew.
+    fs::write(place.path("secrets.db"), genuine).unwrap();
+    assert_eq!(
+        place.json(&["trust", "--accept", &key])["accepted"],
+        Value::from(key)
+    );
+    fs::remove_file(place.path("secrets.db")).unwrap();
+    let set = ["set", "app/new", "--owner", "production"];
+    place
+        .fed("z\n", &set)
+        .expect(1)
+        .says("is gone")
+        .says("--forget");
+    assert_eq!(place.json(&["trust", "--forget"])["forgotten"], true);
+    place.fed("z\n", &set).expect(0);
+    // On another machine, the first use is said.
+    let mut elsewhere = place.command(&["list"]);
+    elsewhere.env("NIXOPS4_SECRETS_KNOWN_STORES", place.path("elsewhere"));
+    ran(&mut elsewhere)
+        .expect(0)
+        .says("opened for the first time here");
+    let mut again = place.command(&["list"]);
+    again.env("NIXOPS4_SECRETS_KNOWN_STORES", place.path("elsewhere"));
+    assert!(!ran(&mut again).expect(0).stderr.contains("first time"));
+}

@@ -92,16 +92,28 @@ impl Deployment {
     /// outputs), `thing NAME INPUTS`, `stateless NAME INPUTS`, `old NAME INPUTS`
     /// (of a provider that knows v0 alone) and `state`.
     pub(crate) fn new(members: &str) -> Self {
+        Self::with(members, &provider().to_string_lossy())
+    }
+
+    /// One whose provider is of this suite, found in `PATH` by its name.
+    pub(crate) fn of_suite(members: &str) -> Self {
+        const NAME: &str = "nixops4-resources-scratch";
+        let deployment = Self::with(members, NAME);
+        fs::create_dir(deployment.path("bin")).expect("a folder");
+        let link = deployment.path("bin").join(NAME);
+        std::os::unix::fs::symlink(provider(), link).expect("a link");
+        deployment
+    }
+
+    fn with(members: &str, provider: &str) -> Self {
         let deployment = Self {
             directory: TempDir::new().expect("a directory"),
         };
         fs::create_dir(deployment.things()).expect("things");
-        let prelude = PRELUDE
-            .replace("@PROVIDER@", &provider().to_string_lossy())
-            .replace(
-                "@DIRECTORY@",
-                &deployment.directory.path().to_string_lossy(),
-            );
+        let prelude = PRELUDE.replace("@PROVIDER@", provider).replace(
+            "@DIRECTORY@",
+            &deployment.directory.path().to_string_lossy(),
+        );
         fs::write(deployment.path("prelude.nix"), prelude).expect("prelude");
         deployment.write(members);
         deployment
@@ -150,6 +162,12 @@ impl Deployment {
         self.log().iter().filter(|line| *line == what).count()
     }
 
+    /// `PATH` with the deployment's own providers.
+    pub(crate) fn programs(&self) -> String {
+        let path = std::env::var("PATH").expect("PATH");
+        format!("{}:{path}", self.path("bin").display())
+    }
+
     /// The command, ready to be run in the deployment's directory.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_nixops4-resources"));
@@ -157,6 +175,7 @@ impl Deployment {
             .args(arguments)
             .current_dir(self.directory.path())
             .env("NO_COLOR", "1")
+            .env("PATH", self.programs())
             .env("XDG_STATE_HOME", self.path("home"))
             .stdin(Stdio::null());
         command

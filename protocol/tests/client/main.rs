@@ -289,6 +289,34 @@ async fn ten_mebibytes_there_and_back() {
 }
 
 #[tokio::test]
+async fn an_answer_that_would_fill_the_memory() {
+    // Of so many values each takes some 70 bytes, and two on the line.
+    let mut provider = start(
+        r#"
+        read -r line
+        printf '{"createResourceResponse":{"outputProperties":{"x":['
+        yes 0, | head -n 2000000 | tr -d '\n'
+        echo '0]}}}'
+        "#,
+    );
+    let error = create(&mut provider, LIMIT).await.unwrap_err().to_string();
+    assert!(error.contains("over 1048576 values"), "{error}");
+    let error = create(&mut provider, LIMIT).await.unwrap_err();
+    assert!(matches!(error, ClientError::Spent), "{error}");
+    // As many as there are in a text are no values.
+    let mut provider = start(
+        r#"
+        read -r line
+        printf '{"createResourceResponse":{"outputProperties":{"x":"\\"'
+        yes 0,[ | head -n 1000000 | tr -d '\n'
+        echo '"}}}'
+        "#,
+    );
+    let outputs = create(&mut provider, LIMIT).await.unwrap();
+    assert_eq!(outputs["x"].as_str().map(str::len), Some(3_000_001));
+}
+
+#[tokio::test]
 async fn a_missing_executable_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("nixops4-resources-missing");

@@ -317,7 +317,7 @@ fn bad_patches() -> Vec<Case> {
         ),
         (
             json!({ "op": "add", "path": 1, "value": 1 }),
-            "",
+            "/path",
             "invalid type: integer `1`",
         ),
     ];

@@ -130,16 +130,15 @@ pub(crate) fn send_off(condition: &str) -> String {
     format!(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity a
          WHERE {condition} AND pid <> pg_backend_pid() AND {}",
-        may_end("a")
+        may_end("a.usesysid")
     )
 }
 
-/// A condition of SQL: whether this role may end a session; `activity` is what the
-/// query calls `pg_stat_activity`.
-pub(crate) fn may_end(activity: &str) -> String {
+/// A condition of SQL: whether we may end the sessions of the role of this identifier.
+pub(crate) fn may_end(role: &str) -> String {
     format!(
-        "(pg_has_role({activity}.usesysid, 'USAGE')
-          OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = {activity}.usesysid)
+        "(pg_has_role({role}, 'USAGE')
+          OR NOT (SELECT rolsuper FROM pg_roles WHERE oid = {role})
              AND pg_has_role('pg_signal_backend', 'USAGE'))"
     )
 }

@@ -4,19 +4,21 @@ mod create;
 mod inputs;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Effect, Error, Found, Mark, Object, Observed, Ownership, ResourceKind,
-    Result, Step, Value,
+    Context, DeletionPolicy, Effect, Error, Found, Mark, Object, Observed, ResourceKind, Result,
+    Step, Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
 use crate::comment::with_mark;
 use crate::connection::Connection;
+use crate::everywhere;
 use crate::failure;
 use crate::inside::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
 use crate::sql::{Ident, Literal};
+use crate::witness::{self, Class, Witness};
 
 use create::explain;
 pub(crate) use create::{Wanted, create};
@@ -37,6 +39,7 @@ pub(crate) struct Facts {
     updates_to_wanted: bool,
     /// The versions that the server has; only looked up if another is wanted.
     available: Vec<String>,
+    witness: Witness,
     whereabouts: Whereabouts,
 }
 
@@ -57,8 +60,8 @@ pub(crate) enum Change {
 }
 
 /// The files of extensions are only read where another version is wanted.
-const OBSERVE: &str = "
-    SELECT e.oid::int8, e.extname::text, n.nspname::text, e.extversion, e.extrelocatable,
+const COLUMNS: &str = "
+    e.oid::int8, e.extname::text, n.nspname::text, e.extversion, e.extrelocatable,
            r.rolname::text, obj_description(e.oid, 'pg_extension'),
            CASE WHEN $3::text <> e.extversion THEN EXISTS (
                SELECT FROM pg_extension_update_paths(e.extname) p
@@ -67,7 +70,9 @@ const OBSERVE: &str = "
            CASE WHEN $3 <> e.extversion THEN ARRAY(
                SELECT v.version FROM pg_available_extension_versions v
                WHERE v.name = e.extname ORDER BY v.version)
-           ELSE '{}' END
+           ELSE '{}' END";
+
+const FROM: &str = "
     FROM pg_extension e
     JOIN pg_namespace n ON n.oid = e.extnamespace
     JOIN pg_roles r ON r.oid = e.extowner
@@ -166,7 +171,7 @@ impl ResourceKind for Extension {
             &inputs.database,
             prior,
             async |server, oid, here| {
-                look_up(&mut server.connection, oid, &inputs.name, version, here).await
+                look_up(cx, &mut server.connection, oid, &inputs.name, version, here).await
             },
         )
         .await
@@ -229,7 +234,15 @@ impl ResourceKind for Extension {
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
         inside::observe_recorded(cx, prior, async |server, oid, here| {
-            look_up(&mut server.connection, oid, &prior.inputs.name, None, here).await
+            look_up(
+                cx,
+                &mut server.connection,
+                oid,
+                &prior.inputs.name,
+                None,
+                here,
+            )
+            .await
         })
         .await
     }
@@ -271,27 +284,23 @@ impl ResourceKind for Extension {
     }
 
     async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let found = inside::observe(
-            cx,
-            &inputs.connection,
-            &inputs.database,
-            None,
-            async |server, _, _| {
-                let rows = sqlx::query(
-                    "SELECT extname::text, obj_description(oid, 'pg_extension'), extversion
-                 FROM pg_extension ORDER BY extname",
-                )
+        let at = &inputs.connection;
+        everywhere::list(cx, at, async |server, database| {
+            let question = format!(
+                "SELECT e.extname::text, obj_description(e.oid, 'pg_extension'), e.extversion,
+                        e.oid::int8, {}
+                 FROM pg_extension e ORDER BY e.extname",
+                witness::inside()
+            );
+            let rows = sqlx::query(sqlx::AssertSqlSafe(question))
                 .fetch_all(&mut server.connection)
                 .await
                 .map_err(|error| failure::stating("unable to list extensions", &error))?;
-                let found = rows
-                    .iter()
-                    .map(|row| listed(cx, inputs, row))
-                    .collect::<Result<Vec<_>>>()?;
-                Ok(Some(found.into_iter().flatten().collect()))
-            },
-        );
-        Ok(found.await?.unwrap_or_default())
+            let place = (at, database, server.id.as_str());
+            let found = rows.iter().map(|row| listed(cx, place, row));
+            found.filter_map(Result::transpose).collect()
+        })
+        .await
     }
 }
 
@@ -378,13 +387,16 @@ fn no_way(from: &str, to: &str, available: &[String]) -> String {
 }
 
 async fn look_up(
+    cx: &Context,
     connection: &mut PgConnection,
     oid: Option<i64>,
     name: &Name,
     version: Option<&str>,
     whereabouts: Whereabouts,
 ) -> Result<Option<Observed<Facts>>> {
-    let row = sqlx::query(OBSERVE)
+    let (witnesses, has_place) = (witness::inside(), witness::HAS_PLACE);
+    let question = format!("SELECT {COLUMNS}, {witnesses}, {has_place} {FROM}");
+    let row = sqlx::query(sqlx::AssertSqlSafe(question))
         .bind(oid)
         .bind(name.as_str())
         .bind(version)
@@ -397,8 +409,11 @@ async fn look_up(
             )
         })?;
     let Some(row) = row else { return Ok(None) };
+    let this = (Class::Extension, column(&row, 0)?);
+    let witnesses: Vec<String> = column(&row, 9)?;
+    let server = &whereabouts.system_identifier;
     let facts = Facts {
-        oid: column(&row, 0)?,
+        oid: this.1,
         name: Name::of_server(column(&row, 1)?)?,
         schema: Name::of_server(column(&row, 2)?)?,
         version: column(&row, 3)?,
@@ -407,9 +422,11 @@ async fn look_up(
         comment: column(&row, 6)?,
         updates_to_wanted: column(&row, 7)?,
         available: column(&row, 8)?,
+        witness: Witness::of_thing(&witnesses, column(&row, 10)?, this, server),
         whereabouts,
     };
-    let ownership = Ownership::from_comment(facts.comment.as_deref());
+    let recorded = (oid == Some(facts.oid)).then(|| cx.mark());
+    let ownership = facts.witness.ownership(facts.comment.as_deref(), recorded);
     Ok(Some(Observed { facts, ownership }))
 }
 
@@ -426,13 +443,14 @@ async fn mark_it(
         roles: &[facts.owner_role.as_str()],
         database_owner: false,
     };
-    inside::change(
+    inside::change_marked(
         cx,
         at,
         &database,
         &whom,
         doing,
         &comment(&facts.name, &text),
+        (Class::Extension, &facts.name, mark),
     )
     .await
 }
@@ -441,19 +459,19 @@ fn comment(name: &Name, text: &str) -> String {
     format!("COMMENT ON EXTENSION {} IS {}", Ident(name), Literal(text))
 }
 
-fn listed(cx: &Context, inputs: &Inputs, row: &PgRow) -> Result<Option<Found>> {
-    let comment: Option<String> = column(row, 1)?;
-    let Some(mark) = comment
-        .as_deref()
-        .and_then(Mark::find_in)
-        .filter(|mark| mark.is_of_same(&cx.mark()))
-    else {
+fn listed(
+    cx: &Context,
+    (at, database, server): (&Connection, &Name, &str),
+    row: &PgRow,
+) -> Result<Option<Found>> {
+    let of = (Class::Extension, server);
+    let Some(mark) = witness::ours_inside(row, [1, 3, 4], of, &cx.mark())? else {
         return Ok(None);
     };
     let (extension, version): (String, String) = (column(row, 0)?, column(row, 2)?);
     let mut identity = Object::new();
-    identity.insert("server".to_owned(), inputs.connection.to_string().into());
-    identity.insert("database".to_owned(), inputs.database.as_str().into());
+    identity.insert("server".to_owned(), at.to_string().into());
+    identity.insert("database".to_owned(), database.as_str().into());
     identity.insert("extension".to_owned(), extension.into());
     let mut facts = Object::new();
     facts.insert("version".to_owned(), version.into());

@@ -1,99 +1,10 @@
 //! What a failure means to whoever runs the deployment, by SQLSTATE
 //! (PostgreSQL's appendix A).
 
+use nixops4_provider_sdk::postgresql::client::{Meaning, root_cause};
 use nixops4_provider_sdk::{Error, Retry};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
-
-use crate::connection::Connection;
-
-/// Explains why the server could not be connected to.
-pub(crate) fn connecting(at: &Connection, error: &sqlx::Error) -> Error {
-    let unable = Error::new(format!(
-        "unable to connect to PostgreSQL at {at} as {:?}",
-        at.user.as_str()
-    ));
-    let Some(server) = error.as_database_error() else {
-        return not_reached(at, error, unable);
-    };
-    let unable = unable.because(server.message());
-    match code(server) {
-        "28P01" => match at.password {
-            Some(_) => unable.at("/connection/password").hint(
-                "the server refuses this password; see that the reference leads to the right one",
-            ),
-            None => unable
-                .at("/connection/password")
-                .hint("the server asks for a password; set connection.password to a reference"),
-        },
-        "28000" => unable.at("/connection").hint(
-            "the server's pg_hba.conf lets this role in from elsewhere, or with TLS only; see \
-             connection.tls.mode, connection.user and that file",
-        ),
-        "3D000" => unable
-            .at("/connection/database")
-            .hint("set connection.database to one that is there, such as \"postgres\""),
-        // It is closed, as a retained one is.
-        "55000" => unable
-            .at("/connection/database")
-            .hint("open it again with allowConnections = true, or by declaring what was retained"),
-        "53300" => unable
-            .hint("the server's max_connections is used up; it was tried until the time was over")
-            .retry(Retry::UntilDeadline),
-        // It is there, and says that it is starting, stopping or recovering.
-        "57P03" => unable
-            .hint("it was tried until the time was over; see in the server's log what it waits for")
-            .retry(Retry::UntilDeadline),
-        code if is_going_away(code) => unable
-            .hint("the server is starting or stopping; apply again when it is up")
-            .retry(Retry::Briefly),
-        _ => unable.at("/connection"),
-    }
-}
-
-fn not_reached(at: &Connection, error: &sqlx::Error, unable: Error) -> Error {
-    let unable = unable.because(root_cause(error)).at("/connection");
-    match error {
-        // A handshake that fails is told as data that can't be read.
-        error if is_about_tls(error) => unable.at("/connection/tls").hint(
-            "set connection.tls.caFile to the authority that signed the server's certificate, or \
-             connection.tls.mode to what the server can do",
-        ),
-        sqlx::Error::Configuration(_) => unable.at("/connection/tls").hint(
-            "see that connection.tls.certificateFile and connection.tls.key are a certificate and \
-             its key, both in PEM and without a passphrase",
-        ),
-        sqlx::Error::Io(_) => unable
-            .hint(format!(
-                "see that the server runs and listens at {at}, and that no firewall is between"
-            ))
-            .retry(Retry::Briefly),
-        sqlx::Error::Protocol(_) => unable
-            .hint(format!(
-                "see that it is PostgreSQL that listens at {at}; one that crashes may answer like \
-                 this too"
-            ))
-            .retry(Retry::Briefly),
-        _ => unable,
-    }
-}
-
-fn is_about_tls(error: &sqlx::Error) -> bool {
-    match error {
-        sqlx::Error::Tls(_) => true,
-        sqlx::Error::Io(error) => error.kind() == std::io::ErrorKind::InvalidData,
-        _ => false,
-    }
-}
-
-/// The innermost error: the outer ones only say that something failed.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
-}
 
 // What a kind tells apart itself.
 
@@ -172,10 +83,18 @@ pub(crate) fn stating(doing: &str, error: &sqlx::Error) -> Error {
             "something still belongs to it or is granted to it: in each database named above run \
              REASSIGN OWNED and DROP OWNED for it, or set deletionPolicy = \"retain\"",
         ),
-        code if is_going_away(code) => unable
-            .hint("the server is starting or stopping; apply again when it is up")
-            .retry(Retry::Briefly),
-        _ => unable,
+        // Our sessions lift what keeps them from writing, but for this.
+        "25006" => unable.at("/connection").hint(
+            "this server is a standby (in recovery), which follows another one and can't be changed; \
+             point connection at the primary",
+        ),
+        code => match Meaning::of(code) {
+            Meaning::Struck(timeout) => unable.hint(timeout.hint()),
+            meaning if meaning.is_going_away() => unable
+                .hint("the server is starting or stopping; apply again when it is up")
+                .retry(Retry::Briefly),
+            _ => unable,
+        },
     }
 }
 
@@ -184,10 +103,6 @@ fn code(error: &dyn DatabaseError) -> &str {
         .try_downcast_ref::<PgDatabaseError>()
         .map(PgDatabaseError::code)
         .unwrap_or_default()
-}
-
-fn is_going_away(code: &str) -> bool {
-    matches!(code, "57P01" | "57P02" | "57P03") || code.starts_with("08")
 }
 
 fn with_detail(error: &dyn DatabaseError) -> String {

@@ -2,14 +2,15 @@
 //!
 //! It must not know any kind.
 
-use nixops4_provider_sdk::{Context, Error, Prior, Result};
+use nixops4_provider_sdk::{Context, Error, Mark, Prior, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::assume::{For, assume};
 use crate::connection::Connection;
 use crate::name::Name;
-use crate::server::{Server, column, in_database, on_server};
+use crate::server::{Server, column, in_database, on_server, run};
+use crate::witness::{self, Class};
 use crate::{failure, lock};
 
 /// What is still of use of a record's inputs.
@@ -133,7 +134,7 @@ fn known_oid(prior: &Recorded, database: &Name, here: &Whereabouts) -> Result<Op
 }
 
 /// The name of a database that was called `name`, or recorded with this oid.
-async fn present_name(
+pub(crate) async fn present_name(
     cx: &Context,
     at: &Connection,
     name: &Name,
@@ -168,6 +169,35 @@ pub(crate) async fn change(
         let connection = &mut server.connection;
         let statements = assume(connection, whom).await?.around(statements);
         lock::transact_on(cx, connection, doing, &statements).await
+    })
+    .await
+}
+
+/// As [`change`], for statements that write `mark` on something: what vouches for that
+/// is written with it.
+pub(crate) async fn change_marked(
+    cx: &Context,
+    at: &Connection,
+    database: &Name,
+    whom: &For<'_>,
+    doing: &str,
+    statements: &str,
+    (class, name, mark): (Class, &Name, &Mark),
+) -> Result<()> {
+    in_database(cx, at, ("/database", database), None, async |server| {
+        let connection = &mut server.connection;
+        let acting = assume(connection, whom).await?;
+        lock::begin(cx, connection, doing).await?;
+        run(
+            connection,
+            doing,
+            format!("{}{statements}", acting.before()),
+        )
+        .await?;
+        let vouching =
+            witness::vouching_inside(connection, &server.id, (class, name), mark).await?;
+        let rest = format!("{vouching}{}; COMMIT", acting.after());
+        run(connection, doing, rest).await
     })
     .await
 }

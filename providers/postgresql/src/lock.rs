@@ -3,20 +3,25 @@
 //! Concurrent changes of roles, memberships and databases fail with "tuple
 //! concurrently updated". Everybody who manages a server takes this advisory
 //! lock, in the maintenance database, because advisory locks are per database.
+//! Whoever holds it without managing the server is sent off: it is nobody else's.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use sqlx::postgres::PgConnection;
 
 use crate::connection::Connection;
 use crate::failure;
-use crate::server::{column, on_server, run};
+use crate::server::{on_server, run};
+use crate::sessions;
 
 /// The key of the lock: "nixops4r" in ASCII.
 const KEY: i64 = 0x6e69_786f_7073_3472;
-/// How long one attempt waits for it, in seconds.
+/// How long one attempt waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it is waited for before we look who holds it; each time twice as long,
+/// because whoever looks goes to the end of the queue.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
 
 /// Runs statements on a server, in a transaction that holds the lock.
 pub(crate) async fn transact(
@@ -47,12 +52,15 @@ pub(crate) async fn transact_on(
 /// Begins the transaction of [`transact_on`], for whoever has to look before it
 /// acts. COMMIT ends it.
 pub(crate) async fn begin(cx: &Context, connection: &mut PgConnection, doing: &str) -> Result<()> {
-    let patience = patience(cx);
-    let locked = format!(
-        "BEGIN; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({KEY});",
-        patience.as_millis()
-    );
-    acquire(connection, doing, locked, patience).await
+    let locked = |wait: Duration| {
+        format!(
+            "BEGIN; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({KEY}); \
+             SET LOCAL lock_timeout = {}",
+            wait.as_millis(),
+            patience(cx).as_millis()
+        )
+    };
+    acquire(cx, connection, doing, true, locked).await
 }
 
 /// Statements of which an input asks: what goes wrong with them is its fault.
@@ -114,12 +122,14 @@ pub(crate) fn blame(error: Error, pointer: Option<&str>) -> Error {
 /// Takes the lock for the session, for statements that refuse a transaction. It
 /// ends with [`release`], or with the connection.
 pub(crate) async fn hold(cx: &Context, connection: &mut PgConnection, doing: &str) -> Result<()> {
-    let patience = patience(cx);
-    let locked = format!(
-        "SET lock_timeout = {}; SELECT pg_advisory_lock({KEY}); SET lock_timeout = 0",
-        patience.as_millis()
-    );
-    acquire(connection, doing, locked, patience).await
+    let locked = |wait: Duration| {
+        format!(
+            "SET lock_timeout = {}; SELECT pg_advisory_lock({KEY}); SET lock_timeout = {}",
+            wait.as_millis(),
+            patience(cx).as_millis()
+        )
+    };
+    acquire(cx, connection, doing, false, locked).await
 }
 
 /// At least a moment: to the server zero means for ever.
@@ -132,54 +142,66 @@ pub(crate) async fn release(connection: &mut PgConnection) -> Result<()> {
     run(
         connection,
         "unable to release the lock",
-        format!("SELECT pg_advisory_unlock({KEY})"),
+        format!("SELECT pg_advisory_unlock({KEY}); SET lock_timeout = 0"),
     )
     .await
 }
 
+/// Waits for the lock, for as long as somebody holds it who manages the server;
+/// `locked` says how, with the longest time to wait. Who doesn't is sent off at each
+/// look, right before we queue again: it may come back, and is behind us then.
 async fn acquire(
+    cx: &Context,
     connection: &mut PgConnection,
     doing: &str,
-    statements: String,
-    patience: Duration,
+    in_transaction: bool,
+    locked: impl Fn(Duration) -> String,
 ) -> Result<()> {
-    let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
-        .execute(&mut *connection)
-        .await
-    else {
-        return Ok(());
-    };
-    let timed_out = error
-        .as_database_error()
-        .and_then(sqlx::error::DatabaseError::code)
-        .is_some_and(|code| code == "55P03");
-    if !timed_out {
-        return Err(failure::stating(doing, &error));
+    let (since, patience) = (Instant::now(), patience(cx));
+    let mut wait = FIRST_LOOK;
+    let mut sent_off = String::new();
+    loop {
+        let left = patience.saturating_sub(since.elapsed());
+        let statements = locked(wait.min(left).max(Duration::from_millis(1)));
+        let statements = match sent_off.as_str() {
+            "" => statements,
+            sent_off => format!("BEGIN; {sent_off}; COMMIT; {statements}"),
+        };
+        let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+            .execute(&mut *connection)
+            .await
+        else {
+            return Ok(());
+        };
+        if sessions::code_of(&error).as_deref() != Some("55P03") {
+            return Err(failure::stating(doing, &error));
+        }
+        if in_transaction {
+            run(connection, doing, "ROLLBACK").await?;
+        }
+        let sitters = sessions::at_lock(connection, KEY).await?;
+        if since.elapsed() >= patience {
+            return Err(held(doing, &sitters, patience));
+        }
+        cx.checkpoint()?;
+        sessions::roll_back(connection, &sitters).await?;
+        sent_off = sessions::sending_off(connection, &sitters).await?;
+        wait *= 2;
     }
-    run(connection, doing, "ROLLBACK").await?;
-    let holder = holder(connection).await?;
-    Err(Error::new(doing)
+}
+
+/// Says who has held the lock all the time; first who doesn't manage the server, and
+/// can't be sent off.
+fn held(doing: &str, sitters: &[sessions::Sitter], patience: Duration) -> Error {
+    let (holder, hint) = sitters.first().map_or_else(
+        || ("somebody".to_owned(), "apply again".to_owned()),
+        sessions::describe,
+    );
+    Error::new(doing)
         .because(format!(
             "{holder} has held the lock on the server's roles and databases for over {} s",
             patience.as_secs_f32().round()
         ))
-        .hint("wait until it is done, or end that session with pg_terminate_backend")
-        .retry(Retry::UntilDeadline))
-}
-
-/// Says who holds the lock.
-async fn holder(connection: &mut PgConnection) -> Result<String> {
-    let row = sqlx::query(
-        "SELECT format('process %s (%s, role %s, from %s)', a.pid, a.application_name, a.usename,
-                       coalesce(host(a.client_addr), 'its own machine'))
-         FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-         WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-           AND l.classid = ($1 >> 32)::oid AND l.objid = ($1 & 4294967295)::oid
-         LIMIT 1",
-    )
-    .bind(KEY)
-    .fetch_optional(connection)
-    .await
-    .map_err(|error| failure::stating("unable to see who holds the lock", &error))?;
-    row.map_or_else(|| Ok("somebody".to_owned()), |row| column(&row, 0))
+        .hint(hint)
+        .retry(Retry::UntilDeadline)
 }

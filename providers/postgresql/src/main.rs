@@ -9,7 +9,8 @@ mod database;
 mod deed;
 mod default_privileges;
 mod entitlement;
-mod environment;
+mod everywhere;
+mod exposure;
 mod extension;
 mod failure;
 mod grant;
@@ -27,24 +28,17 @@ mod role;
 mod schema;
 mod scram;
 mod server;
+mod sessions;
 mod settings;
 mod sql;
 mod tenant;
+mod witness;
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use nixops4_provider_sdk::Provider;
 
 fn main() -> ExitCode {
-    if let Err(error) = environment::leave_behind() {
-        // With stderr gone there is nobody to tell.
-        let _ = writeln!(
-            std::io::stderr(),
-            "cannot start without libpq's environment variables: {error}"
-        );
-        return ExitCode::FAILURE;
-    }
     Provider::new(
         "postgresql",
         "Manages what applications need of a PostgreSQL server: roles, databases, and who may do what.",

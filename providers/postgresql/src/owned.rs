@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use nixops4_provider_sdk::{Context, Error, Mark, Result, Retry};
+use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use sqlx::postgres::PgConnection;
 
 use crate::admin;
@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::{Server, column, in_database, run};
 use crate::sql::Ident;
+use crate::witness::{self, Witness};
 use crate::{failure, lock};
 
 /// How many things are named of those that a role owns in one database.
@@ -58,29 +59,31 @@ const IS_OWNED: &str = "d.deptype = 'o' AND d.dbid <> 0
 
 const OF_ROLE: &str = "d.refclassid = 'pg_authid'::regclass AND d.refobjid = $1::int8::oid";
 
-/// Whether a comment on a database says that it is retained.
-fn is_retained(comment: Option<&str>) -> bool {
-    comment
-        .and_then(Mark::find_in)
-        .is_some_and(|mark| mark.retained_since.is_some())
+/// Whether a database is retained, by the comment on it and what vouches for that.
+fn is_retained(comment: Option<&str>, witnesses: &[String]) -> bool {
+    let witness = Witness::of_database(witnesses, false);
+    witness.ownership(comment, None).is_retained()
 }
 
 /// Looks up what a role owns and where it is spoken of, from any database.
 pub(crate) async fn survey(server: &mut Server, oid: i64) -> Result<Holdings> {
     let sql = format!(
-        "SELECT 'database', datname::text, shobj_description(oid, 'pg_database'), datallowconn, 0::int8
-         FROM pg_database WHERE datdba = $1::int8::oid
+        "SELECT 'database', datname::text, shobj_description(o.oid, 'pg_database'), datallowconn, 0::int8,
+                {}
+         FROM pg_database o WHERE datdba = $1::int8::oid
          UNION ALL
-         SELECT 'tablespace', spcname::text, NULL, true, 0 FROM pg_tablespace
+         SELECT 'tablespace', spcname::text, NULL, true, 0, '{{}}' FROM pg_tablespace
          WHERE spcowner = $1::int8::oid
          UNION ALL
          SELECT CASE WHEN b.oid IS NULL THEN 'shared' ELSE 'place' END, coalesce(b.datname::text, ''),
                 shobj_description(b.oid, 'pg_database'), coalesce(b.datallowconn, true),
-                count(*) FILTER (WHERE {IS_OWNED})
+                count(*) FILTER (WHERE {IS_OWNED}), {}
          FROM pg_shdepend d LEFT JOIN pg_database b ON b.oid = d.dbid
          WHERE {OF_ROLE} AND NOT (d.dbid = 0 AND d.deptype = 'o')
          GROUP BY b.oid, b.datname, b.datallowconn
-         ORDER BY 1, 2"
+         ORDER BY 1, 2",
+        witness::of_database("o.oid"),
+        witness::of_database("b.oid")
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(oid)
@@ -90,7 +93,7 @@ pub(crate) async fn survey(server: &mut Server, oid: i64) -> Result<Holdings> {
     let mut holdings = Holdings::default();
     for row in &rows {
         let (kind, name): (String, String) = (column(row, 0)?, column(row, 1)?);
-        let retained = is_retained(column(row, 2)?);
+        let retained = is_retained(column(row, 2)?, &column::<Vec<String>>(row, 5)?);
         match kind.as_str() {
             "database" => holdings.databases.push((name, retained)),
             "tablespace" => holdings.tablespaces.push(name),

@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
+use nixops4_provider_sdk::postgresql::client::{Target, connect};
 use nixops4_provider_sdk::{Error, Result};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow};
-use sqlx::{Connection as _, Row as _};
+use sqlx::Row as _;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::connection::{APPLICATION, Connection};
 use crate::failure;
@@ -30,11 +31,11 @@ pub(crate) fn is_pooled() -> String {
 /// `first` is connected through it, and was served by the process `pid`.
 pub(crate) async fn refuse_shared_sessions(
     at: &Connection,
-    options: &PgConnectOptions,
+    target: &Target,
     first: &mut PgConnection,
     pid: i32,
 ) -> Result<()> {
-    let shares = shares_sessions(options, first, pid)
+    let shares = shares_sessions(target, first, pid)
         .await
         .map_err(|error| failure::stating("unable to see how the pooler keeps sessions", &error))?;
     if shares { Err(refusal(at)) } else { Ok(()) }
@@ -60,18 +61,19 @@ pub(crate) fn refusal(at: &Connection) -> Error {
 /// second client gets it, or it gets another one, which is then the next that
 /// `first` gets.
 async fn shares_sessions(
-    options: &PgConnectOptions,
+    target: &Target,
     first: &mut PgConnection,
     pid: i32,
 ) -> sqlx::Result<bool> {
     if backend(first).await? != pid {
         return Ok(true);
     }
-    let connecting = PgConnection::connect_with(options);
-    let Ok(Ok(mut second)) = tokio::time::timeout(SECOND_SESSION, connecting).await else {
+    let connecting = tokio::time::timeout(SECOND_SESSION, connect(target));
+    let Ok(Ok(mut session)) = connecting.await else {
         return Ok(false);
     };
-    let asking = sqlx::raw_sql("BEGIN; SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut second);
+    let second = &mut session.connection;
+    let asking = sqlx::raw_sql("BEGIN; SELECT pg_catalog.pg_backend_pid()").fetch_one(&mut *second);
     let other = match tokio::time::timeout(SECOND_SESSION, asking).await {
         Ok(Ok(row)) => number(&row)?,
         // With `pool_mode = statement` there are no transactions.
@@ -81,10 +83,10 @@ async fn shares_sessions(
     if other == pid {
         return Ok(true);
     }
-    sqlx::raw_sql("COMMIT").execute(&mut second).await?;
+    sqlx::raw_sql("COMMIT").execute(&mut *second).await?;
     // Twice: a pool may serve its sessions in turn.
     let shares = backend(first).await? != pid || backend(first).await? != pid;
-    second.close().await?;
+    session.close().await;
     Ok(shares)
 }
 

@@ -5,17 +5,20 @@ mod inputs;
 use std::fmt::Write as _;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, ResourceKind, Result,
-    Step, Value,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, ResourceKind, Result, Step,
+    Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
 use crate::comment::with_mark;
+use crate::connection::Connection;
+use crate::everywhere;
 use crate::inside::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
 use crate::sql::{Ident, Literal};
+use crate::witness::{self, Class, Witness};
 use crate::{admin, failure};
 
 use inputs::{Identity, Inputs, Outputs};
@@ -27,6 +30,7 @@ pub(crate) struct Facts {
     name: Name,
     owner_role: Name,
     comment: Option<String>,
+    witness: Witness,
     whereabouts: Whereabouts,
 }
 
@@ -38,8 +42,10 @@ pub(crate) enum Change {
     OwnerRole { from: Name, to: Name },
 }
 
-const OBSERVE: &str = "
-    SELECT n.oid::int8, n.nspname::text, r.rolname::text, obj_description(n.oid, 'pg_namespace')
+const COLUMNS: &str =
+    "n.oid::int8, n.nspname::text, r.rolname::text, obj_description(n.oid, 'pg_namespace')";
+
+const FROM: &str = "
     FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
     WHERE n.oid = $1::int8::oid OR n.nspname = $2
     ORDER BY n.oid = $1::int8::oid DESC
@@ -148,7 +154,7 @@ impl ResourceKind for Schema {
             &inputs.database,
             prior,
             async |server, oid, here| {
-                look_up(&mut server.connection, oid, &inputs.name, here).await
+                look_up(cx, &mut server.connection, oid, &inputs.name, here).await
             },
         )
         .await
@@ -163,19 +169,17 @@ impl ResourceKind for Schema {
                 if let Some(role) = &inputs.owner_role {
                     let _ = write!(statements, " AUTHORIZATION {}", Ident(role));
                 }
-                let _ = write!(
-                    statements,
-                    "; {}",
-                    comment(&inputs.name, &cx.mark().to_string())
-                );
+                let mark = cx.mark();
+                let _ = write!(statements, "; {}", comment(&inputs.name, &mark.to_string()));
                 let roles: Vec<_> = inputs.owner_role.iter().map(Name::as_str).collect();
-                alter(cx, inputs, &roles, &doing, &statements).await
+                let marked = Some((&inputs.name, &mark));
+                alter(cx, inputs, &roles, &doing, &statements, marked).await
             }
             Change::Rename { from, owner } => {
                 let old = Ident(&from);
                 let doing = format!("unable to rename schema {old} to {schema}");
                 let statement = format!("ALTER SCHEMA {old} RENAME TO {schema}");
-                let done = alter(cx, inputs, &[owner.as_str()], &doing, &statement).await;
+                let done = alter(cx, inputs, &[owner.as_str()], &doing, &statement, None).await;
                 done.map_err(failure::taken_name)
             }
             Change::OwnerRole { from, to } => {
@@ -187,6 +191,7 @@ impl ResourceKind for Schema {
                     &[from.as_str(), to.as_str()],
                     &doing,
                     &statement,
+                    None,
                 )
                 .await
             }
@@ -208,13 +213,14 @@ impl ResourceKind for Schema {
             &[facts.owner_role.as_str()],
             &doing,
             &statements,
+            Some((name, mark)),
         )
         .await
     }
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
         inside::observe_recorded(cx, prior, async |server, oid, here| {
-            look_up(&mut server.connection, oid, &prior.inputs.name, here).await
+            look_up(cx, &mut server.connection, oid, &prior.inputs.name, here).await
         })
         .await
     }
@@ -224,7 +230,7 @@ impl ResourceKind for Schema {
         let doing = format!("unable to drop schema {schema}");
         // Somebody else may be dropping it as well.
         let statement = format!("DROP SCHEMA IF EXISTS {schema} CASCADE");
-        remove(cx, prior, facts, &doing, &statement).await
+        remove(cx, prior, facts, &doing, &statement, None).await
     }
 
     async fn retain(cx: &Context, prior: &Recorded, facts: &Facts, mark: &Mark) -> Result<()> {
@@ -252,31 +258,28 @@ impl ResourceKind for Schema {
             );
         }
         let statements = format!("{}{revoked}", comment(&facts.name, &text));
-        remove(cx, prior, facts, &doing, &statements).await
+        let marked = Some((&facts.name, mark));
+        remove(cx, prior, facts, &doing, &statements, marked).await
     }
 
     async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let found = inside::observe(
-            cx,
-            &inputs.connection,
-            &inputs.database,
-            None,
-            async |server, _, _| {
-                let rows = sqlx::query(
-                "SELECT n.nspname::text, obj_description(n.oid, 'pg_namespace'), r.rolname::text
+        let at = &inputs.connection;
+        everywhere::list(cx, at, async |server, database| {
+            let question = format!(
+                "SELECT n.nspname::text, obj_description(n.oid, 'pg_namespace'), r.rolname::text,
+                        n.oid::int8, {}
                  FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner ORDER BY n.nspname",
-            )
-            .fetch_all(&mut server.connection)
-            .await
-            .map_err(|error| failure::stating("unable to list schemas", &error))?;
-                let found = rows
-                    .iter()
-                    .map(|row| listed(cx, inputs, row))
-                    .collect::<Result<Vec<_>>>()?;
-                Ok(Some(found.into_iter().flatten().collect()))
-            },
-        );
-        Ok(found.await?.unwrap_or_default())
+                witness::inside()
+            );
+            let rows = sqlx::query(sqlx::AssertSqlSafe(question))
+                .fetch_all(&mut server.connection)
+                .await
+                .map_err(|error| failure::stating("unable to list schemas", &error))?;
+            let place = (at, database, server.id.as_str());
+            let found = rows.iter().map(|row| listed(cx, place, row));
+            found.filter_map(Result::transpose).collect()
+        })
+        .await
     }
 }
 
@@ -312,12 +315,15 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 }
 
 async fn look_up(
+    cx: &Context,
     connection: &mut PgConnection,
     oid: Option<i64>,
     name: &Name,
     whereabouts: Whereabouts,
 ) -> Result<Option<Observed<Facts>>> {
-    let row = sqlx::query(OBSERVE)
+    let (witnesses, has_place) = (witness::inside(), witness::HAS_PLACE);
+    let question = format!("SELECT {COLUMNS}, {witnesses}, {has_place} {FROM}");
+    let row = sqlx::query(sqlx::AssertSqlSafe(question))
         .bind(oid)
         .bind(name.as_str())
         .fetch_optional(connection)
@@ -326,14 +332,19 @@ async fn look_up(
             failure::stating(&format!("unable to look up schema {}", Ident(name)), &error)
         })?;
     let Some(row) = row else { return Ok(None) };
+    let this = (Class::Schema, column(&row, 0)?);
+    let witnesses: Vec<String> = column(&row, 4)?;
+    let server = &whereabouts.system_identifier;
     let facts = Facts {
-        oid: column(&row, 0)?,
+        oid: this.1,
         name: Name::of_server(column(&row, 1)?)?,
         owner_role: Name::of_server(column(&row, 2)?)?,
         comment: column(&row, 3)?,
+        witness: Witness::of_thing(&witnesses, column(&row, 5)?, this, server),
         whereabouts,
     };
-    let ownership = Ownership::from_comment(facts.comment.as_deref());
+    let recorded = (oid == Some(facts.oid)).then(|| cx.mark());
+    let ownership = facts.witness.ownership(facts.comment.as_deref(), recorded);
     Ok(Some(Observed { facts, ownership }))
 }
 
@@ -343,25 +354,37 @@ async fn alter(
     roles: &[&str],
     doing: &str,
     statements: &str,
+    marked: Option<(&Name, &Mark)>,
 ) -> Result<()> {
     let whom = For {
         roles,
         database_owner: true,
     };
-    let done = inside::change(
-        cx,
-        &inputs.connection,
-        &inputs.database,
-        &whom,
-        doing,
-        statements,
-    )
-    .await;
+    let place = (&inputs.connection, &inputs.database);
+    let done = change(cx, place, &whom, doing, statements, marked).await;
     let (Err(error), Some(role)) = (&done, &inputs.owner_role) else {
         return done;
     };
     let named = [("/ownerRole", role)];
     Err(admin::blame_absent_role(cx, &inputs.connection, error.clone(), &named).await)
+}
+
+/// Runs statements in a database; `marked` is the schema that they mark, if they do.
+async fn change(
+    cx: &Context,
+    (at, database): (&Connection, &Name),
+    whom: &For<'_>,
+    doing: &str,
+    statements: &str,
+    marked: Option<(&Name, &Mark)>,
+) -> Result<()> {
+    match marked {
+        Some((name, mark)) => {
+            let marked = (Class::Schema, name, mark);
+            inside::change_marked(cx, at, database, whom, doing, statements, marked).await
+        }
+        None => inside::change(cx, at, database, whom, doing, statements).await,
+    }
 }
 
 async fn remove(
@@ -370,21 +393,15 @@ async fn remove(
     facts: &Facts,
     doing: &str,
     statements: &str,
+    marked: Option<(&Name, &Mark)>,
 ) -> Result<()> {
     let database = Name::of_server(facts.whereabouts.database.clone())?;
     let whom = For {
         roles: &[facts.owner_role.as_str()],
         database_owner: true,
     };
-    inside::change(
-        cx,
-        &prior.inputs.connection,
-        &database,
-        &whom,
-        doing,
-        statements,
-    )
-    .await
+    let place = (&prior.inputs.connection, &database);
+    change(cx, place, &whom, doing, statements, marked).await
 }
 
 async fn give_back(
@@ -425,19 +442,19 @@ fn comment(name: &Name, text: &str) -> String {
     format!("COMMENT ON SCHEMA {} IS {}", Ident(name), Literal(text))
 }
 
-fn listed(cx: &Context, inputs: &Inputs, row: &PgRow) -> Result<Option<Found>> {
-    let comment: Option<String> = column(row, 1)?;
-    let Some(mark) = comment
-        .as_deref()
-        .and_then(Mark::find_in)
-        .filter(|mark| mark.is_of_same(&cx.mark()))
-    else {
+fn listed(
+    cx: &Context,
+    (at, database, server): (&Connection, &Name, &str),
+    row: &PgRow,
+) -> Result<Option<Found>> {
+    let of = (Class::Schema, server);
+    let Some(mark) = witness::ours_inside(row, [1, 3, 4], of, &cx.mark())? else {
         return Ok(None);
     };
     let (schema, owner_role): (String, String) = (column(row, 0)?, column(row, 2)?);
     let mut identity = Object::new();
-    identity.insert("server".to_owned(), inputs.connection.to_string().into());
-    identity.insert("database".to_owned(), inputs.database.as_str().into());
+    identity.insert("server".to_owned(), at.to_string().into());
+    identity.insert("database".to_owned(), database.as_str().into());
     identity.insert("schema".to_owned(), schema.into());
     let mut facts = Object::new();
     facts.insert("ownerRole".to_owned(), owner_role.into());

@@ -201,13 +201,20 @@ impl ResourceKind for Tenant {
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
+        let recorded = parts::prior_of_role(prior)?;
         if let Some(database) = &facts.database {
-            let recorded = parts::prior_of_database(prior)?;
-            Database::delete(cx, &recorded, &database.facts).await?;
+            if let Some(role) = &facts.role {
+                role::shut_out(cx, &recorded, &role.facts).await?;
+            }
+            let of_database = parts::prior_of_database(prior)?;
+            let dropped = Database::delete(cx, &of_database, &database.facts).await;
+            if let (Err(error), Some(role)) = (&dropped, &facts.role) {
+                role::let_in(cx, &recorded, &role.facts, error).await;
+            }
+            dropped?;
             cx.failpoint("tenant:database-dropped");
         }
         // What it owns is another now.
-        let recorded = parts::prior_of_role(prior)?;
         let Some(role) = Role::observe_recorded(cx, &recorded).await? else {
             return Ok(());
         };

@@ -1,6 +1,7 @@
 //! NixOps4 resource provider for secrets.
 
 mod age_key;
+mod aside;
 mod by_hand;
 mod characters;
 mod kept;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
 
+use crate::aside::aside;
 use crate::kept::{Current, Facts, Keeps, Making, Misfit, New, References, Remedy, kept_inputs};
 use crate::making::hash::{self, Algorithm};
 
@@ -76,7 +77,8 @@ impl Keeps for PasswordHash {
             return Ok(false);
         }
         let password = cx.secret(&inputs.secret, "/secret").await?;
-        Ok(!hash::matches(&password, &current.public.hash))
+        let there = current.public.hash.clone();
+        aside(cx, move |_| !hash::matches(&password, &there)).await
     }
 
     fn misfits(
@@ -105,7 +107,8 @@ impl Keeps for PasswordHash {
     async fn make(making: &mut Making<'_, Public>, inputs: &Inputs) -> Result<New<Public>> {
         let cost = inputs.algorithm.cost_of(inputs.cost)?;
         let password = making.cx.secret(&inputs.secret, "/secret").await?;
-        let hash = hash::make(inputs.algorithm, cost, &password)?;
+        let algorithm = inputs.algorithm;
+        let hash = aside(making.cx, move |_| hash::make(algorithm, cost, &password)).await??;
         Ok(New {
             value: hash.clone().into(),
             public: Public {

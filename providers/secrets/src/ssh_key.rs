@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
 
+use crate::aside::aside;
 use crate::kept::{Current, Keeps, Making, Misfit, New, References, Remedy, kept_inputs};
 use crate::making::ssh::{self, KeyType};
 
@@ -93,8 +94,12 @@ impl Keeps for SshKey {
         }
     }
 
-    async fn make(_: &mut Making<'_, Public>, inputs: &Inputs) -> Result<New<Public>> {
-        let made = ssh::make(inputs.key_type, &inputs.comment)?;
+    async fn make(making: &mut Making<'_, Public>, inputs: &Inputs) -> Result<New<Public>> {
+        let (key_type, comment) = (inputs.key_type, inputs.comment.clone());
+        let made = aside(making.cx, move |given_up| {
+            ssh::make(key_type, &comment, &|| given_up.is_so())
+        })
+        .await??;
         Ok(New {
             value: made.private,
             public: Public {

@@ -1,12 +1,44 @@
 //! Files that can't be used, and what to do about them.
 
+use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use nixops4_provider_sdk::{Error, Result, Retry};
+use nixops4_provider_sdk::{Error, Result, Retry, trusted};
 
 /// The size of a page, and so of the smallest file that holds anything, in bytes.
 const PAGE: u64 = 4096;
+
+/// Fails if somebody else could have written the state at `path`, or what stands
+/// beside it and is read with it.
+pub(crate) fn refuse_foreign(input: &str, path: &Path, beside: &[&str]) -> Result<()> {
+    trusted::refuse_foreign(input, "the state in", path)?;
+    let name = path.file_name().unwrap_or_default();
+    for end in beside {
+        let mut name = name.to_owned();
+        name.push(end);
+        let beside = path.with_file_name(name);
+        // What nobody has made was judged with the folder.
+        if beside.symlink_metadata().is_ok() {
+            trusted::refuse_foreign(input, "what belongs to the state,", &beside)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes an empty file for this user alone, if there is none.
+pub(crate) fn make_private(path: &Path) -> io::Result<()> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
 
 /// SQLite takes a file of less than a page for an empty one: what is left of a
 /// state would be begun anew.

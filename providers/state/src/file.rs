@@ -4,6 +4,7 @@ mod event;
 mod journal;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
 use nixops4_provider_sdk::{Context, Owner, Result, StateKind};
@@ -59,7 +60,7 @@ impl StateKind for StateFile {
         Ok(journal.has_begun().await?.then_some(Outputs {}))
     }
 
-    async fn read(cx: &Context, inputs: &Inputs) -> Result<Value> {
+    async fn read(cx: &Context, inputs: &Inputs) -> Result<Rc<Value>> {
         let mut journal = Journal::open(inputs, Missing::Refuse)?;
         let document = store::read(cx, inputs, &mut journal).await?;
         journal.keep(cx);
@@ -76,7 +77,7 @@ impl StateKind for StateFile {
         store::history(&mut journal, since, limit).await
     }
 
-    async fn append(cx: &Context, inputs: &Inputs, event: &StateResourceEvent) -> Result<()> {
+    async fn append(cx: &Context, inputs: &Inputs, event: StateResourceEvent) -> Result<()> {
         let mut journal = Journal::open_again(cx, inputs)?;
         store::append(cx, inputs, &mut journal, event).await?;
         journal.keep(cx);

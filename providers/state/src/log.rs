@@ -1,6 +1,8 @@
 //! The log of a deployment's state, whatever keeps it: events, the document that
 //! they add up to, and which of them get in each other's way. It does no IO.
 
+use std::rc::Rc;
+
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
 use nixops4_protocol::message::HistoryEvent;
@@ -35,27 +37,33 @@ impl Event {
             value: state::empty(),
         });
         let version = env!("CARGO_PKG_VERSION");
-        Self::new(0, "initialize", version, &Patch(vec![empty]))
+        Self::new(0, "initialize", version, Patch(vec![empty]))
     }
 
     /// What is written to see whether it can be, and then taken back: an event
     /// far behind all others, and not where somebody else tries the same.
     pub(crate) fn probe() -> Self {
         let index = i64::MAX - i64::from(std::process::id());
-        Self::new(index, "probe", "", &Patch(Vec::new()))
+        Self::new(index, "probe", "", Patch(Vec::new()))
+    }
+
+    /// The same, at this moment.
+    pub(crate) fn now(self) -> Self {
+        Self {
+            time: now(),
+            ..self
+        }
     }
 
     /// An event of now.
-    pub(crate) fn new(index: i64, operation: &str, version: &str, patch: &Patch) -> Self {
+    pub(crate) fn new(index: i64, operation: &str, version: &str, patch: Patch) -> Self {
         Self {
             index,
-            time: OffsetDateTime::now_utc()
-                .format(&Rfc3339)
-                .unwrap_or_default(),
+            time: now(),
             writer: Some(writer()),
             operation: operation.to_owned(),
             version: Some(version.to_owned()),
-            patch: patch.clone(),
+            patch,
         }
     }
 }
@@ -71,6 +79,11 @@ impl From<Event> for HistoryEvent {
             patch: event.patch,
         }
     }
+}
+
+fn now() -> String {
+    let now = OffsetDateTime::now_utc().format(&Rfc3339);
+    now.unwrap_or_default()
 }
 
 /// Who writes: for whoever finds the state changed.
@@ -89,7 +102,8 @@ fn writer() -> String {
 /// The document as one process knows it.
 #[derive(Debug, Clone)]
 pub(crate) struct View {
-    document: Value,
+    /// Shared with an answer until that is written.
+    document: Rc<Value>,
     /// How many events it has in it.
     length: i64,
 }
@@ -97,14 +111,14 @@ pub(crate) struct View {
 impl Default for View {
     fn default() -> Self {
         Self {
-            document: Value::Null,
+            document: Rc::new(Value::Null),
             length: 0,
         }
     }
 }
 
 impl View {
-    pub(crate) fn document(&self) -> &Value {
+    pub(crate) fn document(&self) -> &Rc<Value> {
         &self.document
     }
 
@@ -113,23 +127,20 @@ impl View {
         self.length
     }
 
-    /// Takes in what others have appended.
-    pub(crate) fn take_in(&mut self, events: Vec<Event>) -> Result<()> {
-        for event in events {
-            if event.index != self.length {
-                return Err(damaged(format!("event {} is missing", self.length)));
-            }
-            json_patch::patch(&mut self.document, &event.patch).map_err(|error| {
-                damaged(format!("event {} does not apply: {error}", event.index))
-            })?;
-            self.length += 1;
+    /// Takes in an event that is recorded. After an error the view is of no use.
+    pub(crate) fn take_in(&mut self, event: Event) -> Result<()> {
+        if event.index != self.length {
+            return Err(damaged(format!("event {} is missing", self.length)));
         }
+        state::apply(Rc::make_mut(&mut self.document), event.patch)
+            .map_err(|error| damaged(format!("event {} does not apply: {error}", event.index)))?;
+        self.length += 1;
         Ok(())
     }
 
-    /// Takes in a patch of our own; one that does not fit changes nothing.
-    pub(crate) fn append(&mut self, patch: &Patch) -> Result<()> {
-        json_patch::patch(&mut self.document, patch).map_err(|error| {
+    /// Takes in a patch of our own. After an error the view is of no use.
+    pub(crate) fn append(&mut self, patch: Patch) -> Result<()> {
+        state::apply(Rc::make_mut(&mut self.document), patch).map_err(|error| {
             Error::new("the event does not fit the recorded state")
                 .because(error)
                 .hint("whoever sent it did not know the state as it is; read it again")
@@ -145,21 +156,40 @@ fn damaged(how: String) -> Error {
         .hint("nothing was written; restore the state from a backup")
 }
 
+/// What is remembered of another's event: where it changed something, who and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Touch {
+    places: Vec<String>,
+    writer: Option<String>,
+    time: String,
+}
+
+impl From<&Event> for Touch {
+    fn from(event: &Event) -> Self {
+        Self {
+            places: places(&event.patch).map(str::to_owned).collect(),
+            writer: event.writer.clone(),
+            time: event.time.clone(),
+        }
+    }
+}
+
 /// Fails if `patch` touches what one of `others`, appended since its author last
 /// read, has touched. A place is touched by a change of itself, of anything
 /// above and of anything below it.
 pub(crate) fn refuse_overlap<'a>(
     patch: &Patch,
-    others: impl IntoIterator<Item = &'a Event>,
+    others: impl IntoIterator<Item = &'a Touch>,
 ) -> Result<()> {
-    for event in others {
-        for place in places(&event.patch) {
-            if let Some(ours) = places(patch).into_iter().find(|ours| overlap(ours, place)) {
+    let ours: Vec<&str> = places(patch).collect();
+    for other in others {
+        for place in &other.places {
+            if let Some(ours) = ours.iter().find(|ours| overlap(ours, place)) {
                 return Err(Error::new(format!(
                     "the recorded state was changed by {} at {} where this would change it: {place} \
                      (we: {ours})",
-                    event.writer.as_deref().unwrap_or("somebody"),
-                    event.time
+                    other.writer.as_deref().unwrap_or("somebody"),
+                    other.time
                 ))
                 .hint("somebody else applies the same deployment; wait until they are done, then apply again"));
             }
@@ -168,18 +198,15 @@ pub(crate) fn refuse_overlap<'a>(
     Ok(())
 }
 
-fn places(patch: &Patch) -> Vec<&str> {
-    patch
-        .iter()
-        .flat_map(|operation| match operation {
-            PatchOperation::Add(at) => vec![at.path.as_str()],
-            PatchOperation::Remove(at) => vec![at.path.as_str()],
-            PatchOperation::Replace(at) => vec![at.path.as_str()],
-            PatchOperation::Move(at) => vec![at.from.as_str(), at.path.as_str()],
-            PatchOperation::Copy(at) => vec![at.from.as_str(), at.path.as_str()],
-            PatchOperation::Test(at) => vec![at.path.as_str()],
-        })
-        .collect()
+fn places(patch: &Patch) -> impl Iterator<Item = &str> {
+    patch.iter().flat_map(|operation| {
+        let from = match operation {
+            PatchOperation::Move(at) => Some(at.from.as_str()),
+            PatchOperation::Copy(at) => Some(at.from.as_str()),
+            _ => None,
+        };
+        from.into_iter().chain([operation.path().as_str()])
+    })
 }
 
 fn overlap(one: &str, other: &str) -> bool {
@@ -234,6 +261,7 @@ mod tests {
             1,
             json!([{"op": "add", "path": "/deployments/mail/resources/x", "value": 1}]),
         );
+        let theirs = Touch::from(&theirs);
         let error = refuse_overlap(&ours, [&theirs]).unwrap_err().to_string();
         assert!(
             error.contains("ann@desk at 2026-01-01T00:00:00Z"),
@@ -250,13 +278,13 @@ mod tests {
             event(2, json!([])),
             event(1, json!([{"op": "remove", "path": "/missing"}])),
         ] {
-            let error = View::default()
-                .take_in(vec![first.clone(), second])
-                .unwrap_err();
+            let mut view = View::default();
+            view.take_in(first.clone()).unwrap();
+            let error = view.take_in(second).unwrap_err();
             assert!(error.to_string().contains("damaged"), "{error}");
         }
         let mut view = View::default();
-        view.take_in(vec![first]).unwrap();
-        assert_eq!((view.document(), view.length()), (&json!({"a": 1}), 1));
+        view.take_in(first).unwrap();
+        assert_eq!((&**view.document(), view.length()), (&json!({"a": 1}), 1));
     }
 }

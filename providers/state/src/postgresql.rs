@@ -4,6 +4,8 @@ mod connection;
 mod database;
 mod failure;
 
+use std::rc::Rc;
+
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
 use nixops4_provider_sdk::{Context, Owner, Result, StateKind};
 use schemars::JsonSchema;
@@ -67,7 +69,7 @@ impl StateKind for Postgresql {
         Ok(is_there.then_some(Outputs {}))
     }
 
-    async fn read(cx: &Context, inputs: &Inputs) -> Result<Value> {
+    async fn read(cx: &Context, inputs: &Inputs) -> Result<Rc<Value>> {
         let mut database = Database::connect(cx, inputs).await?;
         database.check_version(Missing::Refuse).await?;
         let document = store::read(cx, inputs, &mut database).await?;
@@ -88,7 +90,7 @@ impl StateKind for Postgresql {
         Ok(events)
     }
 
-    async fn append(cx: &Context, inputs: &Inputs, event: &StateResourceEvent) -> Result<()> {
+    async fn append(cx: &Context, inputs: &Inputs, event: StateResourceEvent) -> Result<()> {
         let mut database = Database::connect(cx, inputs).await?;
         database.check_version(Missing::Refuse).await?;
         store::append(cx, inputs, &mut database, event).await?;

@@ -3,6 +3,7 @@
 mod file;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
 use nixops4_provider_sdk::{Context, Owner, Result, StateKind};
@@ -57,7 +58,7 @@ impl StateKind for Sqlite {
         Ok(file.has_begun().await?.then_some(Outputs {}))
     }
 
-    async fn read(cx: &Context, inputs: &Inputs) -> Result<Value> {
+    async fn read(cx: &Context, inputs: &Inputs) -> Result<Rc<Value>> {
         let mut file = File::open(inputs, Missing::Refuse).await?;
         store::read(cx, inputs, &mut file).await
     }
@@ -72,7 +73,7 @@ impl StateKind for Sqlite {
         store::history(&mut file, since, limit).await
     }
 
-    async fn append(cx: &Context, inputs: &Inputs, event: &StateResourceEvent) -> Result<()> {
+    async fn append(cx: &Context, inputs: &Inputs, event: StateResourceEvent) -> Result<()> {
         let mut file = File::open_again(cx, inputs).await?;
         store::append(cx, inputs, &mut file, event).await?;
         file.keep(cx);

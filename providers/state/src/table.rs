@@ -2,6 +2,7 @@
 //! and PostgreSQL both understand.
 
 use json_patch::Patch;
+use nixops4_protocol::state;
 use nixops4_provider_sdk::{Error, Result};
 use sqlx::{ColumnIndex, Decode, Row, Type};
 
@@ -15,6 +16,10 @@ pub(crate) const INSERT: &str =
 /// Of a deployment ($1), from an index ($2) on, some ($3) at most.
 pub(crate) const SINCE: &str =
     "SELECT position, time, writer, event, nixops_version, patch FROM event
+     WHERE deployment = $1 AND position >= $2 ORDER BY position LIMIT $3";
+
+/// How large the patches of the same are, in bytes.
+pub(crate) const LENGTHS: &str = "SELECT CAST(octet_length(patch) AS bigint) FROM event
      WHERE deployment = $1 AND position >= $2 ORDER BY position LIMIT $3";
 
 /// Whether a deployment ($1) has an event.
@@ -38,7 +43,7 @@ where
     String: Decode<'r, R::Database> + Type<R::Database>,
 {
     let patch =
-        serde_json::from_str(row.try_get(5)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        state::read_patch(row.try_get(5)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(Event {
         index: row.try_get(0)?,
         time: row.try_get(1)?,

@@ -1,6 +1,7 @@
 //! The kind `scratch-state_ledger`: the state of a deployment, in a file.
 
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
 use nixops4_provider_sdk::{Context, Error, Owner, Result, StateKind};
@@ -48,10 +49,11 @@ impl StateKind for Ledger {
         Ok(path(inputs).exists().then_some(Outputs {}))
     }
 
-    async fn read(_: &Context, inputs: &Inputs) -> Result<Value> {
+    async fn read(_: &Context, inputs: &Inputs) -> Result<Rc<Value>> {
         let text = std::fs::read(path(inputs));
         let text = text.map_err(|error| Error::new("unable to read the state").because(error))?;
         serde_json::from_slice(&text)
+            .map(Rc::new)
             .map_err(|error| Error::new("the state is broken").because(error))
     }
 
@@ -61,10 +63,10 @@ impl StateKind for Ledger {
         ))
     }
 
-    async fn append(cx: &Context, inputs: &Inputs, event: &StateResourceEvent) -> Result<()> {
+    async fn append(cx: &Context, inputs: &Inputs, event: StateResourceEvent) -> Result<()> {
         faults::stepping(&inputs.folder).await?;
         let mut state = Self::read(cx, inputs).await?;
-        json_patch::patch(&mut state, &event.patch)
+        json_patch::patch(Rc::make_mut(&mut state), &event.patch)
             .map_err(|error| Error::new("the event doesn't fit the state").because(error))?;
         write(inputs, &state)
     }

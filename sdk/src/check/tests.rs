@@ -44,8 +44,8 @@ impl StateKind for Store {
         Ok(None)
     }
 
-    async fn read(_: &Context, _: &Careless) -> Result<serde_json::Value> {
-        Ok(serde_json::Value::Null)
+    async fn read(_: &Context, _: &Careless) -> Result<std::rc::Rc<serde_json::Value>> {
+        Ok(serde_json::Value::Null.into())
     }
 
     async fn history(
@@ -60,7 +60,7 @@ impl StateKind for Store {
     async fn append(
         _: &Context,
         _: &Careless,
-        _: &nixops4_protocol::message::StateResourceEvent,
+        _: nixops4_protocol::message::StateResourceEvent,
     ) -> Result<()> {
         Ok(())
     }

@@ -29,7 +29,7 @@ async fn try_plan(
     let known = Known::new(&request, &shape)?;
     let recorded = request.resource.as_ref();
     if known.hides::<Model>(&shape) {
-        return Ok(unseen(&known, recorded, &shape));
+        return unseen(&known, recorded, &shape);
     }
     let wanted = inputs::parse_types::<Model>(&known.properties)?;
     super::plan::<Model>(&cx(), &wanted, &known, recorded, &shape).await

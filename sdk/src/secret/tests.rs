@@ -21,6 +21,7 @@ fn references_that_parse() {
                 name: "a/b".into(),
                 generation: 2,
                 id: "x".into(),
+                store_key: None,
             }),
         ),
     ] {
@@ -32,6 +33,27 @@ fn references_that_parse() {
 }
 
 #[test]
+fn the_key_of_a_store_is_no_part_of_which_value_is_meant() {
+    let written = json!({"store": "main", "name": "a/b", "generation": 2, "id": "x"});
+    let mut with_key = written.clone();
+    with_key["storeKey"] = json!("SHA256:x");
+    let parse = |written: &serde_json::Value| {
+        serde_json::from_value::<StoredSecret>(written.clone()).unwrap()
+    };
+    let (old, new) = (parse(&written), parse(&with_key));
+    assert_eq!(old, new);
+    // It is kept, and left out where there was none.
+    assert_eq!(json!(old), written);
+    assert_eq!(json!(new), with_key);
+    assert_eq!(new.root().unwrap_err().pointer(), Some("/storeKey"));
+    let reference: SecretRef = serde_json::from_value(with_key).unwrap();
+    let SecretRef::Stored(stored) = reference else {
+        panic!("it is in a store");
+    };
+    assert_eq!(stored.store_key.as_deref(), Some("SHA256:x"));
+}
+
+#[test]
 fn what_is_no_reference_is_never_repeated() {
     for written in [
         json!("canary-value"),
@@ -40,6 +62,7 @@ fn what_is_no_reference_is_never_repeated() {
         json!({"canary-value": 1}),
         json!({"file": "/x", "env": "canary-value"}),
         json!({"store": "main", "name": "canary-value"}),
+        json!({"file": "/x", "storeKey": "canary-value"}),
         json!({"file": {"canary-value": 1}}),
         json!({}),
         json!(12345),
@@ -50,6 +73,31 @@ fn what_is_no_reference_is_never_repeated() {
         assert!(!error.contains("canary"), "{error}");
         assert!(error.contains("write { file"), "{error}");
     }
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("secret");
+    std::fs::write(&path, "one").unwrap();
+    let set_mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    // Whom it is open to to read is not asked here.
+    set_mode(&path, 0o644);
+    assert_eq!(from_file(&path).unwrap().expose_secret(), "one");
+    set_mode(&path, 0o602);
+    let error = from_file(&path).unwrap_err().to_string();
+    assert!(
+        error.starts_with("/file: unable to read the secret in"),
+        "{error}"
+    );
+    assert!(error.contains("\nhint: run `chmod go-w"), "{error}");
+    set_mode(&path, 0o600);
+    set_mode(folder.path(), 0o777);
+    let error = from_file(&path).unwrap_err().to_string();
+    assert!(error.contains("can be written by everybody"), "{error}");
 }
 
 #[test]

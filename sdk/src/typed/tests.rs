@@ -118,6 +118,11 @@ fn what_is_wrong_and_where() {
             "expected a list, found an object",
         ),
         (
+            json!({ "name": "a", "list": [[true, 1]] }),
+            "/list/0",
+            "expected an object, found a list",
+        ),
+        (
             json!({ "name": "a", "list": [null] }),
             "/list/0",
             "expected an object, found null",

@@ -1,12 +1,13 @@
 //! PostgreSQL: connecting as libpq would, one writer at a time, and saying what
 //! its errors mean. It knows nothing of what is in it.
 
-use std::io;
-use std::str::FromStr as _;
+mod address;
+
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{ConnectOptions as _, Connection as _, Postgres, Transaction};
+use nixops4_postgresql_client::{Failure, Meaning, Opening, Session, code, open, root_cause};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection as _, Postgres, Transaction};
 use url::Url;
 
 use crate::error::Error;
@@ -18,41 +19,62 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// Connects. The password is taken from `PGPASSWORD`, or from the password file
 /// (`PGPASSFILE`, or `~/.pgpass`), as by libpq.
 pub(crate) async fn connect(
+    url: &StoreUrl,
     address: &Url,
-    read_only: bool,
     busy_timeout: Duration,
-) -> Result<PgConnection, sqlx::Error> {
-    let mut options = PgConnectOptions::from_str(address.as_str())?
-        .options([("lock_timeout", format!("{}ms", busy_timeout.as_millis()))])
-        .disable_statement_logging();
-    let says_mode = std::env::var_os("PGSSLMODE").is_some()
-        || address.query_pairs().any(|(key, _)| key == "sslmode");
-    if !says_mode && !is_local(&options) {
-        // `prefer`, the default of libpq, would talk to whoever answers.
-        options = options.ssl_mode(PgSslMode::VerifyFull);
+) -> Result<Session, Error> {
+    let unable = |failure| unable(url, &failure);
+    let mut target = address::target(address).map_err(unable)?;
+    target.set("lock_timeout", &format!("{}ms", busy_timeout.as_millis()));
+    if url.is_read_only() {
+        target.set("default_transaction_read_only", "on");
     }
-    if read_only {
-        options = options.options([("default_transaction_read_only", "on")]);
+    let Ok(opened) = tokio::time::timeout(CONNECT, open(&mut target)).await else {
+        let slow = std::io::Error::new(std::io::ErrorKind::TimedOut, "the server does not answer");
+        return Err(unable(Failure::Io(slow)));
+    };
+    let (session, settled) = opened.map_err(|error| match error {
+        Opening::Connecting(failure) => unable(failure),
+        Opening::Asking(error) => explain(url, "open it", &error),
+    })?;
+    if settled.is_standby && !url.is_read_only() {
+        let store = url.to_string();
+        return Err(Error::Standby { store });
     }
-    match tokio::time::timeout(CONNECT, options.connect()).await {
-        Ok(connected) => connected,
-        Err(_) => Err(sqlx::Error::Io(io::Error::new(
-            io::ErrorKind::TimedOut,
-            "the server does not answer",
-        ))),
+    Ok(session)
+}
+
+/// What it means that the server can't be logged in to.
+fn unable(url: &StoreUrl, failure: &Failure) -> Error {
+    let hint = match failure {
+        Failure::Server(error) => {
+            return said(url, "open it", &error.code, error.message.clone());
+        }
+        Failure::NoPassword => PASSWORD,
+        Failure::Refused { .. } | Failure::Unproven | Failure::Unsupported(_) => {
+            "let this role in by scram-sha-256 in the server's pg_hba.conf, or verify the server with \
+             `sslrootcert` in the address; to trust it without either, say in the address what it may \
+             ask for (`require_auth`)"
+        }
+        Failure::Binding(_) => {
+            "give the authority that signed the server's certificate with `sslrootcert` in the \
+             address, which tells the server from anybody in between"
+        }
+        _ => {
+            "check the address, that the server runs, and its certificate (`sslmode` and \
+             `sslrootcert` in the address) or yours (`sslcert` and `sslkey`)"
+        }
+    };
+    Error::Unreachable {
+        store: url.to_string(),
+        action: "open",
+        reason: root_cause(failure),
+        hint,
     }
 }
 
-/// Whether nobody can listen on the way.
-fn is_local(options: &PgConnectOptions) -> bool {
-    let host = options.get_host();
-    options.get_socket().is_some()
-        || host == "localhost"
-        || host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
+const PASSWORD: &str = "check the user in its address; the password comes from PGPASSWORD or the file \
+     that PGPASSFILE names (~/.pgpass, mode 600)";
 
 pub(crate) async fn reading(
     conn: &mut PgConnection,
@@ -87,15 +109,23 @@ pub(crate) async fn tables(conn: &mut PgConnection) -> Result<(i64, i64), sqlx::
 
 /// What an error of PostgreSQL means, while trying to `action`.
 pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: &sqlx::Error) -> Error {
-    let store = url.to_string();
-    let (code, reason) = match error {
+    match (code(error), error) {
         // Its message alone: the details can repeat a row.
-        sqlx::Error::Database(database) => (
-            database.code().unwrap_or_default().into_owned(),
-            database.message().to_owned(),
-        ),
-        other => (String::new(), other.to_string()),
-    };
+        (Some(code), sqlx::Error::Database(database)) => {
+            said(url, action, code, database.message().to_owned())
+        }
+        (_, other) => Error::Database {
+            store: url.to_string(),
+            action,
+            reason: other.to_string(),
+        },
+    }
+}
+
+/// What it means that the server says this.
+fn said(url: &StoreUrl, action: &'static str, code: &str, reason: String) -> Error {
+    let store = url.to_string();
+    let meaning = Meaning::of(code);
     let unreachable = |hint| Error::Unreachable {
         store: store.clone(),
         action: "open",
@@ -103,24 +133,26 @@ pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: &sqlx::Error)
         hint,
     };
     // https://www.postgresql.org/docs/current/errcodes-appendix.html
-    match code.as_str() {
-        // lock_not_available, deadlock_detected, serialization_failure
-        "55P03" | "40P01" | "40001" => Error::Locked { store },
-        // too_many_connections, cannot_connect_now, admin_shutdown, crash_shutdown
-        "53300" | "57P03" | "57P01" | "57P02" => Error::Busy {
+    match (code, meaning) {
+        // lock_not_available
+        ("55P03", _) | (_, Meaning::Conflict) => Error::Locked { store },
+        (_, Meaning::Struck(timeout)) => Error::Database {
+            store,
+            action,
+            reason: format!("{reason}; {}", timeout.hint()),
+        },
+        // admin_shutdown, crash_shutdown
+        ("57P01" | "57P02", _) | (_, Meaning::Full | Meaning::Starting) => Error::Busy {
             store,
             action,
             reason,
         },
-        "25006" => Error::ReadOnly { store, action },
-        // invalid_authorization_specification, invalid_password
-        "28000" | "28P01" => unreachable(
-            "check the user in its address; the password comes from PGPASSWORD or the file that \
-             PGPASSFILE names (~/.pgpass, mode 600)",
-        ),
-        "3D000" => unreachable("make the database first (`createdb`), or check the address"),
-        // insufficient_privilege
-        "42501" => Error::Database {
+        (_, Meaning::ReadOnly) => Error::ReadOnly { store, action },
+        (_, Meaning::NotAdmitted | Meaning::WrongPassword) => unreachable(PASSWORD),
+        (_, Meaning::NoDatabase) => {
+            unreachable("make the database first (`createdb`), or check the address")
+        }
+        (_, Meaning::Denied) => Error::Database {
             store,
             action,
             reason: format!(
@@ -129,20 +161,7 @@ pub(crate) fn explain(url: &StoreUrl, action: &'static str, error: &sqlx::Error)
             ),
         },
         // undefined_table, undefined_column
-        "42P01" | "42703" => Error::Damaged { store, reason },
-        "" => match error {
-            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => {
-                unreachable(
-                    "check the address, that the server runs, and its certificate (`sslmode` and \
-                     `sslrootcert` in the address) or yours (`sslcert` and `sslkey`)",
-                )
-            }
-            _ => Error::Database {
-                store,
-                action,
-                reason,
-            },
-        },
+        ("42P01" | "42703", _) => Error::Damaged { store, reason },
         _ => Error::Database {
             store,
             action,

@@ -11,11 +11,15 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 
 use crate::error::Error;
+use crate::notice::Notice;
+use crate::trust;
 use crate::url::StoreUrl;
 
 /// Makes an empty file of mode 0600, and the directories above it that are
 /// missing with mode 0700. What exists is left as it is.
 pub(crate) fn create_file(url: &StoreUrl, path: &Path) -> Result<(), Error> {
+    // Whoever may write to the folder could put another store there at any time.
+    trusted(url, path)?;
     if let Some(parent) = path.parent() {
         DirBuilder::new()
             .recursive(true)
@@ -36,10 +40,14 @@ pub(crate) fn create_file(url: &StoreUrl, path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Says clearly what SQLite only calls "unable to open database file".
-pub(crate) fn check_file(url: &StoreUrl, path: &Path) -> Result<(), Error> {
+/// What SQLite keeps beside a file, and believes when it opens that.
+const BESIDE: [&str; 3] = ["-journal", "-wal", "-shm"];
+
+/// Says clearly what SQLite only calls "unable to open database file". Refuses a file
+/// that others could have written, and says what to warn of.
+pub(crate) fn check_file(url: &StoreUrl, path: &Path) -> Result<Option<Notice>, Error> {
     match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() => Ok(()),
+        Ok(metadata) if metadata.is_file() => trusted(url, path),
         Ok(_) => Err(Error::NotAStore {
             store: url.to_string(),
             reason: "it is not a file",
@@ -49,6 +57,22 @@ pub(crate) fn check_file(url: &StoreUrl, path: &Path) -> Result<(), Error> {
         }),
         Err(error) => Err(unreachable_file(url, "open", &error)),
     }
+}
+
+fn trusted(url: &StoreUrl, path: &Path) -> Result<Option<Notice>, Error> {
+    let check = |path: &Path| {
+        trust::check(path).map_err(|problem| Error::Untrusted {
+            store: url.to_string(),
+            problem,
+        })
+    };
+    let tolerated = check(path)?;
+    for end in BESIDE {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(end);
+        check(Path::new(&beside))?;
+    }
+    Ok(tolerated.map(Notice::Tolerated))
 }
 
 /// Whether the file has no bytes.

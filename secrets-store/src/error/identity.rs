@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Invalid;
+use crate::trust::Untrusted;
 
 /// What is wrong with an identity file.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,9 @@ pub enum IdentityProblem {
          identity"
     )]
     NotOpenSsh,
+    /// Others could have written it.
+    #[error("{0}")]
+    Untrusted(Untrusted),
     /// Its public key is refused.
     #[error("{0}")]
     Unusable(Invalid),

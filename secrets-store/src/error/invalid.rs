@@ -26,6 +26,12 @@ pub enum Invalid {
     /// Not a generation.
     #[error("a generation is a number from 1 up, raised by one to rotate; 0 is none")]
     Generation,
+    /// Not the key of a store.
+    #[error(
+        "not the key of a secrets store: give SHA256: and 43 characters, as `nixops4-resources \
+         secret trust` shows them"
+    )]
+    Fingerprint,
     /// Not the id of a value.
     #[error("not the id of a secret's value: give the random UUID that was recorded for it")]
     Id,

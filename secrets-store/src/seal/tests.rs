@@ -150,6 +150,7 @@ fn a_tag_vouches_for_all_of_an_entry() {
         generations: vec![version(1), version(2)],
         retained: None,
         rotation: None,
+        store_key: None,
     };
     let tag = world.key.tag_entry("s", &entry);
     assert!(world.key.made_entry_tag(&tag, "s", &entry));

@@ -176,6 +176,7 @@ fn after(have: Option<Entry>, name: &SecretName, new: &NewSecret, ensured: &Ensu
         generations: Vec::new(),
         retained: None,
         rotation: None,
+        store_key: None,
     });
     if ensured.created {
         let gone = outlived(&entry.generations, new.keep).len();

@@ -131,6 +131,7 @@ impl Store {
         let is_changed = change.await;
         let is_changed = tx.end(is_changed, fail).await?;
         failpoint::reach("store:recipients-changed");
+        self.keyring.settle_change().await;
         Ok(is_changed)
     }
 }
@@ -159,7 +160,7 @@ async fn reseal(
         entries.push(entry);
     }
     failpoint::reach("store:recipients-opened");
-    let row = keyring.change_key(recipients)?;
+    let (row, link) = keyring.change_key(recipients)?;
     for (name, version, value) in values {
         let ciphertext = keyring.seal(recipients, &name, &version, &value)?;
         rows::set_ciphertext(tx.on(), version.id, &ciphertext)
@@ -174,5 +175,5 @@ async fn reseal(
     }
     failpoint::reach("store:recipients-tagged");
     rows::set_store_key(tx.on(), &row).await.map_err(fail)?;
-    Ok(())
+    rows::insert_link(tx.on(), &link, now()).await.map_err(fail)
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use nixops4_secrets_store::{
-    Action, ExposeSecret, Identities, Made, SecretString, Store, StoreUrl,
+    Action, Error, ExposeSecret, Identities, Made, OpenOptions, SecretString, Store, StoreUrl,
 };
 
 use crate::deployment::{address, generation, name, never, password, write};
@@ -70,7 +70,7 @@ async fn the_first_schema_still_opens() {
     let records = store.audit(None, 100).await.unwrap();
     let first = records.last().unwrap();
     assert_eq!(first.action, Action::Upgraded);
-    assert_eq!(first.detail.as_deref(), Some("from schema version 1 to 2"));
+    assert_eq!(first.detail.as_deref(), Some("from schema version 1 to 3"));
 }
 
 #[tokio::test]
@@ -82,6 +82,43 @@ async fn an_older_store_that_is_only_read_is_left_as_it_is() {
     let refused = Store::open(&read_only, &identities).await.unwrap_err();
     assert!(refused.to_string().contains("it is read-only"), "{refused}");
     assert_eq!(std::fs::read(url.path().unwrap()).unwrap(), before);
+}
+
+#[tokio::test]
+async fn the_second_schema_is_read_as_it_is_where_it_is_only_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (url, identities) = (copy(dir.path(), "store-v2.db"), key(dir.path()));
+    let before = std::fs::read(url.path().unwrap()).unwrap();
+    let read_only: StoreUrl = format!("{url}?mode=ro").parse().unwrap();
+    let mut store = Store::open(&read_only, &identities).await.unwrap();
+    let value = store.reveal(&name("app/db"), generation(1), None).await;
+    assert_eq!(value.unwrap().expose_secret(), "first value");
+    // The key that it has is the one that it began with, and stays so.
+    let root = store.root();
+    assert_eq!(std::fs::read(url.path().unwrap()).unwrap(), before);
+    let mut store = Store::open(&url, &identities).await.unwrap();
+    assert_eq!((store.root(), store.notices()), (root, &[][..]));
+    let other = Identities::generate(dir.path().join("other")).unwrap();
+    store.add_recipient(&other.recipients()[0]).await.unwrap();
+    let store = Store::open(&read_only, &identities).await.unwrap();
+    assert_eq!((store.root(), store.notices()), (root, &[][..]));
+}
+
+/// Nothing vouched for what stood beside the values then, so that somebody could
+/// bring a store back to have their own words vouched for.
+#[tokio::test]
+async fn a_store_that_is_known_does_not_come_back_with_the_first_schema() {
+    let dir = tempfile::tempdir().unwrap();
+    let (url, identities) = (copy(dir.path(), "store-v1.db"), key(dir.path()));
+    let store = Store::open(&url, &identities).await.unwrap();
+    let root = store.root().unwrap();
+    store.close().await.unwrap();
+    copy(dir.path(), "store-v1.db");
+    let refused = Store::open(&url, &identities).await.unwrap_err();
+    assert!(matches!(refused, Error::StoreTampered { .. }), "{refused}");
+    let accepting = OpenOptions::default().accepting(root);
+    accepting.open(&url, &identities).await.unwrap();
+    holds(&url, &identities, "store-v1.id").await;
 }
 
 #[tokio::test]
@@ -102,6 +139,7 @@ async fn the_second_schema_still_opens() {
     assert_eq!(
         actions,
         [
+            Action::Upgraded,
             Action::RotationRequested,
             Action::Retained,
             Action::Rotated,

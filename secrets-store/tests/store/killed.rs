@@ -266,7 +266,9 @@ async fn a_read_only_disk_is_refused_unless_the_address_says_so() {
         std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
     }
     if is_root {
-        std::os::unix::fs::chown(it.identities.source(), Some(nobody), None).unwrap();
+        for file in [it.identities.source(), it.identities.known_stores()] {
+            std::os::unix::fs::chown(file, Some(nobody), None).unwrap();
+        }
     }
     for (url, code) in [(&it.url, Some(101)), (&it.read_only(), Some(0))] {
         let act = format!("reveal {} {url}", it.identities.source().display());

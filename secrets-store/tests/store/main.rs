@@ -26,14 +26,17 @@ macro_rules! on_each {
 mod audit;
 mod deployment;
 mod fixture;
+mod forged;
 mod identities;
 mod killed;
 mod lifecycle;
 mod memory;
 mod opening;
+mod pinned;
 mod postgres;
 mod recipients;
 mod silence;
 mod swapped;
 mod tampering;
 mod together;
+mod trusted;

@@ -114,7 +114,7 @@ async fn a_newer_store_is_refused() {
             refused,
             Error::NewerSchema {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),

@@ -56,7 +56,7 @@ async fn a_newer_store_is_refused() {
             error,
             Error::NewerSchema {
                 found: 99,
-                known: 2,
+                known: 3,
                 ..
             }
         ),
@@ -293,6 +293,76 @@ async fn log_in() {
     }
 }
 
+/// What a process says that logs in there, in an environment with these variables.
+fn login_at(it: &Deployment, url: &str, variables: &[(&str, &str)]) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "--ignored", "--nocapture", "postgres::log_in"])
+        .env(LOGIN, format!("{} {url}", it.identities.source().display()))
+        .env("HOME", "/nonexistent")
+        .env_remove("PGPASSWORD")
+        .env_remove("PGPASSFILE")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!said.contains("canary-pass"), "{said}");
+    said
+}
+
+#[tokio::test]
+async fn a_standby_is_read_without_a_record_and_not_otherwise() {
+    let mut server = Server::start(&Config {
+        hba: vec!["host all all 127.0.0.1/32 trust".into()],
+        ..Config::default()
+    });
+    let at = |server: &Server, rest: &str| -> StoreUrl {
+        let (host, port) = (server.host(), server.port());
+        let url = format!("postgresql://postgres@{host}:{port}/postgres{rest}");
+        url.parse().unwrap()
+    };
+    let it = Deployment {
+        url: at(&server, ""),
+        ..Deployment::new()
+    };
+    let db = name("app/db");
+    let mut store = it.open().await;
+    store
+        .ensure(&db, generation(1), &password(), canary)
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let standby = server.standby();
+    let error = Store::open(&at(&standby, ""), &it.identities)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Standby { .. }), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("point its address at the primary"), "{said}");
+    let mut store = Store::open(&at(&standby, "?mode=ro"), &it.identities)
+        .await
+        .unwrap();
+    store.reveal(&db, generation(1), None).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_limit_of_time_strikes() {
+    let it = Deployment::postgresql();
+    let db = name("app/db");
+    let mut store = it.open().await;
+    store
+        .ensure(&db, generation(1), &password(), canary)
+        .await
+        .unwrap();
+    let database = it.url.to_string();
+    let database = database.rsplit('/').next().unwrap();
+    for limit in ["statement_timeout", "idle_session_timeout", "lock_timeout"] {
+        SERVER.sql(&format!("ALTER DATABASE {database} SET {limit} = '1ms'"));
+        let mut store = Store::open(&it.url, &it.identities).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        store.reveal(&db, generation(1), None).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn passwords_come_from_a_file_or_the_environment() {
     let it = Deployment::postgresql();
@@ -300,20 +370,7 @@ async fn passwords_come_from_a_file_or_the_environment() {
     let url = it.url.to_string().replace("postgres@", "with_password@");
     let pgpass = it.dir.path().join("pgpass");
     write(&pgpass, "*:*:*:with_password:canary-pass\n", 0o600);
-    let login = |variables: &[(&str, &str)]| {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "--ignored", "--nocapture", "postgres::log_in"])
-            .env(LOGIN, format!("{} {url}", it.identities.source().display()))
-            .env("HOME", "/nonexistent")
-            .env_remove("PGPASSWORD")
-            .env_remove("PGPASSFILE")
-            .envs(variables.iter().copied())
-            .output()
-            .unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        assert!(!said.contains("canary-pass"), "{said}");
-        said
-    };
+    let login = |variables: &[(&str, &str)]| login_at(&it, &url, variables);
     assert!(login(&[("PGPASSFILE", pgpass.to_str().unwrap())]).contains("logged in"));
     assert!(login(&[("PGPASSWORD", "canary-pass")]).contains("logged in"));
     for variables in [&[][..], &[("PGPASSWORD", "wrong")]] {
@@ -323,6 +380,21 @@ async fn passwords_come_from_a_file_or_the_environment() {
             "{said}"
         );
     }
+    // The same password is sent to no server that may be anybody, unless that is meant.
+    SERVER.sql("CREATE ROLE loose SUPERUSER LOGIN PASSWORD 'canary-pass'");
+    let url = url.replace("with_password@", "loose@");
+    let given = ("PGPASSWORD", "canary-pass");
+    let said = login_at(&it, &url, &[given]);
+    assert!(
+        said.contains("lets anybody in without a password"),
+        "{said}"
+    );
+    assert!(said.contains("require_auth"), "{said}");
+    let meant = format!("{url}?require_auth=none");
+    assert!(login_at(&it, &meant, &[given]).contains("logged in"));
+    let variables = [given, ("PGREQUIREAUTH", "none,scram-sha-256")];
+    assert!(login_at(&it, &url, &variables).contains("logged in"));
+    assert!(login_at(&it, &url, &[]).contains("logged in"));
     // Nothing of a value is in the statements that the server logs.
     let mut store = it.open().await;
     store

@@ -9,6 +9,7 @@ mod apply;
 mod create;
 mod garage;
 mod machine;
+mod modules;
 mod place;
 mod report;
 mod sample;
@@ -47,10 +48,11 @@ impl Settings {
 /// A part of the report.
 type Part = fn(&Place, &Settings) -> String;
 
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("create", create::section),
     ("apply", apply::section),
     ("scale", scale::section),
+    ("modules", modules::section),
     ("server", server::section),
     ("state", state::section),
     ("secrets", secrets::section),

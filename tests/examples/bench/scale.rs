@@ -2,9 +2,9 @@
 //! times as many, of a kind that costs next to nothing, with every command of its
 //! life; beside Nix alone, and beside one provider that is asked the same.
 
-use std::fs::{self, File};
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
 
 use nixops4_resources_tests::messages::{self, Object, object};
 use nixops4_resources_tests::provider::Provider;
@@ -14,22 +14,12 @@ use crate::Settings;
 use crate::place::Place;
 use crate::report::{Section, thousands};
 use crate::sample;
-use crate::start::high_water;
+use crate::start::{Figure, watch};
 
 /// How many times as many the larger deployment has.
 const TIMES: usize = 10;
 /// How many times as long it may take, before it counts as growing faster.
 const GROWTH_GOAL: f64 = 15.0;
-/// How often the memory of a command is looked at.
-const LOOK: Duration = Duration::from_millis(2);
-
-/// What is measured of one thing.
-#[derive(Clone, Copy)]
-struct Figure {
-    time: Duration,
-    /// Peak, in KiB; 0 where it was not looked at.
-    memory: u64,
-}
 
 struct Deployment<'a> {
     place: &'a Place,
@@ -88,27 +78,8 @@ impl Deployment<'_> {
         self.measure(command).0
     }
 
-    fn measure(&self, mut command: Command) -> (Figure, String) {
-        let output = self.file("stdout");
-        let stdout = File::create(&output).expect("cannot create a file");
-        let begun = Instant::now();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .spawn()
-            .expect("it starts");
-        let mut memory = 0;
-        let status = loop {
-            memory = high_water(child.id()).unwrap_or(memory).max(memory);
-            if let Some(status) = child.try_wait().expect("a process of ours") {
-                break status;
-            }
-            std::thread::sleep(LOOK);
-        };
-        let time = begun.elapsed();
-        let text = fs::read_to_string(&output).expect("UTF-8");
-        assert!(status.success(), "{command:?}: {status}\n{text}");
-        (Figure { time, memory }, text)
+    fn measure(&self, command: Command) -> (Figure, String) {
+        watch(command, &self.file("stdout"))
     }
 
     /// One provider that is asked for every note, one after another.

@@ -1,10 +1,42 @@
 //! One process from its start to its end: how long it takes, and how much
 //! memory it has at most.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// How often the memory of a command is looked at.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What is measured of one thing.
+#[derive(Clone, Copy)]
+pub(crate) struct Figure {
+    pub(crate) time: Duration,
+    /// Peak, in KiB; 0 where it was not looked at.
+    pub(crate) memory: u64,
+}
+
+/// Runs a command that takes long enough to be looked at while it runs. Its
+/// output goes through a file.
+pub(crate) fn watch(mut command: Command, output: &Path) -> (Figure, String) {
+    let stdout = File::create(output).expect("cannot create a file");
+    let begun = Instant::now();
+    let mut child = spawn(command.stdin(Stdio::null()).stdout(stdout));
+    let mut memory = 0;
+    let status = loop {
+        memory = high_water(child.id()).unwrap_or(memory).max(memory);
+        if let Some(status) = child.try_wait().expect("a process of ours") {
+            break status;
+        }
+        std::thread::sleep(LOOK);
+    };
+    let time = begun.elapsed();
+    let text = fs::read_to_string(output).expect("UTF-8");
+    assert!(status.success(), "{command:?}: {status}\n{text}");
+    (Figure { time, memory }, text)
+}
 
 /// A process that is started again and again.
 pub(crate) struct Subject<'a> {
@@ -117,7 +149,7 @@ fn spawn(command: &mut Command) -> Child {
 
 /// `VmHWM` belongs to the program that runs now: what the parent had before it
 /// became that program is not in it, as it is in the maximum that `wait4` gives.
-pub(crate) fn high_water(id: u32) -> Option<u64> {
+fn high_water(id: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status
         .lines()

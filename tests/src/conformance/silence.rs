@@ -54,6 +54,11 @@ pub fn secrets_turn_up_nowhere<F: Fixture>() {
                 let error = clear.set(pointer, value).try_create();
                 let error = error.expect_err("a value is no reference");
                 assert!(error.starts_with(&format!("{pointer}: ")), "{error}");
+                // Where the thing can't be looked for, either.
+                let unseen = ["/owner".to_owned()];
+                let plan = messages::plan(F::TYPE, &clear.inputs, &unseen, None);
+                let error = at.send(&plan).expect_err("a value is no reference");
+                assert!(error.starts_with(&format!("{pointer}: ")), "{error}");
             }
         }
     }

@@ -273,7 +273,7 @@ fn pg_config(version: Option<u32>) -> Option<PathBuf> {
 /// A data folder that no server runs in, and its superuser's password.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
-    data: PathBuf,
+    pub(super) data: PathBuf,
     pub(super) superuser_password: String,
 }
 

@@ -20,6 +20,7 @@ mod support {
 
 mod model;
 mod moved;
+mod orphans;
 mod states;
 mod year;
 

@@ -2,15 +2,18 @@
 //! random: in the end reality is what the expression says, the state what
 //! reality is, nothing is there twice, and what is retained is still the same.
 //!
-//! `MODEL_SEEDS=200` runs that many, `MODEL_SEED=7` that one. A failure names its
-//! seed.
+//! `MODEL_SEEDS=200` runs that many, `MODEL_SEED=7` that one, and
+//! `NIXOPS4_TESTS_ENDURANCE=10` goes on for so many minutes. A failure names its seed.
 
 mod deployment;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::Output;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use nixops4_resources_tests::endurance::{self, Rounds, count};
 
 use nixops4_resources_tests::lifeline::Signal;
 use nixops4_resources_tests::postgres::Config;
@@ -55,6 +58,20 @@ const POINTS: [&str; 20] = [
     "state:inserted",
     "state:committed",
 ];
+
+/// What was done to commands, all threads together.
+#[derive(Debug, Default)]
+struct Kills {
+    commands: AtomicU64,
+    providers: AtomicU64,
+    servers: AtomicU64,
+}
+
+static KILLS: Kills = Kills {
+    commands: AtomicU64::new(0),
+    providers: AtomicU64::new(0),
+    servers: AtomicU64::new(0),
+};
 
 /// One thing as it is.
 #[derive(Debug)]
@@ -114,8 +131,9 @@ impl World {
     }
 
     /// Runs it and lets something happen to it.
-    fn disturbed(&self, arguments: &[&str], random: &mut StdRng) {
-        let what = random.random_range(0..4);
+    fn disturbed(&mut self, arguments: &[&str], random: &mut StdRng) {
+        let counted = |kills: &AtomicU64| kills.fetch_add(1, Ordering::Relaxed);
+        let what = random.random_range(0..5);
         let failpoints = if what == 0 {
             let point = POINTS[random.random_range(0..POINTS.len())];
             let passed = random.random_range(0..3);
@@ -128,16 +146,29 @@ impl World {
         let mut providers = Vec::new();
         if what > 0 && running.wait(life).is_none() {
             providers = children(running.id());
-            if what == 1 && !providers.is_empty() {
-                let provider = providers[random.random_range(0..providers.len())];
-                // It may have ended by itself.
-                let _gone = kill_process(provider, Signal::KILL);
-            } else {
-                running.signal(Signal::KILL);
+            match what {
+                1 if !providers.is_empty() => {
+                    let provider = providers[random.random_range(0..providers.len())];
+                    // It may have ended by itself.
+                    let _gone = kill_process(provider, Signal::KILL);
+                    counted(&KILLS.providers);
+                }
+                // With all that is on it: a state may be.
+                2 => {
+                    self.site.server.restart_immediate();
+                    counted(&KILLS.servers);
+                }
+                _ => {
+                    running.signal(Signal::KILL);
+                    counted(&KILLS.commands);
+                }
             }
         }
         running.wait(super::PATIENCE).expect("it takes too long");
-        let _whatever = running.finish();
+        let whatever = running.finish();
+        if what == 0 && text(&whatever.stdout).contains("SIGKILL") {
+            counted(&KILLS.providers);
+        }
         let start = Instant::now();
         while providers.iter().any(|provider| runs(*provider)) {
             assert!(start.elapsed() < PATIENCE, "a provider outlives its client");
@@ -358,7 +389,7 @@ fn run(seed: u64) {
     for _ in 0..6 {
         model.add(&mut random);
     }
-    let world = World::new(seed, &model);
+    let mut world = World::new(seed, &model);
     for _ in 0..ROUNDS {
         match random.random_range(0..5) {
             0 => {
@@ -420,30 +451,57 @@ fn run(seed: u64) {
     memberships(&world, &model);
     assert_eq!(world.recorded(), BTreeSet::new());
     drifts_nowhere(&world);
+    nobody_is_left(&world);
+}
+
+/// No session, lock or transaction is left on the server.
+fn nobody_is_left(world: &World) {
+    let begun = Instant::now();
+    let left = || {
+        world.sql(
+            "SELECT 'session ' || query FROM pg_stat_activity
+             WHERE application_name LIKE 'nixops4-resources%'
+             UNION ALL SELECT 'lock ' || objid FROM pg_locks WHERE locktype = 'advisory'
+             UNION ALL SELECT 'prepared ' || gid FROM pg_prepared_xacts",
+        )
+    };
+    // A backend takes a moment to end.
+    while !left().is_empty() && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(left(), BTreeSet::new());
 }
 
 #[test]
-#[expect(
-    clippy::print_stderr,
-    reason = "who looks for a failure needs the seeds"
-)]
 fn whatever_happens_the_last_apply_makes_it_right() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
     if let Some(seed) = number("MODEL_SEED") {
         return run(seed);
     }
-    let seeds = number("MODEL_SEEDS").unwrap_or(SEEDS);
-    eprintln!("seeds 0 to {}", seeds - 1);
-    let threads = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
-    let run_each = |first: u64| {
-        for seed in (first..seeds).step_by(usize::try_from(threads).expect("few")) {
+    let rounds = match number("MODEL_SEEDS") {
+        Some(seeds) => Rounds::just(seeds),
+        None => Rounds::small(SEEDS),
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let run_each = || {
+        while let Some(seed) = rounds.next_seed() {
+            let seed = seed.number();
             let result = std::panic::catch_unwind(|| run(seed));
             assert!(result.is_ok(), "it fails with MODEL_SEED={seed}");
         }
     };
     std::thread::scope(|scope| {
-        for first in 0..threads {
-            scope.spawn(move || run_each(first));
+        for _ in 0..threads {
+            scope.spawn(run_each);
         }
     });
+    let of = |kills: &AtomicU64| count(kills.load(Ordering::Relaxed));
+    endurance::tell(&format!(
+        "deployments on PostgreSQL, {}: {} commands, {} providers and {} servers killed, and all \
+         was right in the end",
+        rounds.seeds(),
+        of(&KILLS.commands),
+        of(&KILLS.providers),
+        of(&KILLS.servers),
+    ));
 }

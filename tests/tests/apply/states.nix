@@ -14,28 +14,7 @@ nixops4-resources.mkRoot { name = "states"; } (
         login = false;
       };
     };
-    kinds = {
-      sqlite = {
-        type = providers.state.sqlite;
-        inputs.path = settings.statePath;
-      };
-      file = {
-        type = providers.state.file;
-        inputs.name = settings.statePath;
-      };
-      postgresql = {
-        type = providers.state.postgresql;
-        inputs.connection = {
-          inherit (settings.connection)
-            host
-            port
-            user
-            password
-            ;
-          database = "postgres";
-        };
-      };
-    };
+    kinds = import ./kinds.nix settings providers;
   in
   {
     state = members.state;

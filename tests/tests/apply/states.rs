@@ -2,8 +2,9 @@
 
 use std::process::Output;
 
+use nixops4_resources_tests::messages;
 use nixops4_resources_tests::postgres::Config;
-use nixops4_resources_tests::provider::Provider;
+use nixops4_resources_tests::provider::{Provider, oneshot};
 use serde_json::{Value, json};
 
 use super::{PATIENCE, Site, in_project, summary, text};
@@ -23,11 +24,11 @@ impl Site {
         serde_json::from_str(&stdout).expect("one JSON document")
     }
 
-    fn start_on(&self, kind: &str) -> Provider {
+    fn start_on(&self, kind: &str, file: &str) -> Provider {
         let mut command = self.command("nixops4-resources");
         command
             .args(["apply", "--json", "--file"])
-            .arg(in_project("tests/tests/apply/states.nix"))
+            .arg(in_project("tests/tests/apply").join(file))
             .env("STATE", kind);
         let mut running = Provider::spawn(command);
         running.close_stdin();
@@ -53,7 +54,7 @@ impl Site {
 fn two_applies_at_once_on_every_kind_of_state() {
     for kind in KINDS {
         let site = Site::new(&Config::default());
-        let running = [site.start_on(kind), site.start_on(kind)];
+        let running = [(); 2].map(|()| site.start_on(kind, "states.nix"));
         let mut succeeded = 0;
         for mut running in running {
             let status = running.wait(PATIENCE).expect("it ends");
@@ -84,6 +85,119 @@ fn two_applies_at_once_on_every_kind_of_state() {
         let roles = "SELECT count(*) FROM pg_roles WHERE rolname IN ('hub', 'a', 'b', 'c')";
         assert_eq!(site.server.sql(roles), "4", "{kind}");
     }
+}
+
+/// How often two begin, of each kind of state; `NIXOPS4_RESOURCES_ROUNDS` says it.
+fn rounds() -> usize {
+    let said = std::env::var("NIXOPS4_RESOURCES_ROUNDS").ok();
+    said.and_then(|text| text.parse().ok()).unwrap_or(3)
+}
+
+#[test]
+fn of_two_applies_that_begin_at_one_moment_one_succeeds() {
+    let mut refused = 0;
+    for kind in KINDS {
+        for round in 0..rounds() {
+            let site = Site::new(&Config::default());
+            let running = [(); 2].map(|()| site.start_on(kind, "tokens.nix"));
+            let ended = running.map(|mut running| {
+                running.wait(PATIENCE).expect("it ends");
+                running.finish()
+            });
+            let (won, lost): (Vec<_>, Vec<_>) =
+                ended.iter().partition(|output| output.status.success());
+            let said: Vec<_> = lost.iter().map(|output| text(&output.stdout)).collect();
+            assert!(!won.is_empty(), "{kind}, round {round}: {said:?}");
+            let made = won.iter().map(|output| summary(output)["created"].as_u64());
+            // The second may have come so late that nothing was left to do.
+            assert_eq!(made.flatten().sum::<u64>(), 6, "{kind}, round {round}");
+            for said in said {
+                refused += 1;
+                assert!(said.contains("nothing was applied"), "{kind}: {said}");
+                let names_who = said.contains("the recorded state was changed by ")
+                    || said.contains(" is applying what this would change, since 2");
+                assert!(names_who, "{kind}: {said}");
+                assert!(!said.contains("\"event\":\"started\""), "{kind}: {said}");
+            }
+            let file = in_project("tests/tests/apply/tokens.nix");
+            let verify = ["state", "verify"];
+            let verified = site.run_with(&file, &verify, &[("STATE", kind)]);
+            let verified: Value = serde_json::from_slice(&verified.stdout).expect("JSON");
+            assert_eq!(verified["success"], true, "{kind}: {verified}");
+            assert_eq!(verified["states"][0]["resources"], 6, "{kind}: {verified}");
+        }
+    }
+    assert!(
+        refused > 0,
+        "they never met in {} rounds",
+        rounds() * KINDS.len()
+    );
+}
+
+#[test]
+fn who_comes_later_is_told_who_is_at_work() {
+    let site = Site::new(&Config::default());
+    let file = in_project("tests/tests/apply/tokens.nix");
+    let apply = || site.run_with(&file, &["apply"], &[("STATE", "sqlite")]);
+    let state = format!("sqlite:{}#tokens", site.state().display());
+    // This process takes the part of another apply: it says that it begins.
+    let event = |name: &str, patch: Value| {
+        let resource = json!({
+            "type": "state_sqlite",
+            "inputProperties": {"deployment": "tokens", "path": site.state()},
+        });
+        let event = messages::state_event(&resource, name, &patch);
+        let output = oneshot(site.command("nixops4-resources-state"), [event.to_string()]);
+        messages::answer(&event, text(&output.stdout).trim_end()).expect("it is written");
+    };
+    let create = json!({"createResourceRequest": {
+        "type": "state_sqlite", "isStateful": false,
+        "inputProperties": {"deployment": "tokens", "path": site.state()},
+    }});
+    let created = oneshot(
+        site.command("nixops4-resources-state"),
+        [create.to_string()],
+    );
+    messages::answer(&create, text(&created.stdout).trim_end()).expect("it is made");
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("it runs");
+    let stat: Vec<&str> = stat.rsplit(") ").next().expect("it").split(' ').collect();
+    let machine = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").expect("Linux");
+    let space = std::fs::read_link("/proc/self/ns/pid").expect("Linux");
+    let place = "/nixops4-resources-apply-of-the-test";
+    let turn = |process: u32| {
+        json!([
+            {"op": "add", "path": place, "value": {
+                "machine": machine.trim(), "space": space, "process": process, "started": stat[19],
+            }},
+            {"op": "remove", "path": place},
+            {"op": "add", "path": "/resources/token3", "value": {}},
+            {"op": "remove", "path": "/resources/token3"},
+        ])
+    };
+    let me = std::process::id();
+    event("begin", turn(me));
+    let output = apply();
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    let said = text(&output.stdout);
+    for word in [
+        "is applying what this would change, since 2",
+        "\\nhint: wait",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(!said.contains("\"event\":\"started\""), "{said}");
+    // Nobody waits for one that has ended, or that was killed.
+    event("end", turn(me));
+    event("begin", turn(u32::MAX >> 1));
+    assert_eq!(summary(&apply())["created"], 6);
+    let mut list = site.command("nixops4-resources");
+    let history = list.args(["state", "--state", &state, "history"]).output();
+    let history = text(&history.expect("it runs").stdout);
+    assert!(
+        history.contains("begin") && history.contains("end"),
+        "{history}"
+    );
+    assert!(!history.contains("nixops4-resources-apply-"), "{history}");
 }
 
 #[test]

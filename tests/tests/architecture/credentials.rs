@@ -49,7 +49,15 @@ const NO_CREDENTIAL: [(&str, &str, &str); 17] = [
 ];
 
 /// The fields of a reference.
-const REFERENCE: [&str; 6] = ["env", "file", "generation", "id", "name", "store"];
+const REFERENCE: [&str; 7] = [
+    "env",
+    "file",
+    "generation",
+    "id",
+    "name",
+    "store",
+    "storeKey",
+];
 
 /// Whether a name or a description is about what is presented to be let in.
 fn speaks_of_credentials(name: &str, description: &str) -> bool {

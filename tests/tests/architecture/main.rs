@@ -31,10 +31,14 @@ fn packages() -> Vec<Value> {
 /// What a crate may use of the workspace, outside of its tests.
 fn may_use(name: &str) -> &'static [&'static str] {
     match name {
-        "nixops4-protocol" | "nixops4-secrets-store" => &[],
-        "nixops4-provider-sdk" | "nixops4-resources" => {
-            &["nixops4-protocol", "nixops4-secrets-store"]
-        }
+        "nixops4-protocol" | "nixops4-postgresql-client" => &[],
+        "nixops4-secrets-store" => &["nixops4-postgresql-client"],
+        "nixops4-provider-sdk" => &[
+            "nixops4-postgresql-client",
+            "nixops4-protocol",
+            "nixops4-secrets-store",
+        ],
+        "nixops4-resources" => &["nixops4-protocol", "nixops4-secrets-store"],
         "nixops4-resources-tests" => &[
             "nixops4-protocol",
             "nixops4-provider-sdk",

@@ -51,6 +51,7 @@ impl Stage {
         let statements = format!(
             "SET log_statement = none; SET log_min_error_statement = panic;
              CREATE ROLE {MANAGER} LOGIN CREATEROLE CREATEDB PASSWORD '{verifier}';
+             GRANT SET ON PARAMETER nixops4_resources.database, nixops4_resources.inside TO {MANAGER};
              SET ROLE {MANAGER}; CREATE DATABASE {STAGE}; {}",
             groups.join("; ")
         );

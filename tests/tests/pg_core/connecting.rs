@@ -53,6 +53,17 @@ fn encryption_is_what_was_asked_for() {
             "/connection/tls",
             "",
         ),
+        // Who names an authority means it, as with libpq.
+        (
+            json!({"mode": "require", "caFile": stranger}),
+            "/connection/tls",
+            "",
+        ),
+        (
+            json!({"mode": "prefer", "caFile": stranger}),
+            "/connection/tls",
+            "",
+        ),
         (
             json!({"mode": "verify-full", "caFile": "/nonexistent"}),
             "/connection/tls/caFile",
@@ -194,6 +205,85 @@ fn a_socket_and_who_we_are() {
     }
 }
 
+/// A password is sent to nobody who may be anybody, and a server that asks for
+/// nothing is not believed, unless that is meant.
+#[test]
+fn what_the_server_asks_for() {
+    let server = Server::start(&Config {
+        tls: Tls::Offered,
+        hba: vec![
+            "host all clear 127.0.0.1/32 password".to_owned(),
+            "host all hashed 127.0.0.1/32 md5".to_owned(),
+            "host all trusted 127.0.0.1/32 trust".to_owned(),
+        ],
+        ..config()
+    });
+    server.sql(
+        "set password_encryption = 'md5'; create role hashed login superuser password 'secret';
+         create role clear login superuser password 'secret';
+         create role trusted login superuser",
+    );
+    let place = Place::on(server, false);
+    let secret = place.secret("secret", "secret");
+    let authority = json!(place.server.ca_file());
+    for (user, method, said) in [
+        ("clear", "password", "asks for the password in clear"),
+        ("hashed", "md5", "asks for the password as an md5 hash"),
+        ("trusted", "none", "lets anybody in without a password"),
+    ] {
+        let with = |tls: Value, methods: Value| {
+            let mut inputs = inputs(&place, tls);
+            messages::set(&mut inputs, "/connection/user", json!(user));
+            messages::set(&mut inputs, "/connection/password", secret.clone());
+            messages::set(&mut inputs, "/connection/requireAuth", methods);
+            inputs
+        };
+        for tls in [
+            json!({}),
+            json!({"mode": "disable"}),
+            json!({"mode": "require"}),
+        ] {
+            let inputs = with(tls, Value::Null);
+            let error = place.refused(ROLE, &inputs, "/connection/requireAuth");
+            for words in [
+                said,
+                "scram-sha-256",
+                "connection.tls.caFile",
+                "name what it asks for",
+            ] {
+                assert!(error.contains(words), "{words:?} is not in: {error}");
+            }
+            assert!(!error.contains("secret"), "{error}");
+        }
+        place.ensure(
+            ROLE,
+            &with(json!({"mode": "require", "caFile": authority}), Value::Null),
+        );
+        place.ensure(ROLE, &with(json!({}), json!([method, "scram-sha-256"])));
+        let inputs = with(json!({"caFile": authority}), json!(["scram-sha-256"]));
+        let error = place.refused(ROLE, &inputs, "/connection/requireAuth");
+        assert!(error.contains("not among what it may ask for"), "{error}");
+    }
+    let mut none = inputs(&place, json!({}));
+    messages::set(&mut none, "/connection/requireAuth", json!([]));
+    place.refused(ROLE, &none, "/connection/requireAuth");
+}
+
+#[test]
+fn a_standby_says_that_it_is_one() {
+    let mut place = Place::new();
+    let shop = place.inputs(json!({"name": "shop"}));
+    place.ensure(DATABASE, &shop);
+    let standby = place.server.standby();
+    let primary = std::mem::replace(&mut place.server, standby);
+    for (kind, name) in [(ROLE, "app"), (DATABASE, "other")] {
+        let error = place.refused(kind, &place.inputs(json!({"name": name})), "/connection");
+        assert!(error.contains("is a standby"), "{error}");
+        assert!(error.contains("point connection at the primary"), "{error}");
+    }
+    drop(primary);
+}
+
 /// What is meant for libpq must not decide anything.
 #[test]
 fn the_environment_decides_nothing() {
@@ -274,6 +364,67 @@ fn the_settings_of_the_administrator_decide_nothing() {
             .destroy(DATABASE, &inputs, &outputs)
             .expect("it is dropped");
         place.sql(&format!("{free}; alter role {me} reset all"));
+    });
+}
+
+/// The owner of a database says what is set for who connects to it, and must not be
+/// able to stop us by that, or to say what our statements mean.
+#[test]
+fn the_settings_of_a_database_decide_nothing() {
+    Place::both(|place| {
+        let me = if place.restricted {
+            "admin"
+        } else {
+            "postgres"
+        };
+        let inputs = place.inputs(json!({
+            "name": "shop", "ownerRole": "app", "extensions": ["citext"],
+            "deletionPolicy": "delete",
+        }));
+        place.ensure(ROLE, &place.inputs(json!({"name": "app"})));
+        let outputs = place.ensure(DATABASE, &inputs);
+        let mut settings = vec![
+            "statement_timeout = '1ms'",
+            "lock_timeout = '1ms'",
+            "idle_in_transaction_session_timeout = '1ms'",
+            "idle_session_timeout = '1ms'",
+            "role = 'app'",
+            "search_path = 'nowhere'",
+            "default_transaction_read_only = on",
+            "default_transaction_isolation = 'serializable'",
+            "default_transaction_deferrable = on",
+            "standard_conforming_strings = off",
+            "transform_null_equals = on",
+            "quote_all_identifiers = on",
+            "row_security = off",
+            "check_function_bodies = off",
+            "bytea_output = 'escape'",
+            "IntervalStyle = 'iso_8601'",
+            "client_min_messages = 'debug5'",
+            "exit_on_error = on",
+            "local_preload_libraries = 'nothing'",
+        ];
+        if place.server.version() >= 17 {
+            settings.push("transaction_timeout = '1ms'");
+            settings.push("restrict_nonsystem_relation_kind = 'view'");
+        }
+        place.sql(&format!("grant app to {me}"));
+        let set = |setting: &str| place.sql(&format!("alter database shop set {setting}"));
+        for setting in &settings {
+            // Something to do in it.
+            place.server.sql_in("shop", "drop extension citext");
+            set(setting);
+            place.ensure(DATABASE, &inputs);
+            place.sql("alter database shop reset all");
+        }
+        for setting in &settings {
+            set(setting);
+        }
+        place.ensure(DATABASE, &inputs);
+        place
+            .destroy(DATABASE, &inputs, &outputs)
+            .expect("it is dropped");
+        place.sql(&format!("revoke app from {me}"));
     });
 }
 

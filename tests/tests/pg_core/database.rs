@@ -63,7 +63,7 @@ fn every_field_is_made_changed_and_mended() {
             ("alter database shop is_template true", &["/isTemplate"]),
             (
                 "comment on database shop is 'nixops4-resources: owner=tests'",
-                &["/comment"],
+                &["/owner", "/comment"],
             ),
         ] {
             place.mends(DATABASE, &inputs, &outputs, drift, paths);

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use nixops4_resources_tests::lifeline;
 use nixops4_resources_tests::messages::{self, Object};
-use nixops4_resources_tests::postgres::{REQUIRED, is_required};
+use nixops4_resources_tests::postgres::{Config, REQUIRED, Server, Tls, is_required};
 use nixops4_resources_tests::provider::Provider;
 use serde_json::{Value, json};
 
-use crate::support::{DATABASE, Place, ROLE};
+use crate::support::{DATABASE, Place, ROLE, config};
 
 /// Where Debian's package pgbouncer puts it, which is in nobody's `PATH` but root's.
 const DEBIAN: &str = "/usr/sbin/pgbouncer";
@@ -168,4 +168,40 @@ fn shared_sessions_are_refused() {
         let pooler = Pooler::start(program, place, settings);
         place.ensure(ROLE, &pooler.inputs(place, json!({"name": "app"})));
     });
+}
+
+/// What a pooler asks for counts like what a server asks for.
+#[test]
+fn what_the_pooler_asks_for() {
+    let Some(program) = pgbouncer() else { return };
+    let place = Place::on(
+        Server::start(&Config {
+            tls: Tls::Offered,
+            ..config()
+        }),
+        false,
+    );
+    for (auth_type, method) in [("md5", "md5"), ("trust", "none")] {
+        let settings = format!("pool_mode = session\nauth_type = {auth_type}");
+        let pooler = Pooler::start(program, &place, &settings);
+        let mut inputs = pooler.inputs(&place, json!({"name": "app"}));
+        place.refused(ROLE, &inputs, "/connection/requireAuth");
+        messages::set(&mut inputs, "/connection/requireAuth", json!([method]));
+        place.ensure(ROLE, &inputs);
+    }
+    // It has TLS, and does not offer to bind a login to it.
+    let folder = place.server.folder().display();
+    let settings = format!(
+        "pool_mode = session\nclient_tls_sslmode = require\n\
+         client_tls_cert_file = {folder}/server.pem\nclient_tls_key_file = {folder}/server.key"
+    );
+    let pooler = Pooler::start(program, &place, &settings);
+    for tls in [
+        json!({"mode": "require"}),
+        json!({"mode": "verify-full", "caFile": place.server.ca_file()}),
+    ] {
+        let mut inputs = pooler.inputs(&place, json!({"name": "app"}));
+        messages::set(&mut inputs, "/connection/tls", tls);
+        place.ensure(ROLE, &inputs);
+    }
 }

@@ -36,7 +36,10 @@ impl Place {
 
     pub(crate) fn on(server: Server, restricted: bool) -> Self {
         if restricted {
-            server.sql("create role admin login createrole createdb password 'secret'");
+            server.sql(
+                "create role admin login createrole createdb password 'secret';
+                 grant set on parameter nixops4_resources.database, nixops4_resources.inside to admin",
+            );
         }
         Self {
             server,

@@ -5,13 +5,12 @@
 
 mod catalog;
 mod life;
-mod seed;
 mod town;
 mod work;
 
 use nixops4_resources_tests::postgres::{version, versions};
+use nixops4_resources_tests::seed::Seed;
 
-use seed::Seed;
 use town::Town;
 use work::Work;
 

@@ -10,11 +10,11 @@ use nixops4_resources_tests::binaries;
 use nixops4_resources_tests::messages::{self, Object, object};
 use nixops4_resources_tests::provider::Provider;
 use nixops4_resources_tests::sandbox::Sandbox;
+use nixops4_resources_tests::seed::Seed;
 use serde_json::{Value, json};
 
 use crate::catalog;
 use crate::life::{self, Act, Step};
-use crate::seed::Seed;
 use crate::town::{ADMINISTRATOR, Town};
 
 /// How long one request may take, all those before it included.

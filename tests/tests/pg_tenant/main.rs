@@ -2,8 +2,11 @@
 //! an administrator with CREATEROLE and CREATEDB, against a server of each version.
 
 mod extension;
+mod intruder;
+mod marks;
 mod membership;
 mod schema;
+mod standing;
 mod support;
 mod tenant;
 

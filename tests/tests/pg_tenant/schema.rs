@@ -222,3 +222,50 @@ fn errors_name_the_input() {
         assert_eq!(owner_of(at, &renamed, "s"), "");
     });
 }
+
+#[test]
+fn it_is_listed_in_every_database_and_what_nobody_can_look_into_is_named() {
+    everywhere(|at| {
+        let (one, two) = (at.database().1, at.database().1);
+        let things: Vec<_> = [&one, &two]
+            .map(|database| {
+                let name = at.name("schema");
+                let mut thing = at.thing(KIND, json!({"database": database, "name": name}));
+                thing.create();
+                thing
+            })
+            .into();
+        let (closed, foreign) = (at.name("closed"), at.name("foreign"));
+        for (database, statement) in [
+            (&closed, "ALTER DATABASE {} ALLOW_CONNECTIONS false"),
+            (&foreign, "REVOKE CONNECT ON DATABASE {} FROM PUBLIC"),
+        ] {
+            at.sql("postgres", &format!("CREATE DATABASE {}", ident(database)));
+            at.sql("postgres", &statement.replace("{}", &ident(database)));
+        }
+        for thing in &things {
+            let (listed, unseen) = thing.list_everywhere();
+            for database in [&one, &two] {
+                let is_in = |identity: &&serde_json::Value| identity["database"] == **database;
+                assert_eq!(listed.iter().filter(is_in).count(), 1, "{listed:?}");
+            }
+            let reason = |database: &str| {
+                let place = format!("database {} on ", ident(database));
+                let mut unseen = unseen.iter();
+                let found = unseen.find(|it| it["place"].as_str().unwrap().starts_with(&place));
+                found.map(|it| it["reason"].as_str().unwrap().to_owned())
+            };
+            assert!(reason(&closed).is_some_and(|it| it.contains("ALLOW_CONNECTIONS")));
+            let denied = reason(&foreign);
+            if at.is_superuser {
+                assert_eq!(denied, None);
+            } else {
+                assert!(denied.is_some_and(|it| it.contains("manager has no CONNECT")));
+            }
+            assert_eq!(reason(&one), None);
+        }
+        for database in [&closed, &foreign] {
+            at.sql("postgres", &format!("DROP DATABASE {}", ident(database)));
+        }
+    });
+}

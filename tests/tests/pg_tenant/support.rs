@@ -14,7 +14,15 @@ use serde_json::{Value, json};
 /// The password of the restricted administrator: no secret.
 const PASSWORD: &str = "restricted-administrator";
 
-static SERVERS: Pool<Server> = Pool::new(|| Server::start(&Config::default()));
+/// What vouches for marks.
+pub(crate) const WITNESSES: &str = "nixops4_resources.database, nixops4_resources.inside";
+
+static SERVERS: Pool<Server> = Pool::new(|| {
+    Server::start(&Config {
+        settings: vec![("max_prepared_transactions".to_owned(), "10".to_owned())],
+        ..Config::default()
+    })
+});
 
 /// Somebody who manages a server.
 pub(crate) struct Place {
@@ -47,6 +55,8 @@ impl Place {
                     "CREATE ROLE manager LOGIN CREATEROLE CREATEDB PASSWORD '{PASSWORD}'"
                 ));
             }
+            // A test may have taken it away.
+            server.sql(&format!("GRANT SET ON PARAMETER {WITNESSES} TO manager"));
             ("manager", sandbox.write("manager", PASSWORD))
         };
         let connection = json!({
@@ -106,7 +116,7 @@ impl Place {
         }
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         self.sandbox
             .command(binaries::path("nixops4-resources-postgresql"))
     }
@@ -236,14 +246,26 @@ impl Thing<'_> {
         self.place.kill_at(point, &self.destruction(policy));
     }
 
-    /// Lists what carries the mark; gives the identities.
+    /// Lists what carries the mark; gives the identities of what is in its database, if
+    /// it is in one: others use the server, too.
     pub(crate) fn list(&self) -> Vec<Value> {
+        let (mut all, _) = self.list_everywhere();
+        if let Some(database) = self.inputs.get("database") {
+            all.retain(|identity| identity["database"] == *database);
+        }
+        all
+    }
+
+    /// The identities in all databases, and what could not be looked into.
+    pub(crate) fn list_everywhere(&self) -> (Vec<Value>, Vec<Value>) {
         let request = json!({"nixops4-resources/listResourcesRequest": {
             "type": self.kind, "inputProperties": self.inputs,
         }});
         let answer = self.place.send(&request).expect("it lists");
         let all = answer["resources"].as_array().expect("a list");
-        all.iter().map(|one| one["identity"].clone()).collect()
+        let all = all.iter().map(|one| one["identity"].clone()).collect();
+        let unseen = answer["unseen"].as_array().cloned();
+        (all, unseen.unwrap_or_default())
     }
 }
 

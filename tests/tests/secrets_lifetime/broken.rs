@@ -198,7 +198,7 @@ fn it_is_told_what_is_wrong_and_nothing_is_lost() {
         ),
         (Wrong::Cut(|length| length / 2), ["/", "/"], "backup"),
         (Wrong::Cut(|_| 100), ["/", "/"], "backup"),
-        (Wrong::Cut(|_| 0), ["/name: ", "/secret/name: "], "backup"),
+        (Wrong::Cut(|_| 0), ["/name: ", "/store: "], "backup"),
         (
             Wrong::Locked,
             ["", "/secret/"],

@@ -11,9 +11,11 @@ mod applied;
 mod broken;
 mod canary;
 mod following;
+mod forged;
 mod obtained;
 mod renewal;
 mod rotation;
+mod slow;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -49,13 +49,13 @@ impl Site {
     }
 
     /// What it prints; it has to succeed.
-    fn say(&self, arguments: &[&str]) -> String {
+    pub(super) fn say(&self, arguments: &[&str]) -> String {
         let said = self.run(arguments);
         assert_eq!(said.code, 0, "{arguments:?}: {}{}", said.out, said.error);
         said.out
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
         let mut all = vec!["--json"];
         all.extend(arguments);
         serde_json::from_str(&self.say(&all)).expect("one JSON document")

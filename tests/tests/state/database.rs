@@ -295,3 +295,65 @@ fn encrypted_and_verified() {
     assert!(error.starts_with("/connection/tls: "), "{error}");
     assert!(error.contains("caFile"), "{error}");
 }
+
+#[test]
+fn a_standby_can_be_read_and_says_why_it_is_not_written() {
+    let mut site = Site::postgresql();
+    site.create();
+    site.send(&site.event(&add("/resources/a", json!({}))))
+        .expect("it is written");
+    let primary = site.server.as_mut().expect("it has one");
+    let standby = primary.standby();
+    set(&mut site.inputs, "/connection/port", json!(standby.port()));
+    let begun = Instant::now();
+    while site.read()["resources"] != json!({"a": {}}) {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "it does not follow"
+        );
+    }
+    for request in [
+        site.create_request(),
+        site.event(&add("/resources/b", json!({}))),
+    ] {
+        let error = site.send(&request).expect_err("it can't be written");
+        assert!(error.starts_with("/connection: "), "{error}");
+        assert!(error.contains("is a standby"), "{error}");
+        assert!(error.contains("point connection at the primary"), "{error}");
+    }
+}
+
+#[test]
+fn no_limit_of_time_strikes_and_no_password_goes_astray() {
+    let mut site = Site::postgresql_with(&Config {
+        hba: vec!["host all loose 127.0.0.1/32 password".to_owned()],
+        ..Config::default()
+    });
+    site.create();
+    for name in [
+        "statement_timeout",
+        "lock_timeout",
+        "idle_session_timeout",
+        "idle_in_transaction_session_timeout",
+    ] {
+        let server = site.server();
+        server.sql(&format!("ALTER DATABASE states SET {name} = '1ms'"));
+        site.send(&site.event(&add(&format!("/resources/{name}"), json!({}))))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    // Between two requests of one process, too.
+    let mut ann = Writer::new(&site, "ann");
+    for number in 0..3 {
+        std::thread::sleep(Duration::from_millis(50));
+        ann.append(&add(&format!("/resources/{number}"), json!({})))
+            .expect("it is written");
+    }
+    let server = site.server();
+    server.sql("CREATE ROLE loose LOGIN SUPERUSER PASSWORD 'quite secret'");
+    set(&mut site.inputs, "/connection/user", json!("loose"));
+    let error = site.send(&site.create_request()).expect_err("in clear");
+    assert!(error.starts_with("/connection/requireAuth: "), "{error}");
+    let methods = json!(["password"]);
+    set(&mut site.inputs, "/connection/requireAuth", methods);
+    site.create();
+}

@@ -4,7 +4,9 @@
 mod command;
 mod database;
 mod files;
+mod large;
 mod model;
+mod private;
 mod upstream;
 mod writers;
 

@@ -138,7 +138,7 @@ fn people_see_what_changes_and_nothing_else() {
       owner            "me" -> (none)
   ! old       postgresql_database
       /locale: it cannot be changed
-      make a new one
+        make a new one
 -/+ volume    proxmox_disk
       format  "raw" -> "qcow2"  (only by making it anew, which loses what it holds)
   ? tenants.*  (members known after apply)
@@ -148,7 +148,7 @@ No longer in the expression; still running, and left alone:
     gone  postgresql_role
 `nixops4-resources gc` removes it.
 note: two lines
-      of a note
+        of a note
 
 Plan: 1 to create, 1 to update, 1 to replace, 1 refused, 1 unchanged, and more that is known after apply.
 "#

@@ -133,8 +133,9 @@ pub(super) async fn wanted<C: Credential>(
         Some(prior) => Place::recorded::<C>(&prior.inputs, &prior.outputs)?,
         None => Place::of::<C>(inputs)?,
     };
-    let entry = entry(cx, &place).await?;
-    if let Some(recorded) = prior.and_then(|prior| prior.outputs.secret.as_ref()) {
+    let recorded = prior.and_then(|prior| prior.outputs.secret.as_ref());
+    let entry = entry(cx, &place, recorded).await?;
+    if let Some(recorded) = recorded {
         kept::refuse_lost(recorded, entry.as_ref(), SECRET)?;
     }
     let cluster = Cluster::of(cx, inputs.connection(), node).await?;
@@ -165,7 +166,7 @@ async fn made_since<C: Credential>(cx: &Context, facts: &Facts<C>) -> Result<Opt
     if !loose.is_some_and(|remote| remote.title.is_of(&ours)) {
         return Ok(None);
     }
-    entry(cx, &facts.place).await
+    entry(cx, &facts.place, None).await
 }
 
 /// What is there of what was recorded.
@@ -175,7 +176,8 @@ pub(super) async fn recorded<C: Credential>(
 ) -> Result<Option<Facts<C>>> {
     let node = prior.outputs.system_identifier.as_deref();
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
-    let entry = entry(cx, &place).await?;
+    let recorded = prior.outputs.secret.as_ref();
+    let entry = entry(cx, &place, recorded).await?;
     let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
     let mut facts = look::<C>(cx, &cluster, place, entry, node, Source::Server).await?;
     let name = &prior.inputs.name;
@@ -241,9 +243,14 @@ fn listed(ids: &[impl ToString]) -> String {
     ids.join(", ")
 }
 
-/// What the store has at a place.
-pub(super) async fn entry(cx: &Context, place: &Place) -> Result<Option<Entry>> {
-    kept::entry(&place.store, &place.name, cx.resource_type(), SECRET).await
+/// What the store has at a place. It has to be the store in which it was recorded.
+pub(super) async fn entry(
+    cx: &Context,
+    place: &Place,
+    recorded: Option<&StoredSecret>,
+) -> Result<Option<Entry>> {
+    let kind = cx.resource_type();
+    kept::entry(&place.store, &place.name, kind, recorded, SECRET).await
 }
 
 /// Who is asked what there is.

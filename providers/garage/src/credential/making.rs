@@ -116,7 +116,7 @@ async fn alone<C: Credential>(cx: &Context, cluster: &Cluster, place: &Place) ->
 }
 
 async fn look<C: Credential>(cx: &Context, cluster: &Cluster, place: &Place) -> Result<Facts<C>> {
-    let entry = facts::entry(cx, place).await?;
+    let entry = facts::entry(cx, place, None).await?;
     facts::look(cx, cluster, place.clone(), entry, None, Source::Server).await
 }
 

@@ -60,6 +60,7 @@ fn facts(held: Vec<(u32, Option<Remote<Key>>)>) -> Facts<Key> {
     let place = Place::of::<Key>(&inputs(serde_json::json!({}))).unwrap();
     let kept = values.next().map(|current| Kept {
         store: place.store.clone(),
+        store_key: None,
         name: place.name.clone(),
         current,
         older: values.collect(),

@@ -295,7 +295,7 @@ async fn transact(
 /// It still has the name that it was to be dropped under.
 async fn put_back(cx: &Context, inputs: &Inputs, oid: i64) -> Result<()> {
     on_server(cx, &inputs.connection, None, async |server| {
-        let seen = look_up(server, Some(oid), &inputs.name, None).await?;
+        let seen = look_up(server, Some(oid), &inputs.name, None, None).await?;
         match seen {
             Some(seen) => remove::put_back(cx, server, &seen.facts).await,
             None => Ok(()),

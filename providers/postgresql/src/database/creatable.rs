@@ -271,6 +271,10 @@ pub(super) async fn refuse_unmanaged_owner(
 }
 
 /// What the inputs name, as the catalog has it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one column of one answer"
+)]
 struct Named {
     encoding_is_known: bool,
     tablespace_is_there: bool,

@@ -18,7 +18,7 @@ use crate::name::Name;
 use crate::server::{Server, leave_database, on_server, run};
 use crate::settings;
 use crate::sql::{Ident, Literal};
-use crate::{admin, failure};
+use crate::{admin, failure, sessions, witness};
 
 /// What the name of a database begins with that isn't ready yet.
 const STAGING: &str = "nixops4-staging-";
@@ -31,6 +31,10 @@ pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
     let staged = Ident(&staging);
     if let Some(template) = &inputs.template {
         leave_database(cx, &inputs.connection, template).await?;
+        on_server(cx, &inputs.connection, None, async |server| {
+            sessions::clear_template(server, template).await
+        })
+        .await?;
     }
     on_server(cx, &inputs.connection, None, async |server| {
         let connection = &mut server.connection;
@@ -73,8 +77,16 @@ async fn finish(
     staging: &Name,
     doing: &str,
 ) -> Result<()> {
-    let marking = comment_on(staging, inputs.comment.as_deref(), &cx.mark());
-    run(&mut server.connection, doing, marking).await?;
+    let mark = cx.mark();
+    let witness = witness::of_new_database(server).await?;
+    let vouching = witness.vouching(&server.admin, staging, &mark);
+    let comment = comment_on(staging, inputs.comment.as_deref(), &mark);
+    run(
+        &mut server.connection,
+        doing,
+        format!("{comment}{vouching}"),
+    )
+    .await?;
     cx.failpoint("database:marked");
     let (staged, database) = (Ident(staging), Ident(&inputs.name));
     let owner: Vec<_> = inputs.owner_role.iter().collect();
@@ -151,13 +163,11 @@ async fn refuse_taken_name(
 
 fn creation(inputs: &Inputs, staging: &Name) -> String {
     let mut statement = format!("CREATE DATABASE {}", Ident(staging));
-    let mut says_locale = inputs.encoding.is_some();
     let mut options = String::new();
     if let Some(encoding) = &inputs.encoding {
         let _ = write!(options, " ENCODING {}", Literal(encoding));
     }
     if let Some(provider) = inputs.locale_provider {
-        says_locale = true;
         let _ = write!(options, " LOCALE_PROVIDER {}", provider.keyword());
     }
     for (keyword, value) in [
@@ -170,18 +180,14 @@ fn creation(inputs: &Inputs, staging: &Name) -> String {
         ("BUILTIN_LOCALE", inputs.builtin_locale.as_deref()),
     ] {
         if let Some(locale) = value {
-            says_locale = true;
             let _ = write!(options, " {keyword} {}", Literal(locale));
         }
     }
-    match &inputs.template {
-        Some(template) => {
-            let _ = write!(statement, " TEMPLATE {}", Ident(template));
-        }
-        // Another locale than that of what is copied needs one that holds nothing.
-        None if says_locale => statement.push_str(" TEMPLATE template0"),
-        None => {}
-    }
+    // Nobody can connect to template0, so that nobody can hold this up; and another
+    // locale than that of what is copied needs one that holds nothing.
+    let template = inputs.template.as_ref();
+    let template = template.map_or_else(|| "template0".to_owned(), |name| Ident(name).to_string());
+    let _ = write!(statement, " TEMPLATE {template}");
     statement.push_str(&options);
     if let Some(tablespace) = &inputs.tablespace {
         let _ = write!(statement, " TABLESPACE {}", Ident(tablespace));

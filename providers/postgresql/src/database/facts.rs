@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_provider_sdk::{Context, Error, Mark, Observed, Ownership, Result, Retry};
+use nixops4_provider_sdk::{Context, Error, Mark, Observed, Result, Retry};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
 use super::inputs::LocaleProvider;
@@ -11,6 +12,7 @@ use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::{Server, column, in_database};
 use crate::sql::Ident;
+use crate::witness::{self, Witness};
 use crate::{comment, failure, settings};
 
 /// The connection limit of a database that is being dropped.
@@ -44,6 +46,8 @@ pub(crate) struct Facts {
     pub(super) extensions: Option<BTreeSet<String>>,
     /// The whole comment.
     pub(super) comment: Option<String>,
+    /// What vouches for the mark in it.
+    pub(super) witness: Witness,
 }
 
 impl Facts {
@@ -77,8 +81,8 @@ impl Facts {
 }
 
 /// The column of the provider's locale has another name from 17 on.
-const OBSERVE: &str = "
-    SELECT d.oid::int8, d.datname::text, r.rolname::text, pg_encoding_to_char(d.encoding)::text,
+const COLUMNS: &str = "
+    d.oid::int8, d.datname::text, r.rolname::text, pg_encoding_to_char(d.encoding)::text,
            coalesce(pg_char_to_encoding($3) = d.encoding, false), d.datcollate::text,
            d.datctype::text, d.datconnlimit, d.datallowconn,
            shobj_description(d.oid, 'pg_database'), d.datlocprovider::text,
@@ -87,7 +91,9 @@ const OBSERVE: &str = "
            ARRAY(SELECT DISTINCT pg_get_userbyid(a.grantor)::text
                  FROM aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) a
                  WHERE a.grantee = 0),
-           s.setconfig
+           s.setconfig";
+
+const FROM: &str = "
     FROM pg_database d
     JOIN pg_roles r ON r.oid = d.datdba
     JOIN pg_tablespace t ON t.oid = d.dattablespace
@@ -97,14 +103,21 @@ const OBSERVE: &str = "
     LIMIT 1";
 
 /// Looks for a database by the object identifier that was recorded, or by its
-/// name. What is in it isn't looked up: see [`extensions`].
+/// name. What is in it isn't looked up: see [`extensions`]. `ours` is the mark of what
+/// the record leads to.
 pub(crate) async fn look_up(
     server: &mut Server,
     oid: Option<i64>,
     name: &Name,
     encoding: Option<&str>,
+    ours: Option<Mark>,
 ) -> Result<Option<Observed<Facts>>> {
-    let row = sqlx::query(OBSERVE)
+    let witnesses = witness::of_database("d.oid");
+    let question = format!(
+        "SELECT {COLUMNS}, {witnesses}, {} {FROM}",
+        witness::HAS_PLACE
+    );
+    let row = sqlx::query(AssertSqlSafe(question))
         .bind(oid)
         .bind(name.as_str())
         .bind(encoding)
@@ -118,7 +131,12 @@ pub(crate) async fn look_up(
         })?;
     let Some(row) = row else { return Ok(None) };
     let facts = read(&row, server.id.clone())?;
-    let ownership = Ownership::from_comment(facts.comment.as_deref());
+    let recorded = ours.filter(|_| oid == Some(facts.oid));
+    let ownership = facts.witness.ownership_of_database(
+        facts.comment.as_deref(),
+        recorded,
+        facts.allow_connections,
+    );
     Ok(Some(Observed { facts, ownership }))
 }
 
@@ -136,6 +154,7 @@ fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
         connection_limit: column(row, 7)?,
         allow_connections: column(row, 8)?,
         comment: column(row, 9)?,
+        witness: Witness::of_database(&column::<Vec<String>>(row, 16)?, column(row, 17)?),
         locale_provider: LocaleProvider::of_catalog(column(row, 10)?),
         provider_locale: column(row, 11)?,
         tablespace: column(row, 12)?,
@@ -183,31 +202,35 @@ pub(super) struct Marked {
 /// Every database that carries this owner's mark, or is called as those are that it
 /// was about to mark.
 pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marked>> {
-    let rows = sqlx::query(
-        "SELECT d.datname::text, d.oid::int8, shobj_description(d.oid, 'pg_database'),
+    let question = format!(
+        "SELECT d.datname::text, d.oid::int8, d.comment,
                 CASE WHEN has_database_privilege(d.oid, 'CONNECT')
                        OR pg_has_role('pg_read_all_stats', 'USAGE')
-                     THEN pg_database_size(d.oid) END
-         FROM pg_database d
-         WHERE position($1 IN shobj_description(d.oid, 'pg_database')) > 0
-            OR starts_with(d.datname, $2) AND shobj_description(d.oid, 'pg_database') IS NULL
+                     THEN pg_database_size(d.oid) END, d.witnesses
+         FROM (SELECT oid, datname, shobj_description(oid, 'pg_database') AS comment, {} AS witnesses
+               FROM pg_database o) d
+         WHERE position($1 IN concat(d.comment, array_to_string(d.witnesses, ' '))) > 0
+            OR starts_with(d.datname, $2) AND d.comment IS NULL
          ORDER BY d.datname",
-    )
-    .bind(mark.trace())
-    .bind(create::staging_prefix(&mark.owner))
-    .fetch_all(&mut server.connection)
-    .await
-    .map_err(|error| failure::stating("unable to list the databases", &error))?;
+        witness::of_database("o.oid")
+    );
+    let rows = sqlx::query(AssertSqlSafe(question))
+        .bind(mark.trace())
+        .bind(create::staging_prefix(&mark.owner))
+        .fetch_all(&mut server.connection)
+        .await
+        .map_err(|error| failure::stating("unable to list the databases", &error))?;
     let mut found = Vec::new();
     for row in &rows {
         let comment: Option<String> = column(row, 2)?;
-        let own = match comment {
-            Some(comment) => Mark::find_in(&comment).filter(|own| own.is_of_same(mark)),
-            None => Some(mark.clone()),
-        };
+        let witness = Witness::of_database(&column::<Vec<String>>(row, 4)?, false);
+        let name: String = column(row, 0)?;
+        let staged = (comment.is_none() && create::is_staged(&name)).then(|| mark.clone());
+        let whose = witness.ownership(comment.as_deref(), staged);
+        let own = whose.mark().filter(|own| own.is_of_same(mark)).cloned();
         if let Some(own) = own {
             found.push(Marked {
-                name: column(row, 0)?,
+                name,
                 oid: column(row, 1)?,
                 mark: own,
                 size: column(row, 3)?,

@@ -52,8 +52,10 @@ pub(crate) struct Inputs {
     #[serde(default)]
     pub(crate) builtin_locale: Option<String>,
     /// The database to copy when this one is created; of no meaning afterwards.
-    /// Unset: `template0` where the encoding or anything of the locale is set,
-    /// else `template1`.
+    /// Unset: `template0`, which nobody can be connected to, and which has nothing in
+    /// it but what PostgreSQL brings along. Whoever is connected to another one keeps
+    /// it from being copied. From one with `isTemplate`, such as `template1`, those are
+    /// sent off who neither own it nor manage the server.
     #[serde(default)]
     pub(crate) template: Option<Name>,
     /// The tablespace that its files are in. Changing it moves them, which needs

@@ -18,7 +18,7 @@ pub(crate) use create::staging_prefix;
 pub(crate) use facts::{Facts, extensions, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
 
-use crate::server::{RecordedOutputs, on_server, predicted_outputs};
+use crate::server::{RecordedOutputs, Server, on_server, predicted_outputs};
 use crate::sql::Ident;
 use crate::{admin, lock};
 
@@ -94,7 +94,8 @@ impl ResourceKind for Database {
         let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let seen = on_server(cx, at, known_server, async |server| {
-            look_up(server, oid, &inputs.name, inputs.encoding.as_deref()).await
+            let ours = known_server.map(|_| cx.mark());
+            look_up(server, oid, &inputs.name, inputs.encoding.as_deref(), ours).await
         })
         .await?;
         let Some(mut seen) = seen else {
@@ -122,7 +123,7 @@ impl ResourceKind for Database {
         let doing = format!("unable to mark database {}", Ident(&facts.name));
         on_server(cx, &inputs.connection, None, async |server| {
             let acting = admin::as_owner(server, &facts.name, &[]).await?;
-            let statement = acting.around(&marking(facts, mark));
+            let statement = acting.around(&marking(facts, mark, server));
             lock::transact_on(cx, &mut server.connection, &doing, &statement).await
         })
         .await
@@ -134,7 +135,8 @@ impl ResourceKind for Database {
     ) -> Result<Option<Observed<Facts>>> {
         let known_server = prior.outputs.system_identifier.as_deref();
         let seen = on_server(cx, &prior.inputs.connection, known_server, async |server| {
-            look_up(server, prior.outputs.oid, &prior.inputs.name, None).await
+            let ours = known_server.map(|_| cx.mark());
+            look_up(server, prior.outputs.oid, &prior.inputs.name, None, ours).await
         })
         .await?;
         let ours = staging_prefix(cx.owner());
@@ -202,7 +204,10 @@ fn to_found(server: String, one: facts::Marked) -> Found {
     }
 }
 
-/// The statement that puts a mark in place of the one that is there.
-fn marking(facts: &Facts, mark: &Mark) -> String {
-    change::comment_on(&facts.name, facts.comment.as_deref(), mark)
+/// The statements that put a mark in place of the one that is there, and of what
+/// vouches for that.
+fn marking(facts: &Facts, mark: &Mark, server: &Server) -> String {
+    let comment = change::comment_on(&facts.name, facts.comment.as_deref(), mark);
+    let vouching = facts.witness.vouching(&server.admin, &facts.name, mark);
+    format!("{comment}{vouching}")
 }

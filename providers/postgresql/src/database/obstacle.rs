@@ -101,7 +101,7 @@ pub(super) async fn stays_behind(server: &mut Server, database: &Name) -> Result
 }
 
 async fn there(server: &mut Server, database: &Name) -> Result<Vec<Thing>> {
-    let sql = THERE.replace("{MAY_END}", &admin::may_end("a"));
+    let sql = THERE.replace("{MAY_END}", &admin::may_end("a.usesysid"));
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(database.as_str())
         .fetch_all(&mut server.connection)

@@ -14,11 +14,11 @@ use super::facts::{Facts, look_up};
 use super::obstacle::{
     Obstacle, Purpose, end_failed, goes_along, in_the_way, obstacles, stays_behind,
 };
-use super::{Database, change, create};
+use super::{Database, create, marking};
 use crate::name::Name;
 use crate::server::{Server, column, leave_database, on_server, run};
 use crate::sql::{Ident, Literal};
-use crate::{admin, failure, lock};
+use crate::{admin, failure, lock, sessions};
 
 type Prior = <Database as ResourceKind>::Prior;
 
@@ -126,7 +126,7 @@ async fn try_to_drop(
             return Err(in_the_way(doing, &standing));
         }
         // Before anything is waited for: no session holds that up, then.
-        shut_out(server, &now, doing).await?;
+        shut_out(cx, prior, server, &now, doing).await?;
         cx.failpoint("database:shut-out");
     }
     lock::hold(cx, &mut server.connection, doing).await?;
@@ -143,7 +143,7 @@ async fn try_to_drop(
 
 /// The same database as it is now.
 async fn look_again(server: &mut Server, facts: &Facts) -> Result<Option<Facts>> {
-    let seen = look_up(server, Some(facts.oid), &facts.name, None).await?;
+    let seen = look_up(server, Some(facts.oid), &facts.name, None, None).await?;
     let is_it = |now: &Facts| now.oid == facts.oid && now.name == facts.name;
     Ok(seen.map(|seen| seen.facts).filter(is_it))
 }
@@ -158,19 +158,21 @@ async fn standing(server: &mut Server, prior: &Prior, now: &Facts) -> Result<Vec
 }
 
 /// Closes it and ends the sessions in it, and writes down how it was.
-async fn shut_out(server: &mut Server, now: &Facts, doing: &str) -> Result<()> {
-    let database = Ident(&now.name);
-    let mut statements = format!(
-        "ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}",
-        admin::send_off(&format!("a.datid = {}", now.oid))
-    );
+async fn shut_out(
+    cx: &Context,
+    prior: &Prior,
+    server: &mut Server,
+    now: &Facts,
+    doing: &str,
+) -> Result<()> {
     // One that isn't ready was nobody's, and is made anew.
-    if !create::is_staged(now.name.as_str()) {
-        let _ = write!(statements, "; {}", writing_down(server, now, doing).await?);
-    }
-    let acting = admin::as_owner(server, &now.name, &[]).await?;
-    let statements = format!("BEGIN; {}; COMMIT", acting.around(&statements));
-    run(&mut server.connection, doing, statements).await
+    let written_down = if create::is_staged(now.name.as_str()) {
+        String::new()
+    } else {
+        writing_down(server, now, doing).await?
+    };
+    let (at, this) = (&prior.inputs.connection, (&now.name, now.oid));
+    sessions::shut_out_database(cx, at, server, this, &written_down).await
 }
 
 /// The statement that writes down how it was before it was shut.
@@ -281,9 +283,10 @@ async fn open_again(cx: &Context, server: &mut Server, facts: &Facts) -> Result<
     let Some(now) = look_again(server, facts).await? else {
         return Ok(());
     };
-    let Some((doing, statements)) = putting_back(server, &now).await? else {
+    let Some(before) = Before::of_comment(now.comment.as_deref()) else {
         return Ok(());
     };
+    let (doing, statements) = putting_back(server, &now, &before).await?;
     // It may be the lock that could not be had: this doesn't wait for it.
     let statements = format!("BEGIN; {statements}; COMMIT");
     run(&mut server.connection, &doing, statements).await?;
@@ -293,23 +296,26 @@ async fn open_again(cx: &Context, server: &mut Server, facts: &Facts) -> Result<
 
 /// Puts back what was shut so that the database could be dropped.
 pub(super) async fn put_back(cx: &Context, server: &mut Server, now: &Facts) -> Result<()> {
-    match putting_back(server, now).await? {
-        Some((doing, statements)) => {
-            lock::transact_on(cx, &mut server.connection, &doing, &statements).await
-        }
+    match Before::of_comment(now.comment.as_deref()) {
+        Some(before) => be_as(cx, server, now, &before).await,
         None => Ok(()),
     }
 }
 
-/// The statements that put it back, and what they are for; `None` where nothing was
-/// shut.
-async fn putting_back(server: &mut Server, now: &Facts) -> Result<Option<(String, String)>> {
-    let Some(before) = Before::of_comment(now.comment.as_deref()) else {
-        return Ok(None);
-    };
+async fn be_as(cx: &Context, server: &mut Server, now: &Facts, before: &Before) -> Result<()> {
+    let (doing, statements) = putting_back(server, now, before).await?;
+    lock::transact_on(cx, &mut server.connection, &doing, &statements).await
+}
+
+/// What is done, and the statements that do it.
+async fn putting_back(
+    server: &mut Server,
+    now: &Facts,
+    before: &Before,
+) -> Result<(String, String)> {
     let database = Ident(&now.name);
     let doing = format!("unable to put database {database} back in service");
-    let owner = former_owner(server, now, &before).await?;
+    let owner = former_owner(server, now, before).await?;
     let others: Vec<_> = owner.iter().collect();
     let acting = admin::as_owner(server, &now.name, &others).await?;
     let rest = without_line(now.comment.as_deref().unwrap_or_default());
@@ -340,7 +346,7 @@ async fn putting_back(server: &mut Server, now: &Facts) -> Result<Option<(String
             );
         }
     }
-    Ok(Some((doing, acting.around(&statements))))
+    Ok((doing, acting.around(&statements)))
 }
 
 /// Who gets it back: only from whoever has taken it, because its owner can write into
@@ -359,26 +365,27 @@ async fn former_owner(server: &mut Server, now: &Facts, before: &Before) -> Resu
 
 /// Takes a database out of service.
 pub(super) async fn retain(cx: &Context, prior: &Prior, facts: &Facts, mark: &Mark) -> Result<()> {
-    let database = Ident(&facts.name);
-    let doing = format!("unable to retire database {database}");
-    leave_database(cx, &prior.inputs.connection, &facts.name).await?;
-    on_server(cx, &prior.inputs.connection, None, async |server| {
+    let doing = format!("unable to retire database {}", Ident(&facts.name));
+    let at = &prior.inputs.connection;
+    leave_database(cx, at, &facts.name).await?;
+    on_server(cx, at, None, async |server| {
+        sessions::shut_out_database(cx, at, server, (&facts.name, facts.oid), "").await?;
+        cx.failpoint("database:shut-out");
         // Somebody was killed while dropping it.
-        put_back(cx, server, facts).await?;
+        if let Some(before) = Before::of_comment(facts.comment.as_deref()) {
+            let closed = Before {
+                allow_connections: false,
+                ..before
+            };
+            be_as(cx, server, facts, &closed).await?;
+        }
+        let retired = Facts {
+            comment: facts.comment.as_deref().map(without_line),
+            ..facts.clone()
+        };
         let acting = admin::as_owner(server, &facts.name, &[]).await?;
-        let comment = facts.comment.as_deref().map(without_line);
-        let statements = format!(
-            "ALTER DATABASE {database} ALLOW_CONNECTIONS false; {}; {}",
-            change::comment_on(&facts.name, comment.as_deref(), mark),
-            admin::send_off(&format!("datname = {}", Literal(facts.name.as_str())))
-        );
-        lock::transact_on(
-            cx,
-            &mut server.connection,
-            &doing,
-            &acting.around(&statements),
-        )
-        .await
+        let marking = acting.around(&marking(&retired, mark, server));
+        lock::transact_on(cx, &mut server.connection, &doing, &marking).await
     })
     .await
 }

@@ -12,6 +12,7 @@ use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::column;
 use crate::sql::{Ident, Literal};
+use crate::witness::Class;
 use crate::{failure, inside};
 
 /// What the server has of an extension that isn't there.
@@ -62,13 +63,15 @@ pub(crate) async fn create(
     if wanted.cascade {
         statements.push_str(" CASCADE");
     }
-    let text = with_mark(description.as_deref(), &cx.mark());
+    let mark = cx.mark();
+    let text = with_mark(description.as_deref(), &mark);
     let _ = write!(statements, "; {}", comment(wanted.name, &text));
     let whom = For {
         roles: &[],
         database_owner: true,
     };
-    match inside::change(cx, at, database, &whom, &doing, &statements).await {
+    let marked = (Class::Extension, wanted.name, &mark);
+    match inside::change_marked(cx, at, database, &whom, &doing, &statements, marked).await {
         Ok(()) => Ok(()),
         Err(error) => Err(explain(cx, at, database, wanted, error).await),
     }

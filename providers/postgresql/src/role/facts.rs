@@ -13,7 +13,7 @@ use crate::name::Name;
 use crate::owned::Holdings;
 use crate::server::{Server, column};
 use crate::sql::Ident;
-use crate::{comment, failure, settings};
+use crate::{comment, failure, settings, witness};
 
 /// A role.
 #[derive(Debug, Clone)]
@@ -43,6 +43,11 @@ impl Facts {
     /// The text beside the mark.
     pub(super) fn text(&self) -> String {
         comment::text(self.comment.as_deref().unwrap_or_default())
+    }
+
+    /// Whether one can log in as it.
+    pub(super) fn logs_in(&self) -> bool {
+        self.attributes.contains(&(Attribute::Login, true))
     }
 }
 
@@ -115,6 +120,9 @@ fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
     }
     let mut settings_in_database = BTreeMap::<_, BTreeMap<_, _>>::new();
     for (database, entry) in pairs(row, 14)? {
+        if witness::is_witness(&entry) {
+            continue;
+        }
         settings_in_database
             .entry(database)
             .or_default()

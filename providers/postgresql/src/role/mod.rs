@@ -7,9 +7,12 @@ mod facts;
 mod inputs;
 mod password;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
-    Step,
+    Retry, Step,
 };
 
 pub(crate) use change::{Change, difference};
@@ -20,7 +23,7 @@ use password::Password;
 use crate::owned::{self, Fate};
 use crate::server::{RecordedOutputs, on_server, predicted_outputs};
 use crate::sql::Ident;
-use crate::{admin, lock};
+use crate::{admin, lock, sessions};
 
 /// See [`Inputs`].
 pub(crate) struct Role;
@@ -166,22 +169,18 @@ impl ResourceKind for Role {
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
-        let at = &prior.inputs.connection;
-        owned::let_go(cx, at, &facts.name, facts.oid, &facts.holdings).await?;
-        cx.failpoint("role:let-go");
-        let role = Ident(&facts.name);
-        lock::transact(
-            cx,
-            at,
-            &format!("unable to drop role {role}"),
-            &format!("DROP ROLE IF EXISTS {role}"),
-        )
-        .await
+        shut_out(cx, prior, facts).await?;
+        let dropped = drop_role(cx, prior, facts).await;
+        if let Err(error) = &dropped {
+            let_in(cx, prior, facts, error).await;
+        }
+        dropped
     }
 
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
         let role = Ident(&facts.name);
         let doing = format!("unable to retire role {role}");
+        shut_out(cx, prior, facts).await?;
         on_server(cx, &prior.inputs.connection, None, async |server| {
             let acting = admin::acting_for(server, &[facts.name.as_str()]).await?;
             let sent_off = acting.around(&admin::send_off(&format!("usesysid = {}", facts.oid)));
@@ -205,6 +204,56 @@ impl ResourceKind for Role {
             .map(|(name, oid, mark)| to_found(at.to_string(), name, oid, mark))
             .collect())
     }
+}
+
+type Recorded = <Role as ResourceKind>::Prior;
+
+/// Nobody logs in as it from now on, and nobody is: nothing that a session of it
+/// does can hold up what follows.
+pub(crate) async fn shut_out(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> {
+    let at = &prior.inputs.connection;
+    on_server(cx, at, None, async |server| {
+        sessions::shut_out_role(cx, at, server, &facts.name, facts.oid).await
+    })
+    .await?;
+    if facts.logs_in() {
+        cx.session::<ShutOut>().0.borrow_mut().insert(facts.oid);
+    }
+    cx.failpoint("role:shut-out");
+    Ok(())
+}
+
+/// The roles that this process has shut out, by their identifiers.
+#[derive(Default)]
+struct ShutOut(RefCell<BTreeSet<i64>>);
+
+/// Lets a role log in again that could, and that is still there because it can't be
+/// dropped.
+pub(crate) async fn let_in(cx: &Context, prior: &Recorded, facts: &Facts, error: &Error) {
+    let shut_out = cx.session::<ShutOut>();
+    if error.may_retry() != Retry::Never || !shut_out.0.borrow_mut().remove(&facts.oid) {
+        return;
+    }
+    let role = Ident(&facts.name);
+    let doing = format!("unable to let role {role} log in again");
+    let statement = format!("ALTER ROLE {role} LOGIN");
+    if let Err(error) = lock::transact(cx, &prior.inputs.connection, &doing, &statement).await {
+        tracing::warn!("{error}");
+    }
+}
+
+async fn drop_role(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> {
+    let at = &prior.inputs.connection;
+    owned::let_go(cx, at, &facts.name, facts.oid, &facts.holdings).await?;
+    cx.failpoint("role:let-go");
+    let role = Ident(&facts.name);
+    lock::transact(
+        cx,
+        at,
+        &format!("unable to drop role {role}"),
+        &format!("DROP ROLE IF EXISTS {role}"),
+    )
+    .await
 }
 
 fn to_found(server: String, role: String, oid: i64, mark: Mark) -> Found {

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
+use nixops4_provider_sdk::postgresql::client::{Meaning, Target, connect};
 use nixops4_provider_sdk::{Context, Error, ExposeSecret as _, Result, SecretRef, SecretString};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
-use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::facts::Facts;
 use super::inputs::Inputs;
@@ -80,16 +79,13 @@ async fn test_logins(
     role: &Name,
     password: &SecretString,
 ) -> Result<Option<Password>> {
-    let options = at
-        .options(cx)
-        .await?
-        .username(role.as_str())
-        .disable_statement_logging();
-    let wrong = format!("wrong on purpose {}", std::process::id());
-    if !matches!(log_in(&options, &wrong).await, Login::WrongPassword) {
+    let mut target = at.login().target(cx).await?;
+    role.as_str().clone_into(&mut target.user);
+    let wrong = format!("wrong on purpose {}", std::process::id()).into();
+    if !matches!(log_in(&mut target, wrong).await, Login::WrongPassword) {
         return Ok(None);
     }
-    Ok(match log_in(&options, password.expose_secret()).await {
+    Ok(match log_in(&mut target, password.clone()).await {
         Login::Accepted => Some(Password::Same),
         Login::WrongPassword => Some(Password::Other),
         Login::Unclear => None,
@@ -103,26 +99,24 @@ enum Login {
     Unclear,
 }
 
-async fn log_in(options: &PgConnectOptions, password: &str) -> Login {
-    let options = options.clone().password(password);
-    let connecting = PgConnection::connect_with(&options);
-    let Ok(done) = tokio::time::timeout(TEST_LOGIN, connecting).await else {
+async fn log_in(target: &mut Target, password: SecretString) -> Login {
+    target.password = Some(password);
+    let Ok(done) = tokio::time::timeout(TEST_LOGIN, connect(target)).await else {
         return Login::Unclear;
     };
-    let error = match done {
-        Ok(connection) => {
-            // It is of no use any more, so it doesn't matter how it ends.
-            let _ = connection.close().await;
+    let failure = match done {
+        Ok(session) => {
+            session.close().await;
             return Login::Accepted;
         }
-        Err(error) => error,
+        Err(failure) => failure,
     };
-    let server = error.as_database_error();
-    let code = server.and_then(|error| error.try_downcast_ref::<PgDatabaseError>());
-    match code.map(PgDatabaseError::code) {
-        Some("28P01") => Login::WrongPassword,
+    match failure.meaning() {
+        Some(Meaning::WrongPassword) => Login::WrongPassword,
         // No LOGIN, no CONNECT, or no such database: that is looked at later.
-        Some("28000" | "42501" | "3D000" | "55000") => Login::Accepted,
+        Some(Meaning::NotAdmitted | Meaning::Denied | Meaning::NoDatabase | Meaning::Closed) => {
+            Login::Accepted
+        }
         _ => Login::Unclear,
     }
 }

@@ -113,6 +113,8 @@ pub(crate) struct PasswordRef {
     pub(super) generation: Option<u32>,
     /// Random id of the value.
     pub(super) id: Option<String>,
+    /// Fingerprint of the key that the store began with.
+    pub(super) store_key: Option<String>,
 }
 
 impl From<&SecretRef> for PasswordRef {
@@ -131,6 +133,7 @@ impl From<&SecretRef> for PasswordRef {
                 name: Some(stored.name.clone()),
                 generation: Some(stored.generation),
                 id: Some(stored.id.clone()),
+                store_key: stored.store_key.clone(),
                 ..Self::default()
             },
         }

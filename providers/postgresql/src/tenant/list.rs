@@ -1,12 +1,14 @@
 //! Finding an owner's tenants.
 
 use nixops4_provider_sdk::{Context, Found, Mark, Object, Result};
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
 use crate::connection::Connection;
 use crate::database;
 use crate::failure;
 use crate::server::{column, on_server};
+use crate::witness::{self, Witness};
 
 /// Marked databases with their owners, and marked roles that own none of them:
 /// what is left of a tenant that was made or dropped by halves is found, too. So is a
@@ -16,7 +18,8 @@ const MARKED: &str = "
     WITH roles AS (
         SELECT oid, rolname, shobj_description(oid, 'pg_authid') AS comment FROM pg_roles),
     databases AS (
-        SELECT d.oid, d.datname, d.datdba, o.rolname, shobj_description(d.oid, 'pg_database') AS comment
+        SELECT d.oid, d.datname, d.datdba, o.rolname, shobj_description(d.oid, 'pg_database') AS comment,
+               WITNESSES AS witnesses
         FROM pg_database d JOIN pg_roles o ON o.oid = d.datdba)
     SELECT coalesce(r.rolname,
                     CASE WHEN starts_with(d.datname, $2) THEN d.datname ELSE d.rolname END)::text,
@@ -24,10 +27,11 @@ const MARKED: &str = "
            r.oid::int8, d.oid::int8,
            CASE WHEN has_database_privilege(d.oid, 'CONNECT')
                   OR pg_has_role('pg_read_all_stats', 'USAGE')
-                THEN pg_database_size(d.oid) END
+                THEN pg_database_size(d.oid) END,
+           coalesce(d.witnesses, '{}')
     FROM (SELECT * FROM roles WHERE position($1 IN comment) > 0) r
     FULL JOIN (SELECT * FROM databases
-               WHERE position($1 IN comment) > 0
+               WHERE position($1 IN concat(comment, array_to_string(witnesses, ' '))) > 0
                   OR comment IS NULL AND starts_with(datname, $2)) d ON d.datdba = r.oid
     ORDER BY 1, 2";
 
@@ -35,7 +39,8 @@ const MARKED: &str = "
 pub(super) async fn list(cx: &Context, at: &Connection) -> Result<Vec<Found>> {
     let ours = cx.mark();
     let rows = on_server(cx, at, None, async |server| {
-        sqlx::query(MARKED)
+        let question = MARKED.replace("WITNESSES", &witness::of_database("d.oid"));
+        sqlx::query(AssertSqlSafe(question))
             .bind(ours.trace())
             .bind(database::staging_prefix(&ours.owner))
             .fetch_all(&mut server.connection)
@@ -49,11 +54,10 @@ pub(super) async fn list(cx: &Context, at: &Connection) -> Result<Vec<Found>> {
 
 fn read(row: &PgRow, at: &Connection, ours: &Mark) -> Result<Option<Found>> {
     let comment: Option<String> = column(row, 2)?;
-    let mark = match comment {
-        Some(comment) => Mark::find_in(&comment).filter(|mark| mark.is_of_same(ours)),
-        None => Some(ours.clone()),
-    };
-    let Some(mark) = mark else {
+    let witness = Witness::of_database(&column::<Vec<String>>(row, 6)?, false);
+    let unready = comment.is_none().then(|| ours.clone());
+    let whose = witness.ownership(comment.as_deref(), unready);
+    let Some(mark) = whose.mark().filter(|mark| mark.is_of_same(ours)).cloned() else {
         return Ok(None);
     };
     let (role, database): (String, Option<String>) = (column(row, 0)?, column(row, 1)?);

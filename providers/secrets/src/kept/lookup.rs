@@ -15,6 +15,8 @@ pub(crate) use nixops4_provider_sdk::kept::KeptValue as Current;
 #[derive(Debug, Clone)]
 pub(crate) struct Facts<P, S> {
     pub(crate) store: String,
+    /// Fingerprint of the key that the store began with.
+    pub(crate) store_key: Option<String>,
     pub(crate) name: SecretName,
     /// The value in use.
     pub(crate) current: Current<P>,
@@ -29,14 +31,23 @@ pub(crate) struct Facts<P, S> {
 /// Where errors about a secret point.
 const NAME: &str = "/name";
 
-/// Looks a secret up. Fails if it is of another kind.
-pub(super) async fn entry<K: Keeps>(store: &str, name: &SecretName) -> Result<Option<Entry>> {
-    kept::entry(store, name, K::TYPE, NAME).await
+/// Looks a secret up. Fails if it is of another kind, or if the store is not the one
+/// in which it was recorded.
+pub(super) async fn entry<K: Keeps>(
+    store: &str,
+    name: &SecretName,
+    recorded: Option<&StoredSecret>,
+) -> Result<Option<Entry>> {
+    kept::entry(store, name, K::TYPE, recorded, NAME).await
 }
 
 /// The secrets of this kind that carry the owner's name.
 pub(super) async fn list<K: Keeps>(cx: &Context, store: &str) -> Result<Vec<Found>> {
     let Some(mut opened) = existing_store(store).await? else {
+        cx.could_not_look(
+            format!("secrets store {store:?}"),
+            "there is none where NIXOPS4_SECRETS_STORES says it is",
+        );
         return Ok(Vec::new());
     };
     let entries = opened.list().await;
@@ -65,6 +76,7 @@ pub(super) fn observed<K: Keeps>(
         current: kept.current,
         older: kept.older,
         store: kept.store,
+        store_key: kept.store_key,
         asked: kept.asked,
         name: kept.name,
         sources: K::Sources::default(),

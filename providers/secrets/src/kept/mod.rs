@@ -247,6 +247,7 @@ impl<K: Keeps> ResourceKind for Kept<K> {
             name: facts.name.to_string(),
             generation: version.generation.get(),
             id: version.id.to_string(),
+            store_key: facts.store_key.clone(),
         };
         let references = References {
             secret: reference(&facts.current),
@@ -269,8 +270,8 @@ impl<K: Keeps> ResourceKind for Kept<K> {
             Some(prior) => (prior.inputs.store.as_str(), &prior.inputs.name),
             None => (inputs.store(), inputs.name()),
         };
-        let entry = lookup::entry::<K>(store, name).await?;
         let recorded = prior.and_then(|prior| prior.outputs.secret.as_ref());
+        let entry = lookup::entry::<K>(store, name, recorded).await?;
         if let (Some(recorded), false) = (recorded, K::FOLLOWS) {
             lookup::refuse_lost(recorded, entry.as_ref())?;
         }
@@ -306,7 +307,8 @@ impl<K: Keeps> ResourceKind for Kept<K> {
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Self::Facts>>> {
         let store = &prior.inputs.store;
-        let entry = lookup::entry::<K>(store, &prior.inputs.name).await?;
+        let recorded = prior.outputs.secret.as_ref();
+        let entry = lookup::entry::<K>(store, &prior.inputs.name, recorded).await?;
         entry
             .map(|entry| lookup::observed::<K>(store, entry))
             .transpose()

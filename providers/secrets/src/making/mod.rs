@@ -7,6 +7,7 @@ pub(crate) mod seal;
 pub(crate) mod sops;
 pub(crate) mod ssh;
 pub(crate) mod token;
+pub(crate) mod watched;
 pub(crate) mod wireguard;
 pub(crate) mod x509;
 

@@ -166,7 +166,7 @@ mod tests {
             ("ed25519", ssh::KeyType::Ed25519),
             ("rsa", ssh::KeyType::Rsa3072),
         ] {
-            let made = ssh::make(key_type, "root@host").unwrap();
+            let made = ssh::make(key_type, "root@host", &|| false).unwrap();
             bench.file(name, made.private.expose_secret());
             keys.push(made.public);
         }
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_same_keys_in_any_spelling() {
-        let one = ssh::make(ssh::KeyType::Ed25519, "a comment")
+        let one = ssh::make(ssh::KeyType::Ed25519, "a comment", &|| false)
             .unwrap()
             .public;
         let other = age_key::make().public;
@@ -205,7 +205,9 @@ mod tests {
 
     #[test]
     fn who_cant_open_anything() {
-        let ecdsa = ssh::make(ssh::KeyType::EcdsaP256, "").unwrap().public;
+        let ecdsa = ssh::make(ssh::KeyType::EcdsaP256, "", &|| false)
+            .unwrap()
+            .public;
         let private = age_key::make().private;
         for (key, says) in [
             ("", "not a public key"),

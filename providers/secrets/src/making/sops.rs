@@ -248,7 +248,7 @@ mod tests {
     fn sops_opens_it_with_each_key() {
         let Some(sops) = sops() else { return };
         let bench = Bench::new();
-        let host = ssh::make(ssh::KeyType::Ed25519, "root@host").unwrap();
+        let host = ssh::make(ssh::KeyType::Ed25519, "root@host", &|| false).unwrap();
         let other = age_key::make();
         let converted = ssh_to_age(host.private.expose_secret());
         let number = "0012";
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn an_ssh_key_is_the_age_key_that_opens_with_it() {
-        let host = ssh::make(ssh::KeyType::Ed25519, "").unwrap();
+        let host = ssh::make(ssh::KeyType::Ed25519, "", &|| false).unwrap();
         let identity: age::x25519::Identity =
             ssh_to_age(host.private.expose_secret()).parse().unwrap();
         let recipients = Recipients::read(&[host.public]).unwrap().as_age().unwrap();
@@ -344,7 +344,9 @@ mod tests {
     fn who_cant_open_it() {
         let keys = [
             age_key::make().public,
-            ssh::make(ssh::KeyType::Rsa3072, "").unwrap().public,
+            ssh::make(ssh::KeyType::Rsa3072, "", &|| false)
+                .unwrap()
+                .public,
         ];
         let error = Recipients::read(&keys).unwrap().as_age().err().unwrap();
         let error = error.to_string();

@@ -7,6 +7,8 @@ use ssh_key::private::{KeypairData, RsaKeypair};
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, EcdsaCurve, HashAlg, LineEnding, PrivateKey};
 
+use super::watched::Watched;
+
 /// What kind of key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -35,13 +37,14 @@ pub(crate) struct Made {
     pub(crate) fingerprint: String,
 }
 
-/// Makes a pair of keys. An RSA key takes a second or more.
-pub(crate) fn make(key_type: KeyType, comment: &str) -> Result<Made> {
-    generate(key_type, comment)
+/// Makes a pair of keys. An RSA key takes seconds, and some minutes: in a thread of
+/// its own it ends with that once it `is_over`.
+pub(crate) fn make(key_type: KeyType, comment: &str, is_over: &dyn Fn() -> bool) -> Result<Made> {
+    generate(key_type, comment, is_over)
         .map_err(|error| Error::new("unable to make an SSH key").because(error))
 }
 
-fn generate(key_type: KeyType, comment: &str) -> ssh_key::Result<Made> {
+fn generate(key_type: KeyType, comment: &str, is_over: &dyn Fn() -> bool) -> ssh_key::Result<Made> {
     let random = &mut OsRng;
     let curve = |curve| Algorithm::Ecdsa { curve };
     let mut key = match key_type {
@@ -49,8 +52,8 @@ fn generate(key_type: KeyType, comment: &str) -> ssh_key::Result<Made> {
         KeyType::EcdsaP256 => PrivateKey::random(random, curve(EcdsaCurve::NistP256)),
         KeyType::EcdsaP384 => PrivateKey::random(random, curve(EcdsaCurve::NistP384)),
         KeyType::EcdsaP521 => PrivateKey::random(random, curve(EcdsaCurve::NistP521)),
-        KeyType::Rsa3072 => rsa(3072),
-        KeyType::Rsa4096 => rsa(4096),
+        KeyType::Rsa3072 => rsa(3072, is_over),
+        KeyType::Rsa4096 => rsa(4096, is_over),
     }?;
     key.set_comment(comment);
     Ok(Made {
@@ -60,8 +63,8 @@ fn generate(key_type: KeyType, comment: &str) -> ssh_key::Result<Made> {
     })
 }
 
-fn rsa(bits: usize) -> ssh_key::Result<PrivateKey> {
-    let pair = RsaKeypair::random(&mut OsRng, bits)?;
+fn rsa(bits: usize, is_over: &dyn Fn() -> bool) -> ssh_key::Result<PrivateKey> {
+    let pair = RsaKeypair::random(&mut Watched::new(is_over), bits)?;
     PrivateKey::new(KeypairData::from(pair), "")
 }
 
@@ -81,7 +84,7 @@ mod tests {
             (KeyType::EcdsaP521, "521", "(ECDSA)"),
             (KeyType::Rsa3072, "3072", "(RSA)"),
         ] {
-            let made = make(key_type, "deploy@example.org").unwrap();
+            let made = make(key_type, "deploy@example.org", &|| false).unwrap();
             let bench = Bench::new();
             bench.file("key", made.private.expose_secret());
             let public = bench.succeed("ssh-keygen", &["-y", "-f", "key"], "");

@@ -12,6 +12,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::aside::aside;
 use crate::kept::{Current, Making, Misfit, New, Remedy};
 use crate::making::x509::{Authority, Certificates, Issued, Key, KeyType, Profile};
 use nixops4_secrets_store::Span;
@@ -102,7 +103,10 @@ async fn key(making: &mut Making<'_, Public>, key_type: KeyType) -> Result<Key> 
     {
         return Key::read(&value).map_err(|error| error.at("/name"));
     }
-    Key::make(key_type)
+    aside(making.cx, move |given_up| {
+        Key::make(key_type, &|| given_up.is_so())
+    })
+    .await?
 }
 
 /// Reads the authority's certificates, if there is one.

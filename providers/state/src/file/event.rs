@@ -1,17 +1,26 @@
 //! Events as they stand in upstream's file, and finding them in its bytes. No IO.
 
 use json_patch::Patch;
+use nixops4_protocol::state::ReadPatch;
 use serde::{Deserialize, Serialize};
 
 use crate::log::Event;
 
 /// One event. Fields that are not listed are others' and are left alone.
-#[derive(Debug, Serialize, Deserialize)]
-struct Written {
+#[derive(Debug, Deserialize)]
+struct Read {
     /// 0 in the first; upstream writes 0 in all.
     index: u64,
     meta: Meta,
-    patch: Patch,
+    patch: ReadPatch,
+}
+
+/// The same, to be written.
+#[derive(Debug, Serialize)]
+struct Written<'a> {
+    index: u64,
+    meta: Meta,
+    patch: &'a Patch,
 }
 
 /// Upstream knows `time` and `event`, and keeps what it does not know.
@@ -32,7 +41,8 @@ struct Meta {
 /// What was found in some bytes.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Found {
-    pub(super) events: Vec<Event>,
+    /// How many events.
+    pub(super) events: i64,
     /// The deployments that are named.
     pub(super) deployments: Vec<String>,
     /// How many bytes the events take.
@@ -41,40 +51,60 @@ pub(super) struct Found {
     pub(super) torn: bool,
 }
 
-/// The events in `bytes`, the first of which has this index. Fails with words
-/// about an event that can't be read.
-pub(super) fn parse(bytes: &[u8], first: i64) -> Result<Found, String> {
+/// Why bytes are not understood.
+#[derive(Debug)]
+pub(super) enum Odd<E> {
+    /// Words about an event that can't be read.
+    Unreadable(String),
+    /// Whoever was to take an event did not.
+    Refused(E),
+}
+
+/// Hands over the events in `bytes`, the first of which has this index, each with
+/// its length.
+pub(super) fn parse<E>(
+    bytes: &[u8],
+    first: i64,
+    mut take: impl FnMut(Event, usize) -> Result<(), E>,
+) -> Result<Found, Odd<E>> {
     let mut found = Found::default();
-    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<Written>();
+    let mut stream = serde_json::Deserializer::from_slice(bytes).into_iter::<Read>();
     let mut index = first;
     while let Some(next) = stream.next() {
-        let written = match next {
-            Ok(written) => written,
+        let read = match next {
+            Ok(read) => read,
             Err(error) if error.is_eof() => {
                 found.torn = true;
                 break;
             }
-            Err(error) => return Err(format!("event {index} can't be read: {error}")),
+            Err(error) => {
+                let why = format!("event {index} can't be read: {error}");
+                return Err(Odd::Unreadable(why));
+            }
         };
-        if index == 0 && written.index != 0 {
-            return Err(format!(
+        if index == 0 && read.index != 0 {
+            return Err(Odd::Unreadable(format!(
                 "the first event has the index {}, not 0",
-                written.index
-            ));
+                read.index
+            )));
         }
-        found.deployments.extend(written.meta.deployment);
-        found.events.push(Event {
+        let is_new = |name: &String| found.deployments.last() != Some(name);
+        let deployment = read.meta.deployment.filter(is_new);
+        found.deployments.extend(deployment);
+        let event = Event {
             index,
-            time: written.meta.time,
-            writer: written.meta.writer,
-            operation: written.meta.event.unwrap_or_default(),
-            version: written.meta.nixops_version,
-            patch: written.patch,
-        });
+            time: read.meta.time,
+            writer: read.meta.writer,
+            operation: read.meta.event.unwrap_or_default(),
+            version: read.meta.nixops_version,
+            patch: read.patch.0,
+        };
+        let end = stream.byte_offset();
+        take(event, end - found.length).map_err(Odd::Refused)?;
         index += 1;
-        found.length = stream.byte_offset();
+        found.events += 1;
+        found.length = end;
     }
-    found.deployments.dedup();
     Ok(found)
 }
 
@@ -89,7 +119,7 @@ pub(super) fn write(event: &Event, deployment: &str) -> serde_json::Result<Vec<u
             writer: event.writer.clone(),
             deployment: Some(deployment.to_owned()),
         },
-        patch: event.patch.clone(),
+        patch: &event.patch,
     };
     let mut bytes = serde_json::to_vec_pretty(&written)?;
     bytes.push(b'\n');
@@ -120,22 +150,31 @@ mod tests {
 }
 "#;
 
+    fn parsed(bytes: &[u8]) -> Result<(Found, Vec<Event>), String> {
+        let mut events = Vec::new();
+        let take = |event, _| {
+            events.push(event);
+            Ok(())
+        };
+        let found = parse::<()>(bytes, 0, take).map_err(|odd| match odd {
+            Odd::Unreadable(why) => why,
+            Odd::Refused(()) => "refused".to_owned(),
+        })?;
+        Ok((found, events))
+    }
+
     #[test]
     fn what_upstream_writes() {
-        let found = parse(UPSTREAM.as_bytes(), 0).unwrap();
+        let (found, events) = parsed(UPSTREAM.as_bytes()).unwrap();
         assert!(!found.torn);
         assert_eq!(found.length, UPSTREAM.trim_end().len());
         assert_eq!(found.deployments, [""; 0]);
-        let events: Vec<_> = found
-            .events
+        let named: Vec<_> = events
             .iter()
             .map(|event| (event.index, event.operation.as_str(), event.writer.as_ref()))
             .collect();
-        assert_eq!(events, [(0, "", None), (1, "create", None)]);
-        assert_eq!(
-            json!(found.events[1].patch)[0]["path"],
-            json!("/resources/a")
-        );
+        assert_eq!(named, [(0, "", None), (1, "create", None)]);
+        assert_eq!(json!(events[1].patch)[0]["path"], json!("/resources/a"));
     }
 
     #[test]
@@ -160,20 +199,15 @@ mod tests {
                 "event 1 can't be read",
             ),
         ] {
-            let error = parse(text.as_bytes(), 0).unwrap_err();
+            let error = parsed(text.as_bytes()).unwrap_err();
             assert!(error.contains(why), "{error}");
         }
-        assert_eq!(parse(b" \n", 0).unwrap(), Found::default());
+        assert_eq!(parsed(b" \n").unwrap(), (Found::default(), Vec::new()));
     }
 
     fn event(index: i64, text: &str) -> Event {
         let patch = json!([{ "op": "add", "path": "/resources/a", "value": text }]);
-        Event::new(
-            index,
-            "create",
-            "1",
-            &serde_json::from_value(patch).unwrap(),
-        )
+        Event::new(index, "create", "1", serde_json::from_value(patch).unwrap())
     }
 
     proptest! {
@@ -191,10 +225,10 @@ mod tests {
                 ends.push(bytes.len());
             }
             let cut = cut.index(bytes.len() + 1);
-            let found = parse(&bytes[..cut], 0).unwrap();
+            let (found, parsed) = parsed(&bytes[..cut]).unwrap();
             // The newline behind an event is not part of it.
             let whole = ends.iter().skip(1).filter(|end| **end - 1 <= cut).count();
-            prop_assert_eq!(&found.events, &events[..whole]);
+            prop_assert_eq!(&parsed, &events[..whole]);
             let rest = bytes[ends[whole].min(cut)..cut].trim_ascii();
             prop_assert_eq!(found.torn, !rest.is_empty());
         }

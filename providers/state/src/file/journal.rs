@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,11 +13,11 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::Inputs;
-use super::event::{Found, parse, write};
-use crate::failure::explain_io;
+use super::event::{Found, Odd, parse, write};
+use crate::failure::{explain_io, refuse_foreign};
 use crate::file_number::{FileNumber, number_of};
 use crate::log::Event;
-use crate::store::{Insertion, Log};
+use crate::store::{Insertion, Log, first_of};
 
 /// How long somebody else's write is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,6 +25,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const SLICE: Duration = Duration::from_millis(10);
 /// How much room there has to be before the first change, in bytes.
 const ROOM: u64 = 64 << 10;
+
+/// What the name of the file ends with that keeps what was cut off.
+const TORN: &str = ".torn";
 
 /// What to do where there is no file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +55,12 @@ pub(super) struct Journal {
 impl Journal {
     pub(super) fn open(inputs: &Inputs, missing: Missing) -> Result<Self> {
         let path = inputs.name.clone();
+        refuse_foreign("/name", &path, &[TORN])?;
         let opened = OpenOptions::new()
             .read(true)
             .append(true)
             .create(missing == Missing::Create)
+            .mode(0o600)
             .open(&path);
         let file = opened.or_else(|error| match missing {
             // Whoever may only read it can still look.
@@ -115,7 +121,7 @@ impl Journal {
             self.append(cx, &Event::first())?;
             self.sync_folder()?;
         } else {
-            self.understand(&bytes, 0)?;
+            self.understand(&bytes, 0, |_, _| Ok(()))?;
         }
         let end = self.length_in_bytes()?;
         // Takes room without changing what anybody reads. Where the file system
@@ -129,7 +135,7 @@ impl Journal {
 
     /// Whether there is an event.
     pub(super) async fn has_begun(&mut self) -> Result<bool> {
-        Ok(!self.since(0, 1).await?.is_empty())
+        Ok(self.length().await? > 0)
     }
 
     fn bytes(&mut self, from: u64) -> Result<Vec<u8>> {
@@ -149,8 +155,13 @@ impl Journal {
             .map_err(|error| explain_io(&self.path, "read", &error))
     }
 
-    /// The events in `bytes`, which begin with that of this index.
-    fn understand(&self, bytes: &[u8], first: i64) -> Result<Found> {
+    /// Hands over the events in `bytes`, which begin with that of this index.
+    fn understand(
+        &self,
+        bytes: &[u8],
+        first: i64,
+        take: impl FnMut(Event, usize) -> Result<()>,
+    ) -> Result<Found> {
         let unreadable = |why: String| {
             Error::input(
                 "/name",
@@ -159,8 +170,11 @@ impl Journal {
             .because(why)
             .hint("restore the file from a backup, or give another path; nothing was written")
         };
-        let found = parse(bytes, first).map_err(unreadable)?;
-        if found.torn && first == 0 && found.events.is_empty() {
+        let found = parse(bytes, first, take).map_err(|odd| match odd {
+            Odd::Unreadable(why) => unreadable(why),
+            Odd::Refused(error) => error,
+        })?;
+        if found.torn && first == 0 && found.events == 0 {
             return Err(unreadable("not even its first event is whole".to_owned()));
         }
         let others = found.deployments.iter();
@@ -177,29 +191,36 @@ impl Journal {
         Ok(found)
     }
 
-    /// What is in the file behind what was read already. Waits for a writer only
-    /// where an event without an end shows that there is one, or was.
-    async fn read_on(&mut self) -> Result<Found> {
-        let (count, offset) = self.read;
-        if self.length_in_bytes()? < offset {
-            return Err(Error::input(
-                "/name",
-                format!(
-                    "{} is shorter than it was when this process read it",
-                    self.path.display()
-                ),
-            )
-            .hint("somebody has replaced what is in it; see who, then apply again"));
+    /// Hands over what is in the file behind what was read already, if it is all to
+    /// be had. Waits for a writer only where an event without an end shows that there
+    /// is one, or was.
+    async fn read_on(&mut self, mut take: impl FnMut(Event, usize) -> Result<()>) -> Result<()> {
+        loop {
+            let (count, offset) = self.read;
+            if self.length_in_bytes()? < offset {
+                return Err(Error::input(
+                    "/name",
+                    format!(
+                        "{} is shorter than it was when this process read it",
+                        self.path.display()
+                    ),
+                )
+                .hint("somebody has replaced what is in it; see who, then apply again"));
+            }
+            let bytes = self.bytes(offset)?;
+            let found = self.understand(&bytes, count, &mut take)?;
+            self.read = (count + found.events, offset + found.length as u64);
+            if !found.torn || self.locked {
+                return Ok(());
+            }
+            // The writer's last event is whole then, or never will be.
+            self.lock(File::try_lock_shared).await?;
+            let is_longer = self.length_in_bytes()? > offset + bytes.len() as u64;
+            self.unlock()?;
+            if !is_longer {
+                return Ok(());
+            }
         }
-        let bytes = self.bytes(offset)?;
-        let found = self.understand(&bytes, count)?;
-        if !found.torn || self.locked {
-            return Ok(found);
-        }
-        self.lock(File::try_lock_shared).await?;
-        let bytes = self.bytes(offset)?;
-        self.unlock()?;
-        self.understand(&bytes, count)
     }
 
     async fn lock(&mut self, lock: fn(&File) -> Result<(), TryLockError>) -> Result<()> {
@@ -237,10 +258,11 @@ impl Journal {
     /// have written. What is cut off is kept beside the file.
     fn mend(&mut self, length: u64) -> Result<()> {
         let rest = self.bytes(length)?;
-        let beside = self.path.with_added_extension("torn");
+        let beside = self.path.with_added_extension(&TORN[1..]);
         let kept = OpenOptions::new()
             .create(true)
             .append(true)
+            .mode(0o600)
             .open(&beside)
             .and_then(|mut file| {
                 file.write_all(&rest)?;
@@ -284,24 +306,40 @@ impl Journal {
 }
 
 impl Log for Journal {
-    async fn since(&mut self, from: i64, limit: i64) -> Result<Vec<Event>> {
+    async fn each(
+        &mut self,
+        from: i64,
+        limit: i64,
+        take: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         if from != self.read.0 {
             self.read = (0, 0);
         }
-        let found = self.read_on().await?;
-        let (count, offset) = self.read;
-        let events = found.events;
-        self.read = (
-            count + i64::try_from(events.len()).unwrap_or(0),
-            offset + found.length as u64,
-        );
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let wanted = events.into_iter().filter(|event| event.index >= from);
-        Ok(wanted.take(limit).collect())
+        self.read_on(|event, _| {
+            if event.index >= from && event.index - from < limit {
+                take(event)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn fitting(&mut self, from: i64, limit: i64, bytes: i64) -> Result<i64> {
+        self.read = (0, 0);
+        let mut lengths = Vec::new();
+        self.read_on(|event, length| {
+            if event.index >= from && event.index - from < limit {
+                lengths.push(i64::try_from(length).unwrap_or(i64::MAX));
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(first_of(lengths, bytes))
     }
 
     async fn length(&mut self) -> Result<i64> {
-        self.since(i64::MAX, 0).await?;
+        self.read = (0, 0);
+        self.read_on(|_, _| Ok(())).await?;
         Ok(self.read.0)
     }
 

@@ -8,15 +8,17 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+use nixops4_provider_sdk::postgresql::client::{Opening, Session, open};
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
+use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Postgres, Row as _};
+use sqlx::{AssertSqlSafe, Postgres, Row as _};
 
 use super::Inputs;
 use super::failure::{connecting, is_lost, is_taken, stating};
 use crate::log::Event;
-use crate::store::{Insertion, Log};
+use crate::store::{Insertion, Log, first_of};
 use crate::table;
 
 /// How long connecting may take.
@@ -51,11 +53,19 @@ pub(super) enum Missing {
 struct Kept(RefCell<HashMap<Inputs, Database>>);
 
 /// A database that is connected to. Dropping it ends its transaction.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and they occur in any combination"
+)]
 pub(super) struct Database {
-    connection: PgConnection,
+    session: Session,
     inputs: Inputs,
     /// The schema as SQL writes it.
     schema: String,
+    /// Statements that lift every limit of time within a transaction.
+    lifts_timeouts: String,
+    /// Whether the server is a standby.
+    is_standby: bool,
     /// Whether a transaction is open.
     begun: bool,
     /// Whether the tables are those of this version.
@@ -86,25 +96,25 @@ impl Database {
             .hint("leave it out for \"nixops4\""));
         }
         let at = &inputs.connection;
-        let options = at.options(cx).await?.disable_statement_logging();
+        let mut target = at.login().target(cx).await?;
         let limit = CONNECT_TIMEOUT.min(cx.time_left());
-        let connection = match tokio::time::timeout(limit, options.connect()).await {
-            Ok(connected) => connected.map_err(|error| connecting(at, &error))?,
-            Err(_) => {
-                return Err(Error::input(
-                    "/connection",
-                    format!(
-                        "the server at {at} gave no answer within {} s",
-                        limit.as_secs()
-                    ),
-                )
+        let Ok(opened) = tokio::time::timeout(limit, open(&mut target)).await else {
+            return Err(at
+                .login()
+                .no_answer(limit)
                 .hint("see that the address is right, and that the server is not too busy"));
-            }
         };
+        let (session, settled) = opened.map_err(|error| match error {
+            Opening::Connecting(failure) => connecting(at, &failure),
+            Opening::Asking(error) => stating(at, "open", &error),
+        })?;
+        let lift = |name: &String| format!("SET LOCAL {name} = 0; ");
         Ok(Self {
-            connection,
+            session,
             inputs: inputs.clone(),
             schema: format!("\"{}\"", inputs.schema.replace('"', "\"\"")),
+            lifts_timeouts: settled.timeouts.iter().map(lift).collect(),
+            is_standby: settled.is_standby,
             begun: false,
             checked: false,
             was_kept: false,
@@ -251,7 +261,7 @@ impl Database {
             .bind(event.operation.clone())
             .bind(event.version.clone().unwrap_or_default())
             .bind(table::written(&event.patch)?)
-            .execute(&mut self.connection)
+            .execute(&mut self.session.connection)
             .await;
         match inserted {
             Ok(_) => Ok(Insertion::Done),
@@ -268,8 +278,13 @@ impl Database {
     async fn look_for(&mut self, cx: &Context, event: &Event) -> Result<Insertion> {
         let inputs = self.inputs.clone();
         *self = Self::connect_anew(cx, &inputs).await?;
-        let found = self.since(event.index, 1).await?;
-        Ok(if found.first() == Some(event) {
+        let mut is_ours = false;
+        let mut take = |found| {
+            is_ours = found == *event;
+            Ok(())
+        };
+        self.each(event.index, 1, &mut take).await?;
+        Ok(if is_ours {
             Insertion::Done
         } else {
             Insertion::Taken
@@ -280,12 +295,24 @@ impl Database {
     where
         T: for<'r> sqlx::Decode<'r, Postgres> + sqlx::Type<Postgres>,
     {
-        let row: sqlx::Result<PgRow> = query.fetch_one(&mut self.connection).await;
+        let row: sqlx::Result<PgRow> = query.fetch_one(&mut self.session.connection).await;
         row.and_then(|row| row.try_get(0))
             .map_err(|error| self.explain("read", &error))
     }
 
     async fn begin_writing(&mut self) -> Result<()> {
+        // It may have been promoted since.
+        if self.is_standby {
+            self.is_standby = self.one(query("SELECT pg_is_in_recovery()")).await?;
+        }
+        if self.is_standby {
+            let at = &self.inputs.connection;
+            return Err(Error::input(
+                "/connection",
+                format!("the server at {at} is a standby (in recovery), and can only be read"),
+            )
+            .hint("point connection at the primary, which this one follows"));
+        }
         self.begin_with("ISOLATION LEVEL READ COMMITTED READ WRITE")
             .await
     }
@@ -298,12 +325,11 @@ impl Database {
     /// Whatever the role's own settings are, what is committed stays.
     async fn begin_with(&mut self, mode: &str) -> Result<()> {
         let begin = format!(
-            "BEGIN {mode}; SET LOCAL search_path = {}, pg_temp;
-             SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+            "BEGIN {mode}; {}SET LOCAL search_path = {}, pg_temp;
              SET LOCAL client_min_messages = warning;
              SELECT set_config('synchronous_commit', 'on', true)
              WHERE current_setting('synchronous_commit') = 'off'",
-            self.schema
+            self.lifts_timeouts, self.schema
         );
         self.run("open", begin).await?;
         self.begun = true;
@@ -323,7 +349,7 @@ impl Database {
     async fn run(&mut self, doing: &str, statements: String) -> Result<()> {
         // Of what comes from outside only the schema is in it, quoted.
         sqlx::raw_sql(AssertSqlSafe(statements))
-            .execute(&mut self.connection)
+            .execute(&mut self.session.connection)
             .await
             .map_err(|error| self.explain(doing, &error))?;
         Ok(())
@@ -345,23 +371,47 @@ fn latest() -> i64 {
 }
 
 impl Log for Database {
-    async fn since(&mut self, from: i64, limit: i64) -> Result<Vec<Event>> {
+    async fn each(
+        &mut self,
+        from: i64,
+        limit: i64,
+        take: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         let reads_only = !self.begun;
         if reads_only {
             self.begin_reading().await?;
         }
-        let rows = query(table::SINCE)
-            .bind(self.deployment())
-            .bind(from)
-            .bind(limit)
-            .fetch_all(&mut self.connection)
-            .await;
-        let events = rows.and_then(|rows| rows.iter().map(table::event).collect());
-        let events = events.map_err(|error| self.explain("read", &error))?;
+        let unreadable = |error: sqlx::Error| stating(&self.inputs.connection, "read", &error);
+        {
+            let mut rows = query(table::SINCE)
+                .bind(self.inputs.deployment.as_str())
+                .bind(from)
+                .bind(limit)
+                .fetch(&mut self.session.connection);
+            while let Some(row) = rows.try_next().await.map_err(unreadable)? {
+                let event = table::event(&row).map_err(unreadable)?;
+                drop(row);
+                take(event)?;
+            }
+        }
         if reads_only {
             self.commit().await?;
         }
-        Ok(events)
+        Ok(())
+    }
+
+    async fn fitting(&mut self, from: i64, limit: i64, bytes: i64) -> Result<i64> {
+        self.begin_reading().await?;
+        let lengths: sqlx::Result<Vec<PgRow>> = query(table::LENGTHS)
+            .bind(self.deployment())
+            .bind(from)
+            .bind(limit)
+            .fetch_all(&mut self.session.connection)
+            .await;
+        let lengths = lengths.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
+        let lengths: Vec<i64> = lengths.map_err(|error| self.explain("read", &error))?;
+        self.commit().await?;
+        Ok(first_of(lengths, bytes))
     }
 
     async fn length(&mut self) -> Result<i64> {
@@ -395,7 +445,9 @@ impl Log for Database {
         }
         cx.failpoint("state:inserted");
         self.begun = false;
-        let committed = sqlx::raw_sql("COMMIT").execute(&mut self.connection).await;
+        let committed = sqlx::raw_sql("COMMIT")
+            .execute(&mut self.session.connection)
+            .await;
         let found = match committed {
             Ok(_) => Insertion::Done,
             Err(error) if is_lost(&error) => {

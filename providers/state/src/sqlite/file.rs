@@ -5,15 +5,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use nixops4_provider_sdk::{Context, Error, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 
 use super::Inputs;
-use crate::failure::{explain, refuse_cut_off};
+use crate::failure::{explain, make_private, refuse_cut_off, refuse_foreign};
 use crate::file_number::{FileNumber, number_of};
 use crate::log::Event;
-use crate::store::{Insertion, Log};
+use crate::store::{Insertion, Log, first_of};
 use crate::table;
 
 /// How long somebody else's write is waited for.
@@ -99,6 +100,12 @@ impl File {
 
     pub(super) async fn open(inputs: &Inputs, missing: Missing) -> Result<Self> {
         let path = inputs.path.clone();
+        refuse_foreign("/path", &path, &["-wal", "-shm", "-journal"])?;
+        if missing == Missing::Create {
+            // What SQLite makes beside it is open to the same. Why it can't be made,
+            // SQLite says, too.
+            let _ = make_private(&path);
+        }
         refuse_cut_off(&path)?;
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -230,18 +237,35 @@ impl File {
 }
 
 impl Log for File {
-    async fn since(&mut self, from: i64, limit: i64) -> Result<Vec<Event>> {
-        let rows = sqlx::query(table::SINCE)
+    async fn each(
+        &mut self,
+        from: i64,
+        limit: i64,
+        take: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        let unreadable = |error: sqlx::Error| explain(&self.path, "read", &error);
+        let mut rows = sqlx::query(table::SINCE)
+            .bind(&self.deployment)
+            .bind(from)
+            .bind(limit)
+            .fetch(&mut self.connection);
+        while let Some(row) = rows.try_next().await.map_err(unreadable)? {
+            let event = table::event(&row).map_err(unreadable)?;
+            drop(row);
+            take(event)?;
+        }
+        Ok(())
+    }
+
+    async fn fitting(&mut self, from: i64, limit: i64, bytes: i64) -> Result<i64> {
+        let lengths = sqlx::query_scalar(table::LENGTHS)
             .bind(&self.deployment)
             .bind(from)
             .bind(limit)
             .fetch_all(&mut self.connection)
             .await
             .map_err(|error| explain(&self.path, "read", &error))?;
-        rows.iter()
-            .map(table::event)
-            .collect::<sqlx::Result<_>>()
-            .map_err(|error| explain(&self.path, "read", &error))
+        Ok(first_of(lengths, bytes))
     }
 
     async fn length(&mut self) -> Result<i64> {

@@ -5,10 +5,11 @@ use rand::Rng as _;
 use rcgen::{KeyPair, PublicKeyData as _, SignatureAlgorithm};
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey as _, LineEnding};
-use rsa::rand_core::OsRng;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::making::watched::Watched;
 
 /// What kind of key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,15 +33,16 @@ pub(crate) enum KeyType {
 pub(crate) struct Key(Zeroizing<KeyPair>);
 
 impl Key {
-    /// Makes a key. One of RSA takes a second or more.
-    pub(crate) fn make(key_type: KeyType) -> Result<Self> {
+    /// Makes a key. One of RSA takes seconds, and some minutes: in a thread of its own
+    /// it ends with that once it `is_over`.
+    pub(crate) fn make(key_type: KeyType, is_over: &dyn Fn() -> bool) -> Result<Self> {
         let made = match key_type {
             KeyType::EcdsaP256 => generate(&rcgen::PKCS_ECDSA_P256_SHA256),
             KeyType::EcdsaP384 => generate(&rcgen::PKCS_ECDSA_P384_SHA384),
             KeyType::Ed25519 => generate_ed25519(),
-            KeyType::Rsa2048 => generate_rsa(2048),
-            KeyType::Rsa3072 => generate_rsa(3072),
-            KeyType::Rsa4096 => generate_rsa(4096),
+            KeyType::Rsa2048 => generate_rsa(2048, is_over),
+            KeyType::Rsa3072 => generate_rsa(3072, is_over),
+            KeyType::Rsa4096 => generate_rsa(4096, is_over),
         };
         made.map_err(|cause| Error::new("unable to make a private key").because(cause))
     }
@@ -103,8 +105,9 @@ fn generate_ed25519() -> Result<Key, String> {
         .map_err(|error| error.to_string())
 }
 
-fn generate_rsa(bits: usize) -> Result<Key, String> {
-    let key = RsaPrivateKey::new(&mut OsRng, bits).map_err(|error| error.to_string())?;
+fn generate_rsa(bits: usize, is_over: &dyn Fn() -> bool) -> Result<Key, String> {
+    let key =
+        RsaPrivateKey::new(&mut Watched::new(is_over), bits).map_err(|error| error.to_string())?;
     let pem = key
         .to_pkcs8_pem(LineEnding::LF)
         .map_err(|error| error.to_string())?;

@@ -52,7 +52,7 @@ fn openssl_verifies_a_chain_of_every_key_type() {
         KeyType::Rsa2048,
     ] {
         let bench = Bench::new();
-        let root_key = Key::make(key_type).unwrap();
+        let root_key = Key::make(key_type, &|| false).unwrap();
         let root = profile(
             "root",
             Purpose::Authority {
@@ -62,7 +62,7 @@ fn openssl_verifies_a_chain_of_every_key_type() {
         let root = root.issue(&root_key, None).unwrap();
         assert_eq!(root.chain, root.certificate);
         let root_authority = authority(&root, root_key);
-        let middle_key = Key::make(key_type).unwrap();
+        let middle_key = Key::make(key_type, &|| false).unwrap();
         let middle = profile(
             "middle",
             Purpose::Authority {
@@ -71,7 +71,7 @@ fn openssl_verifies_a_chain_of_every_key_type() {
         );
         let middle = middle.issue(&middle_key, Some(&root_authority)).unwrap();
         let middle_authority = authority(&middle, middle_key);
-        let key = Key::make(key_type).unwrap();
+        let key = Key::make(key_type, &|| false).unwrap();
         let issued = leaf().issue(&key, Some(&middle_authority)).unwrap();
         assert_eq!(
             issued.chain,
@@ -173,7 +173,7 @@ fn assert_handshake(bench: &Bench) {
 #[test]
 fn what_a_certificate_says() {
     let bench = Bench::new();
-    let root_key = Key::make(KeyType::EcdsaP256).unwrap();
+    let root_key = Key::make(KeyType::EcdsaP256, &|| false).unwrap();
     let root = profile(
         "root",
         Purpose::Authority {
@@ -182,7 +182,7 @@ fn what_a_certificate_says() {
     );
     let root = root.issue(&root_key, None).unwrap();
     let authority = authority(&root, root_key);
-    let key = Key::make(KeyType::Rsa2048).unwrap();
+    let key = Key::make(KeyType::Rsa2048, &|| false).unwrap();
     let profile = leaf();
     let issued = profile.issue(&key, Some(&authority)).unwrap();
     bench.file("root.pem", &root.certificate);
@@ -246,12 +246,12 @@ fn what_a_certificate_says() {
 #[test]
 fn a_renewed_authority_verifies_what_the_old_one_signed() {
     let bench = Bench::new();
-    let key = Key::make(KeyType::EcdsaP256).unwrap();
+    let key = Key::make(KeyType::EcdsaP256, &|| false).unwrap();
     let wanted = profile("root", Purpose::Authority { path_length: None });
     let root = wanted.issue(&key, None).unwrap();
     let renewed = wanted.issue(&key, None).unwrap();
     assert_ne!(root.fingerprint, renewed.fingerprint);
-    let leaf_key = Key::make(KeyType::EcdsaP256).unwrap();
+    let leaf_key = Key::make(KeyType::EcdsaP256, &|| false).unwrap();
     let issued = leaf()
         .issue(&leaf_key, Some(&authority(&root, key)))
         .unwrap();
@@ -266,10 +266,10 @@ fn a_renewed_authority_verifies_what_the_old_one_signed() {
 
 #[test]
 fn what_is_no_authority() {
-    let key = Key::make(KeyType::EcdsaP256).unwrap();
+    let key = Key::make(KeyType::EcdsaP256, &|| false).unwrap();
     let root = profile("root", Purpose::Authority { path_length: None });
     let root = root.issue(&key, None).unwrap();
-    let other = Key::make(KeyType::EcdsaP256).unwrap();
+    let other = Key::make(KeyType::EcdsaP256, &|| false).unwrap();
     let certificates = Certificates::read(&root.certificate).unwrap();
     let error = Authority::new(certificates, other).err().unwrap();
     assert!(
