@@ -221,7 +221,7 @@ fn a_session_that_may_not_be_ended_is_named() {
     place.environment.push(timeout);
     let shop = shop(&place);
     std::thread::scope(|scope| {
-        let session = scope.spawn(|| place.server.sql_in("shop", "select pg_sleep(60)"));
+        let session = scope.spawn(|| place.server.sql_in("shop", "select pg_sleep(300)"));
         let pid = loop {
             let sleeper = "select pid from pg_stat_activity
                            where datname = 'shop' and query like 'select pg_sleep%'";
@@ -349,7 +349,7 @@ fn a_template_that_somebody_is_connected_to_is_told_with_who() {
     place.sql("create database pattern is_template true");
     let inputs = place.inputs(json!({"name": "copy", "template": "pattern"}));
     std::thread::scope(|scope| {
-        let session = scope.spawn(|| place.server.sql_in("pattern", "select pg_sleep(60)"));
+        let session = scope.spawn(|| place.server.sql_in("pattern", "select pg_sleep(300)"));
         let sleeper = "select pid from pg_stat_activity
                        where datname = 'pattern' and query like 'select pg_sleep%'";
         while place.sql(sleeper).is_empty() {
