@@ -328,6 +328,7 @@ fn the_same_in_german() {
         "postgresql_extension::own_restricted",
         "postgresql_membership::own_restricted",
         "postgresql_database::own_restricted",
-        "own_superuser::renamed",
+        "postgresql_schema::own_superuser::renamed",
+        "postgresql_database::own_superuser::renamed",
     ]);
 }

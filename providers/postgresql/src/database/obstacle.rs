@@ -83,6 +83,19 @@ pub(super) async fn goes_along(server: &mut Server, database: &Name) -> Result<V
         .collect())
 }
 
+/// Of a database that somebody else has made a template. It is none any more once it is
+/// to be dropped.
+pub(super) fn made_a_template(database: &Name) -> Error {
+    let database = Ident(database);
+    Error::new(format!(
+        "database {database} is a template, and not declared as one; it is dropped all the same"
+    ))
+    .hint(format!(
+        "see first who creates databases from it; ALTER DATABASE {database} IS_TEMPLATE false says \
+         that nobody does any more"
+    ))
+}
+
 /// What stays in a database that is taken out of service, and can't be ended from then
 /// on.
 pub(super) async fn stays_behind(server: &mut Server, database: &Name) -> Result<Vec<Error>> {
@@ -232,19 +245,6 @@ impl Thing {
 }
 
 impl Obstacle {
-    /// Of a database that was made a template by somebody else.
-    pub(super) fn template(database: &Name) -> Self {
-        let database = Ident(database);
-        Self {
-            what: format!("database {database} is a template, and not declared as one"),
-            remedy: format!(
-                "see who creates databases from it; if nobody does any more, run ALTER DATABASE \
-                 {database} IS_TEMPLATE false"
-            ),
-            passes: false,
-        }
-    }
-
     /// As what the reader of a plan should know.
     pub(super) fn warning(self) -> Error {
         Error::new(self.what).hint(self.remedy)

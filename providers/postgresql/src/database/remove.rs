@@ -12,7 +12,7 @@ use sqlx::postgres::PgRow;
 
 use super::facts::{Facts, look_up};
 use super::obstacle::{
-    Obstacle, Purpose, end_failed, goes_along, in_the_way, obstacles, stays_behind,
+    Obstacle, Purpose, end_failed, goes_along, in_the_way, made_a_template, obstacles, stays_behind,
 };
 use super::{Database, create, marking};
 use crate::name::Name;
@@ -121,12 +121,20 @@ async fn try_to_drop(
     };
     // One that a crash has left half dropped is closed, and can't be altered.
     if !now.is_half_dropped() {
-        let standing = standing(server, prior, &now).await?;
+        let standing = obstacles(server, &now.name, Purpose::Drop).await?;
         if !standing.is_empty() {
             return Err(in_the_way(doing, &standing));
         }
         // Before anything is waited for: no session holds that up, then.
-        shut_out(cx, prior, server, &now, doing).await?;
+        if let Err(error) = shut_out(cx, prior, server, &now, doing).await {
+            end_failed(server, doing).await?;
+            match look_again(server, facts).await? {
+                None => return Ok(()),
+                // Another process is just dropping it.
+                Some(now) if now.is_half_dropped() => {}
+                Some(_) => return Err(error),
+            }
+        }
         cx.failpoint("database:shut-out");
     }
     lock::hold(cx, &mut server.connection, doing).await?;
@@ -146,15 +154,6 @@ async fn look_again(server: &mut Server, facts: &Facts) -> Result<Option<Facts>>
     let seen = look_up(server, Some(facts.oid), &facts.name, None, None).await?;
     let is_it = |now: &Facts| now.oid == facts.oid && now.name == facts.name;
     Ok(seen.map(|seen| seen.facts).filter(is_it))
-}
-
-/// What stands in the way before anything is done.
-async fn standing(server: &mut Server, prior: &Prior, now: &Facts) -> Result<Vec<Obstacle>> {
-    let mut standing = obstacles(server, &now.name, Purpose::Drop).await?;
-    if now.is_template && prior.inputs.is_template != Some(true) {
-        standing.push(Obstacle::template(&now.name));
-    }
-    Ok(standing)
 }
 
 /// Closes it and ends the sessions in it, and writes down how it was.
@@ -286,6 +285,10 @@ async fn open_again(cx: &Context, server: &mut Server, facts: &Facts) -> Result<
     let Some(before) = Before::of_comment(now.comment.as_deref()) else {
         return Ok(());
     };
+    // What is in it is gone, and it can't be altered.
+    if now.is_half_dropped() {
+        return Ok(());
+    }
     let (doing, statements) = putting_back(server, &now, &before).await?;
     // It may be the lock that could not be had: this doesn't wait for it.
     let statements = format!("BEGIN; {statements}; COMMIT");
@@ -404,8 +407,11 @@ pub(super) async fn foresee(
         if policy == DeletionPolicy::Retain {
             return stays_behind(server, &facts.name).await;
         }
-        let standing = standing(server, prior, facts).await?;
+        let standing = obstacles(server, &facts.name, Purpose::Drop).await?;
         let mut warnings: Vec<_> = standing.into_iter().map(Obstacle::warning).collect();
+        if facts.is_template && prior.inputs.is_template != Some(true) {
+            warnings.push(made_a_template(&facts.name));
+        }
         warnings.extend(goes_along(server, &facts.name).await?);
         Ok(warnings)
     })
