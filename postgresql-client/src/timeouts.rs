@@ -155,8 +155,8 @@ pub async fn settle(connection: &mut PgConnection, application: &str) -> sqlx::R
     // Who is connected directly has sent the name of the application when the session
     // began, so that is its default; a pooler says it by SET, later.
     let question = format!(
-        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
-         SET LOCAL search_path = pg_catalog; SET LOCAL application_name TO DEFAULT;
+        "BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL search_path = pg_catalog;
+         SET LOCAL application_name TO DEFAULT;
          SELECT name, is_pooled, pg_is_in_recovery(), set_config(name, '0', is_pooled)
          FROM (SELECT name, current_setting('application_name') <> E'{application}' AS is_pooled
                FROM {}) AS limits;
