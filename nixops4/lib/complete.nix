@@ -96,8 +96,7 @@ let
   refuse =
     place: complaints:
     throw (
-      concatStringsSep "\n" complaints
-      + (if isKnown place.file then "\ndefined in ${place.file}" else "")
+      concatStringsSep "\n" complaints + (if isKnown place.file then "\ndefined in ${place.file}" else "")
     );
 
   mismatch =
@@ -278,7 +277,9 @@ let
               )
               ++ map (
                 name:
-                "${show place}.${name}: is required but not set. ${firstSentence shape.properties.${name}.description}"
+                "${show place}.${name}: is required but not set. ${
+                  firstSentence shape.properties.${name}.description
+                }"
               ) missing;
           in
           if modules != null && (isFunction value || isPath value) then

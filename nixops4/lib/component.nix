@@ -150,7 +150,12 @@ let
 
       kind = checkKind where defined.type;
       inputs = kind.completeInputs {
-        loc = concatMap (name: [ "members" name ]) path ++ [ "inputs" ];
+        loc =
+          concatMap (name: [
+            "members"
+            name
+          ]) path
+          ++ [ "inputs" ];
         file = null;
       } (defined.inputs or { });
     in

@@ -40,8 +40,7 @@ let
 
   # Whether nobody but upstream and this file says what a member is.
   isKnownDeclaration =
-    declaration:
-    declaration == file || isMembersModule declaration || elem declaration memberModules;
+    declaration: declaration == file || isMembersModule declaration || elem declaration memberModules;
 
   # The options of any member.
   component = removeAttrs (options.members.type.nestedTypes.elemType.getSubOptions [ ]) [
@@ -207,9 +206,7 @@ let
         apply = mapAttrs (
           name: member:
           if isKnown && isPlain definitions.${name} then
-            plainMember (path ++ [ name ]) (options.members.loc ++ [ name ]) member (
-              head definitions.${name}
-            )
+            plainMember (path ++ [ name ]) (options.members.loc ++ [ name ]) member (head definitions.${name})
           else
             member
         );

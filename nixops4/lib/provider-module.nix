@@ -23,7 +23,12 @@ let
       deployment = lib.optionalAttrs (config.deployment != null) (
         lib.genAttrs (schema.deploymentInputs kind) (_: config.deployment)
       );
-      deploymentOr = name: value: lib.mkMerge [ (lib.mkDefault deployment.${name}) value ];
+      deploymentOr =
+        name: value:
+        lib.mkMerge [
+          (lib.mkDefault deployment.${name})
+          value
+        ];
     in
     {
       inherit (kind) description;

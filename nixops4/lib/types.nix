@@ -81,8 +81,7 @@ let
           else
             completeAt loc (head (filter (set: !type.check set.value) sets));
         # Nothing is put into a submodule for each resource, but for documents.
-        substSubModules =
-          modules: itself // { inherit (type.substSubModules modules) getSubOptions; };
+        substSubModules = modules: itself // { inherit (type.substSubModules modules) getSubOptions; };
       };
     in
     itself;

@@ -32,8 +32,7 @@ in
           (option.default.text or null)
           (option.declarations != [ ])
         ]) (builtins.filter isOurs (optionAttrSetToDocList options));
-      some =
-        wanted: builtins.filter (page: builtins.elem (builtins.head page) wanted) (pages "inputs");
+      some = wanted: builtins.filter (page: builtins.elem (builtins.head page) wanted) (pages "inputs");
     in
     {
       expr = {

@@ -117,15 +117,21 @@ each {
 
   # -- mistakes name the input and the file
 
-  wrongType = refused (plainThing { deep.inner.value = "canary"; }) [
-    "members.x.inputs.deep.inner.value: must be an integer, but is a string"
-    "author.nix"
-  ] [ "canary" ];
+  wrongType =
+    refused (plainThing { deep.inner.value = "canary"; })
+      [
+        "members.x.inputs.deep.inner.value: must be an integer, but is a string"
+        "author.nix"
+      ]
+      [ "canary" ];
 
-  wrongTypeConditional = refused (plainThing { deep.inner = mkIf true { value = "canary"; }; }) [
-    "members.x.inputs.deep.inner.value: must be an integer, but is a string"
-    "author.nix"
-  ] [ "canary" ];
+  wrongTypeConditional =
+    refused (plainThing { deep.inner = mkIf true { value = "canary"; }; })
+      [
+        "members.x.inputs.deep.inner.value: must be an integer, but is a string"
+        "author.nix"
+      ]
+      [ "canary" ];
 
   wrongItem =
     refused
@@ -146,20 +152,32 @@ each {
       ]
       [ ];
 
-  unknownWithin = refused (plainThing { deep.inner.vlaue = 1; }) [
-    "members.x.inputs.deep.inner.vlaue: no such input; did you mean `value`?"
-    "author.nix"
-  ] [ ];
+  unknownWithin =
+    refused (plainThing { deep.inner.vlaue = 1; })
+      [
+        "members.x.inputs.deep.inner.vlaue: no such input; did you mean `value`?"
+        "author.nix"
+      ]
+      [ ];
 
-  missingWithin = refused (plainThing { rules = [ { ports = [ ]; } ]; }) [
-    "members.x.inputs.rules.0.from: is required but not set. Source."
-    "author.nix"
-  ] [ ];
+  missingWithin =
+    refused (plainThing { rules = [ { ports = [ ]; } ]; })
+      [
+        "members.x.inputs.rules.0.from: is required but not set. Source."
+        "author.nix"
+      ]
+      [ ];
 
-  memberAsInput = refused (plainThing (members: { any = members.first; })) [
-    "members.x.inputs.any: is the member first itself"
-    "author.nix"
-  ] [ ];
+  memberAsInput =
+    refused
+      (plainThing (members: {
+        any = members.first;
+      }))
+      [
+        "members.x.inputs.any: is the member first itself"
+        "author.nix"
+      ]
+      [ ];
 
   missing = way: {
     expr = role { name = mkIf false "app"; } way;

@@ -24,22 +24,25 @@ in
 each {
   # -- in one place
 
-  conditional = gives (plainThing {
-    flag = mkIf true false;
-    zone = mkIf false "a";
-    size = mkIf false 7;
-    maybeNames = mkMerge [
-      [ "a" ]
-      (mkIf false [ "b" ])
-      (mkIf true [ "c" ])
-    ];
-  }) {
-    flag = false;
-    maybeNames = [
-      "a"
-      "c"
-    ];
-  };
+  conditional =
+    gives
+      (plainThing {
+        flag = mkIf true false;
+        zone = mkIf false "a";
+        size = mkIf false 7;
+        maybeNames = mkMerge [
+          [ "a" ]
+          (mkIf false [ "b" ])
+          (mkIf true [ "c" ])
+        ];
+      })
+      {
+        flag = false;
+        maybeNames = [
+          "a"
+          "c"
+        ];
+      };
 
   conditionalWithin =
     gives
@@ -88,15 +91,18 @@ each {
         };
       };
 
-  priority = gives (plainThing {
-    zone = mkForce "a";
-    atMost = mkDefault 2;
-    owner = mkForce "somebody";
-  }) {
-    zone = "a";
-    atMost = 2;
-    owner = "somebody";
-  };
+  priority =
+    gives
+      (plainThing {
+        zone = mkForce "a";
+        atMost = mkDefault 2;
+        owner = mkForce "somebody";
+      })
+      {
+        zone = "a";
+        atMost = 2;
+        owner = "somebody";
+      };
 
   ownerConditional = gives (plainThing { owner = mkIf false "somebody"; }) { };
 
@@ -104,19 +110,22 @@ each {
 
   inputsFunction = gives (plainThing (_: { ... }: { zone = "a"; })) { zone = "a"; };
 
-  inputsModule = gives (plainThing (
-    _:
-    { config, ... }:
-    {
-      config = {
+  inputsModule =
+    gives
+      (plainThing (
+        _:
+        { config, ... }:
+        {
+          config = {
+            zone = "a";
+            word = config.zone;
+          };
+        }
+      ))
+      {
         zone = "a";
-        word = config.zone;
+        word = "a";
       };
-    }
-  )) {
-    zone = "a";
-    word = "a";
-  };
 
   inputsModuleWithOption =
     gives
@@ -138,14 +147,17 @@ each {
     deep = { ... }: { inner.value = 4; };
   }) { deep.inner.value = 4; };
 
-  outputs = gives (plainThing (members: {
-    atMost = members.first.outputs.number;
-    maybeNames = members.first.outputs.names;
-    zone = members.first.outputs.nothing;
-  })) {
-    atMost = 3;
-    maybeNames = [ "x" ];
-  };
+  outputs =
+    gives
+      (plainThing (members: {
+        atMost = members.first.outputs.number;
+        maybeNames = members.first.outputs.names;
+        zone = members.first.outputs.nothing;
+      }))
+      {
+        atMost = 3;
+        maybeNames = [ "x" ];
+      };
 
   # One input that is not known leaves the others alone, and so does one in a set.
   unknownOutput =

@@ -91,7 +91,14 @@ let
 
   providerModules = nixops4-resources.modules.nixops4Provider;
 
-  mkRoot = module: lib.mkRoot { modules = [ module component ]; };
+  mkRoot =
+    module:
+    lib.mkRoot {
+      modules = [
+        module
+        component
+      ];
+    };
 
   root =
     {

@@ -14,26 +14,22 @@ nixops4-resources.mkRoot { name = "canaries"; } (
   { members, providers, ... }:
   let
     inherit (providers) postgresql secrets;
-    secret =
-      kind: name: inputs:
-      {
-        type = secrets.${kind};
-        inputs = {
-          inherit name generation;
-          deletionPolicy = "delete";
-        }
-        // inputs;
-      };
-    on =
-      kind: inputs:
-      {
-        type = postgresql.${kind};
-        inputs = {
-          inherit connection;
-          deletionPolicy = "delete";
-        }
-        // inputs;
-      };
+    secret = kind: name: inputs: {
+      type = secrets.${kind};
+      inputs = {
+        inherit name generation;
+        deletionPolicy = "delete";
+      }
+      // inputs;
+    };
+    on = kind: inputs: {
+      type = postgresql.${kind};
+      inputs = {
+        inherit connection;
+        deletionPolicy = "delete";
+      }
+      // inputs;
+    };
   in
   {
     state = members.state;
