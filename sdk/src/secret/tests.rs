@@ -93,7 +93,7 @@ fn a_file_that_others_may_write_is_refused() {
         error.starts_with("/file: unable to read the secret in"),
         "{error}"
     );
-    assert!(error.contains("\nhint: run `chmod go-w"), "{error}");
+    assert!(error.contains("; run `chmod go-w"), "{error}");
     set_mode(&path, 0o600);
     set_mode(folder.path(), 0o777);
     let error = from_file(&path).unwrap_err().to_string();
