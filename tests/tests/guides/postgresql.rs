@@ -233,5 +233,9 @@ fn its_links_lead_somewhere() {
 /// The table of errors quotes what the code says.
 #[test]
 fn its_errors_are_ours() {
-    guide().check_errors(&["providers/postgresql/src", "sdk/src", "postgresql-client/src"]);
+    guide().check_errors(&[
+        "providers/postgresql/src",
+        "sdk/src",
+        "postgresql-client/src",
+    ]);
 }
