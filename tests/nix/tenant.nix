@@ -90,6 +90,7 @@ in
       known = secret // {
         env = null;
         file = null;
+        storeKey = null;
       };
       unknown = "<throws>";
       name = "mastodon/database";
