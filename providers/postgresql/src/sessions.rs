@@ -358,7 +358,8 @@ fn held_up(error: Error, prepared: &[Sitter]) -> Error {
 
 /// The prepared transactions that have changed a role or a database: whoever
 /// changes the same has to wait for them, and they for nobody. `condition` says of
-/// whom.
+/// whom. One that has only made something that belongs to a role keeps nobody from
+/// changing that role (`AccessShareLock`), and is left alone.
 async fn prepared_on_shared(connection: &mut PgConnection, condition: &str) -> Result<Vec<Sitter>> {
     let sql = format!(
         "SELECT NULL::int4, p.owner::text, '', '', coalesce({}, true), p.gid, p.database::text,
@@ -369,7 +370,7 @@ async fn prepared_on_shared(connection: &mut PgConnection, condition: &str) -> R
          WHERE {condition} AND EXISTS (
              SELECT FROM pg_locks l
              WHERE l.pid IS NULL AND l.virtualtransaction = t.virtualtransaction AND l.database = 0
-               AND (l.locktype = 'object' OR l.relation IN (
+               AND (l.locktype = 'object' AND l.mode <> 'AccessShareLock' OR l.relation IN (
                    'pg_authid'::regclass, 'pg_auth_members'::regclass, 'pg_database'::regclass,
                    'pg_db_role_setting'::regclass, 'pg_shdescription'::regclass)
                    AND l.mode = 'RowExclusiveLock'))

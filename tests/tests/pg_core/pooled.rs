@@ -189,8 +189,16 @@ fn what_the_pooler_asks_for() {
         messages::set(&mut inputs, "/connection/requireAuth", json!([method]));
         place.ensure(ROLE, &inputs);
     }
-    // It has TLS, and does not offer to bind a login to it.
-    let folder = place.server.folder().display();
+    // It has TLS, and does not offer to bind a login to it. The server's key is the
+    // server's alone to read.
+    let folder = lifeline::folder("pgbouncer-tls-");
+    for name in ["server.pem", "server.key"] {
+        let copy = folder.path().join(name);
+        fs::copy(place.server.folder().join(name), &copy).expect("it is copied");
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).expect("it is ours");
+    }
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let folder = folder.path().display();
     let settings = format!(
         "pool_mode = session\nclient_tls_sslmode = require\n\
          client_tls_cert_file = {folder}/server.pem\nclient_tls_key_file = {folder}/server.key"

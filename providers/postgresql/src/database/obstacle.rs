@@ -114,7 +114,12 @@ pub(super) async fn stays_behind(server: &mut Server, database: &Name) -> Result
 }
 
 async fn there(server: &mut Server, database: &Name) -> Result<Vec<Thing>> {
-    let sql = THERE.replace("{MAY_END}", &admin::may_end("a.usesysid"));
+    // Who drops a database acts for its owner, and may end the sessions of that, too.
+    let may_end = format!(
+        "({} OR pg_has_role((SELECT datdba FROM pg_database WHERE datname = $1), a.usesysid, 'USAGE'))",
+        admin::may_end("a.usesysid")
+    );
+    let sql = THERE.replace("{MAY_END}", &may_end);
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(database.as_str())
         .fetch_all(&mut server.connection)
