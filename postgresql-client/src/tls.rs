@@ -85,6 +85,13 @@ impl Tls {
         }
     }
 
+    /// Whether a certificate that was trusted tells which server this is: it has its name
+    /// in it, or it is of an authority that was named. Of all those that the system
+    /// trusts, somebody has one for a name of their own.
+    pub(crate) fn tells_who(&self) -> bool {
+        self.mode == TlsMode::VerifyFull || self.verifies() && self.authorities.is_some()
+    }
+
     /// Asks the server for TLS, and begins it; gives back the plain stream where
     /// there is to be none.
     pub(crate) async fn begin(&self, mut tcp: TcpStream, host: &str) -> Result<Begun, Failure> {

@@ -36,6 +36,8 @@ pub(crate) struct Keyring {
     line: Vec<Fingerprint>,
     /// Whether the store can say which key came after which.
     has_succession: bool,
+    /// Whether it may have the schema of a time before it vouched for its entries.
+    may_be_of_old: bool,
     /// What has to be noted of the store.
     news: Option<News>,
 }
@@ -105,6 +107,7 @@ impl Keyring {
             sealed: row.store_key.clone(),
             line: Vec::new(),
             has_succession,
+            may_be_of_old: false,
             news: None,
             key,
         };
@@ -128,6 +131,7 @@ impl Keyring {
             }
             Some(_) => {
                 self.line = self.line_to(tx, &present).await?;
+                self.may_be_of_old = true;
                 self.note(None);
             }
             None => match recognition::at(&known, &address) {
@@ -164,6 +168,7 @@ impl Keyring {
         {
             return Err(self.other_root(root, &recognised.keys));
         }
+        self.may_be_of_old = is_new && belief.root.is_none();
         // A reference vouches for it, or nobody else can have made it.
         let is_vouched_for = belief.is_ours || belief.root.is_some();
         let notice = recognised.keys.last().filter(|_| is_new && !is_vouched_for);
@@ -263,9 +268,10 @@ impl Keyring {
         Ok((self.id.clone(), line, recognised))
     }
 
-    /// Whether it had been opened before, by what is noted.
-    pub(crate) fn was_known(&self) -> bool {
-        self.news.is_none()
+    /// Whether nothing tells that it was in use already: it is noted nowhere here, and no
+    /// reference leads to it; or somebody has accepted it as it is.
+    pub(crate) fn may_be_of_old(&self) -> bool {
+        self.may_be_of_old
     }
 
     /// The key that the store began with.
@@ -354,7 +360,7 @@ impl Keyring {
         recipients: &[Recipient],
     ) -> Result<(StoreRow, Link), Error> {
         let (key, row) = new_key(&self.url, self.id.clone(), recipients)?;
-        let link = self.key.signer().succeed(&self.id, &key.signer().public());
+        let link = self.key.signer().succeed(&self.id, &key.signer());
         self.sealed.clone_from(&row.store_key);
         self.key = key;
         Ok((row, link))

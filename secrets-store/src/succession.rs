@@ -66,6 +66,9 @@ impl From<Fingerprint> for String {
     }
 }
 
+/// How long a signature of Ed25519 is, in bytes.
+const SIGNATURE: usize = 64;
+
 /// What a store signs its next key with.
 pub(crate) struct Signer(Ed25519KeyPair);
 
@@ -82,13 +85,17 @@ impl Signer {
         PublicKey(self.0.public_key().as_ref().to_vec())
     }
 
-    /// Says which key comes next in the store `id`.
-    pub(crate) fn succeed(&self, id: &str, new: &PublicKey) -> Link {
-        let old = self.public();
+    /// Says which key comes next in the store `id`. Both sign it: the old one says what
+    /// follows it, and the new one what it follows. With one signature alone, whoever
+    /// can write could put a key of their own before all others.
+    pub(crate) fn succeed(&self, id: &str, new: &Self) -> Link {
+        let (old_key, new_key) = (self.public(), new.public());
+        let text = text(id, &old_key, &new_key);
+        let signed = [self.0.sign(&text), new.0.sign(&text)];
         Link {
-            signature: self.0.sign(&text(id, &old, new)).as_ref().to_vec(),
-            new: new.clone(),
-            old,
+            signature: signed.map(|one| one.as_ref().to_vec()).concat(),
+            new: new_key,
+            old: old_key,
         }
     }
 }
@@ -113,9 +120,16 @@ pub(crate) struct Link {
 
 impl Link {
     fn is_signed(&self, id: &str) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.old.0)
-            .verify(&text(id, &self.old, &self.new), &self.signature)
-            .is_ok()
+        let Some((of_old, of_new)) = self.signature.split_at_checked(SIGNATURE) else {
+            return false;
+        };
+        let text = text(id, &self.old, &self.new);
+        [(&self.old, of_old), (&self.new, of_new)]
+            .into_iter()
+            .all(|(key, signature)| {
+                let key = UnparsedPublicKey::new(&ED25519, &key.0);
+                key.verify(&text, signature).is_ok()
+            })
     }
 }
 
@@ -164,8 +178,8 @@ mod tests {
         let [a, b, c, d] = &signers[..] else {
             unreachable!()
         };
-        let ab = a.succeed(ID, &b.public());
-        let bc = b.succeed(ID, &c.public());
+        let ab = a.succeed(ID, b);
+        let bc = b.succeed(ID, c);
         // In any order.
         let links = [bc.clone(), ab.clone()];
         assert_eq!(line(ID, &links, &c.public()), prints(&[a, b, c]));
@@ -173,7 +187,7 @@ mod tests {
         assert_eq!(line(ID, &links, &d.public()), prints(&[d]));
         assert_eq!(line(ID, &[], &a.public()), prints(&[a]));
         // In a circle.
-        let links = [ab.clone(), bc.clone(), c.succeed(ID, &a.public())];
+        let links = [ab.clone(), bc.clone(), c.succeed(ID, a)];
         assert_eq!(line(ID, &links, &c.public()), prints(&[a, b, c]));
         // Of another store.
         assert_eq!(
@@ -183,11 +197,20 @@ mod tests {
         // Signed by another key, for another one, or with anything.
         for link in [
             Link {
-                signature: d.succeed(ID, &b.public()).signature,
+                signature: d.succeed(ID, b).signature,
                 ..ab.clone()
             },
             Link {
-                signature: a.succeed(ID, &c.public()).signature,
+                signature: a.succeed(ID, c).signature,
+                ..ab.clone()
+            },
+            // By the old one alone: anybody could come before somebody else's key.
+            Link {
+                signature: [&ab.signature[..SIGNATURE], &ab.signature[..SIGNATURE]].concat(),
+                ..ab.clone()
+            },
+            Link {
+                signature: ab.signature[..SIGNATURE].to_vec(),
                 ..ab.clone()
             },
             Link {

@@ -203,13 +203,16 @@ impl ResourceKind for Tenant {
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
         let recorded = parts::prior_of_role(prior)?;
         if let Some(database) = &facts.database {
-            if let Some(role) = &facts.role {
-                role::shut_out(cx, &recorded, &role.facts).await?;
-            }
-            let of_database = parts::prior_of_database(prior)?;
-            let dropped = Database::delete(cx, &of_database, &database.facts).await;
-            if let (Err(error), Some(role)) = (&dropped, &facts.role) {
-                role::let_in(cx, &recorded, &role.facts, error).await;
+            let dropped = async {
+                if let Some(role) = &facts.role {
+                    role::shut_out(cx, &recorded, &role.facts).await?;
+                }
+                let of_database = parts::prior_of_database(prior)?;
+                Database::delete(cx, &of_database, &database.facts).await
+            };
+            let dropped = dropped.await;
+            if let (Err(_), Some(role)) = (&dropped, &facts.role) {
+                role::let_in(cx, &recorded, &role.facts).await;
             }
             dropped?;
             cx.failpoint("tenant:database-dropped");

@@ -302,7 +302,7 @@ async fn upgrade(
     failpoint::reach("store:schema-upgraded");
     let keyring = Keyring::unlock(tx, url, identities, true, belief).await?;
     if version < TAGGED {
-        if keyring.was_known() {
+        if !keyring.may_be_of_old() {
             return Err(Error::StoreTampered {
                 store: url.to_string(),
                 reason: "it has the schema of a time before it was known here, when nothing \

@@ -90,11 +90,11 @@ async fn a_key_that_was_made_up_is_refused() {
     };
     let forgeries = [
         forge(|_, _| Vec::new()),
-        forge(|id, [own, last]| vec![own.succeed(id, &last.public())]),
+        forge(|id, [own, last]| vec![own.succeed(id, last)]),
         // Signed by another than the key that is named.
         forge(|id, [own, last]| {
             let genuine = PublicKey(vec![7; 32]);
-            let link = own.succeed(id, &last.public());
+            let link = own.succeed(id, last);
             vec![Link {
                 old: genuine,
                 ..link

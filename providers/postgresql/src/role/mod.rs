@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
-    Retry, Step,
+    Step,
 };
 
 pub(crate) use change::{Change, difference};
@@ -21,7 +21,7 @@ pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, refuse_stand_in}
 use password::Password;
 
 use crate::owned::{self, Fate};
-use crate::server::{RecordedOutputs, on_server, predicted_outputs};
+use crate::server::{RecordedOutputs, on_server, predicted_outputs, run};
 use crate::sql::Ident;
 use crate::{admin, lock, sessions};
 
@@ -169,10 +169,13 @@ impl ResourceKind for Role {
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
-        shut_out(cx, prior, facts).await?;
-        let dropped = drop_role(cx, prior, facts).await;
-        if let Err(error) = &dropped {
-            let_in(cx, prior, facts, error).await;
+        let dropped = async {
+            shut_out(cx, prior, facts).await?;
+            drop_role(cx, prior, facts).await
+        };
+        let dropped = dropped.await;
+        if dropped.is_err() {
+            let_in(cx, prior, facts).await;
         }
         dropped
     }
@@ -212,13 +215,14 @@ type Recorded = <Role as ResourceKind>::Prior;
 /// does can hold up what follows.
 pub(crate) async fn shut_out(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> {
     let at = &prior.inputs.connection;
+    // Before it is: what follows may fail when the half of it is done.
+    if facts.logs_in() {
+        cx.session::<ShutOut>().0.borrow_mut().insert(facts.oid);
+    }
     on_server(cx, at, None, async |server| {
         sessions::shut_out_role(cx, at, server, &facts.name, facts.oid).await
     })
     .await?;
-    if facts.logs_in() {
-        cx.session::<ShutOut>().0.borrow_mut().insert(facts.oid);
-    }
     cx.failpoint("role:shut-out");
     Ok(())
 }
@@ -228,17 +232,22 @@ pub(crate) async fn shut_out(cx: &Context, prior: &Recorded, facts: &Facts) -> R
 struct ShutOut(RefCell<BTreeSet<i64>>);
 
 /// Lets a role log in again that could, and that is still there because it can't be
-/// dropped.
-pub(crate) async fn let_in(cx: &Context, prior: &Recorded, facts: &Facts, error: &Error) {
+/// dropped. The next attempt shuts it out anew.
+pub(crate) async fn let_in(cx: &Context, prior: &Recorded, facts: &Facts) {
     let shut_out = cx.session::<ShutOut>();
-    if error.may_retry() != Retry::Never || !shut_out.0.borrow_mut().remove(&facts.oid) {
+    if !shut_out.0.borrow().contains(&facts.oid) {
         return;
     }
     let role = Ident(&facts.name);
     let doing = format!("unable to let role {role} log in again");
     let statement = format!("ALTER ROLE {role} LOGIN");
-    if let Err(error) = lock::transact(cx, &prior.inputs.connection, &doing, &statement).await {
-        tracing::warn!("{error}");
+    // It may be the lock that could not be had: this doesn't wait for it.
+    let done = on_server(cx, &prior.inputs.connection, None, async |server| {
+        run(&mut server.connection, &doing, statement).await
+    });
+    match done.await {
+        Ok(()) => drop(shut_out.0.borrow_mut().remove(&facts.oid)),
+        Err(error) => tracing::warn!("{error}"),
     }
 }
 
