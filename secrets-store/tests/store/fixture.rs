@@ -119,6 +119,13 @@ async fn a_store_that_is_known_does_not_come_back_with_the_first_schema() {
     let accepting = OpenOptions::default().accepting(root);
     accepting.open(&url, &identities).await.unwrap();
     holds(&url, &identities, "store-v1.id").await;
+    // Nor on a machine that knows of it by a reference alone.
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let (url, identities) = (copy(&elsewhere, "store-v1.db"), key(&elsewhere));
+    let by_reference = OpenOptions::default().rooted_in(Some(root));
+    let refused = by_reference.open(&url, &identities).await.unwrap_err();
+    assert!(matches!(refused, Error::StoreTampered { .. }), "{refused}");
 }
 
 #[tokio::test]
