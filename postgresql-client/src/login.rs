@@ -140,25 +140,6 @@ fn password(target: &Target) -> Result<&str, Failure> {
     Ok(password.expose_secret())
 }
 
-/// The fewest rounds that RFC 7677 allows, and PostgreSQL's own number.
-const ROUNDS: u32 = 4096;
-
-/// Whoever takes the server's place could ask for a single round, and guess passwords by
-/// our answer thousands of times faster.
-fn refuse_few_rounds(first: &[u8]) -> Result<(), Failure> {
-    let rounds = std::str::from_utf8(first).ok().and_then(|text| {
-        let said = text.split(',').find_map(|part| part.strip_prefix("i="))?;
-        said.parse::<u32>().ok()
-    });
-    match rounds {
-        Some(rounds) if rounds < ROUNDS => Err(Failure::Protocol(format!(
-            "it asks for {rounds} rounds of SCRAM, and with fewer than {ROUNDS} a password could be \
-             guessed at; have its certificate verified, or raise its scram_iterations"
-        ))),
-        _ => Ok(()),
-    }
-}
-
 /// Proves by SCRAM that we know the password, and has the server prove it too.
 async fn prove(
     wire: &mut Wire,
@@ -171,14 +152,9 @@ async fn prove(
     wire.send(|out| frontend::sasl_initial_response(mechanism, scram.message(), out))
         .await?;
     match wire.receive().await?.0 {
-        Message::AuthenticationSaslContinue(body) => {
-            if !peer.is_known {
-                refuse_few_rounds(body.data())?;
-            }
-            scram
-                .update(body.data())
-                .map_err(|error| Failure::Protocol(error.to_string()))?;
-        }
+        Message::AuthenticationSaslContinue(body) => scram
+            .update(body.data())
+            .map_err(|error| Failure::Protocol(error.to_string()))?,
         Message::ErrorResponse(body) => return Err(unbound(refused(&body), peer)),
         _ => return Err(unexpected()),
     }
