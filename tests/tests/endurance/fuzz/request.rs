@@ -68,6 +68,7 @@ impl Kind {
             "nixops4-resources/stateResourceHistoryRequest" => json!({name: {
                 "resource": recorded, "since": random.random_range(0..3), "limit": 2,
             }}),
+            "nixops4-resources/planDestroyRequest" => json!({name: {"resource": recorded}}),
             other => panic!("how is {other} written?"),
         }
     }
