@@ -161,9 +161,12 @@ impl Session {
                     return Ok(message);
                 }
                 let mut bytes = [0; 8192];
-                match self.socket.read(&mut bytes)? {
-                    0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-                    count => self.from_server.extend_from_slice(&bytes[..count]),
+                match self.socket.read(&mut bytes) {
+                    Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                    Ok(count) => self.from_server.extend_from_slice(&bytes[..count]),
+                    // A signal came, such as that a child has ended.
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
                 }
             }
         };
