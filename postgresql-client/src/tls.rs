@@ -255,3 +255,31 @@ impl ServerCertVerifier for Verifier {
         algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn which_certificates_tell_who_it_is() {
+        for (mode, by_the_system, by_a_file) in [
+            (TlsMode::Disable, false, false),
+            (TlsMode::Prefer, false, true),
+            (TlsMode::Require, false, true),
+            // Anybody gets a certificate of some authority, for a name of their own.
+            (TlsMode::VerifyCa, false, true),
+            (TlsMode::VerifyFull, true, true),
+        ] {
+            let tells_who = |authorities| {
+                let tls = Tls {
+                    mode,
+                    authorities,
+                    certificate: None,
+                };
+                tls.tells_who()
+            };
+            let told = (tells_who(None), tells_who(Some(Vec::new())));
+            assert_eq!(told, (by_the_system, by_a_file), "{mode:?}");
+        }
+    }
+}
