@@ -3,7 +3,7 @@
 #   imports = [ nixops4-resources.modules.nixops4Component.default ];
 #   deployment = "demo";
 #
-# declares the providers and has them fill in `owner`. To be imported by the
+# declares the providers and has them fill in `deployment`. To be imported by the
 # root; a nested component uses the root's `providers` by closure.
 { config, lib, ... }:
 let

@@ -292,10 +292,7 @@ let
   # Kinds that list no requests are not of this suite's making: theirs to name.
   deploymentInputs =
     kind:
-    let
-      input = if kind.state or "optional" == "never" then "deployment" else "owner";
-    in
-    if kind ? requests && kind.inputs.properties or { } ? ${input} then [ input ] else [ ];
+    if kind ? requests && kind.inputs.properties or { } ? deployment then [ "deployment" ] else [ ];
 in
 {
   inherit

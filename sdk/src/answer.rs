@@ -115,7 +115,10 @@ async fn answer<K: ResourceKind>(
 ) -> Result<Response> {
     let parse = |properties| -> Result<(Context, Parsed<K::Inputs>)> {
         let wanted = inputs::parse::<K>(properties)?;
-        Ok((at.context(wanted.common.owner.clone(), K::TYPE), wanted))
+        Ok((
+            at.context(wanted.common.deployment.clone(), K::TYPE),
+            wanted,
+        ))
     };
     match request {
         Request::Create(request) => {
@@ -160,7 +163,10 @@ async fn answer<K: ResourceKind>(
                 parse(&known.properties)?
             } else {
                 let wanted = inputs::parse_types::<K>(&known.properties)?;
-                (at.context(wanted.common.owner.clone(), K::TYPE), wanted)
+                (
+                    at.context(wanted.common.deployment.clone(), K::TYPE),
+                    wanted,
+                )
             };
             let planned = plan::plan::<K>(&cx, &wanted, &known, recorded, shape).await?;
             Ok(Response::Plan(planned))
@@ -194,8 +200,8 @@ fn removal<K: ResourceKind>(
     resource: &ExtantResource,
 ) -> Result<(Context, Option<DeletionPolicy>)> {
     let common = engine::recorded_common(resource)?;
-    let owner = common.owner.ok_or_else(|| {
-        Error::new("the record has no `owner`, so nobody can tell whose this is")
+    let deployment = common.deployment.ok_or_else(|| {
+        Error::new("the record has no `deployment`, so nobody can tell whose this is")
             .hint("remove the thing by hand, and forget it in the state")
     })?;
     if common.protect {
@@ -204,7 +210,7 @@ fn removal<K: ResourceKind>(
                 .hint("set `protect = false`, apply, and then destroy it"),
         );
     }
-    Ok((at.context(owner, K::TYPE), common.deletion_policy))
+    Ok((at.context(deployment, K::TYPE), common.deletion_policy))
 }
 
 /// A kind that keeps state.

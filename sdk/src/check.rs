@@ -26,14 +26,14 @@ pub(crate) fn managed<K: ResourceKind>(provider: &str) -> Vec<String> {
             );
         }
     }
-    for name in K::LOCATED_BY {
+    for name in K::IDENTITY_INPUTS {
         if field(&inputs, name).is_none() {
-            found.add("LOCATED_BY", &format!("{name:?} is no input"));
+            found.add("IDENTITY_INPUTS", &format!("{name:?} is no input"));
         }
     }
-    for name in K::LASTING {
+    for name in K::STABLE_OUTPUTS {
         if field(&outputs, name).is_none() {
-            found.add("LASTING", &format!("{name:?} is no output"));
+            found.add("STABLE_OUTPUTS", &format!("{name:?} is no output"));
         }
     }
     if K::STATE == StateNeed::Never {

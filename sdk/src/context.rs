@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::kind::{Owner, Ownership};
+use crate::kind::{DeploymentName, Ownership};
 use crate::mark::Mark;
 use crate::secret::{self, SecretRef};
 use crate::slot::{Alone, Slot};
@@ -62,7 +62,7 @@ impl Sessions {
 
 /// The surroundings of one request.
 pub struct Context {
-    owner: Owner,
+    deployment: DeploymentName,
     resource_type: &'static str,
     /// Since when the thing that was found is managed.
     managed_since: Cell<Option<OffsetDateTime>>,
@@ -77,14 +77,14 @@ pub struct Context {
 
 impl Context {
     pub(crate) fn new(
-        owner: Owner,
+        deployment: DeploymentName,
         resource_type: &'static str,
         clock: Rc<Clock>,
         interrupted: Arc<AtomicBool>,
         sessions: Sessions,
     ) -> Self {
         Self {
-            owner,
+            deployment,
             resource_type,
             managed_since: Cell::new(None),
             unseen: RefCell::default(),
@@ -97,8 +97,8 @@ impl Context {
 
     /// The deployment for which this is done.
     #[must_use]
-    pub fn owner(&self) -> &Owner {
-        &self.owner
+    pub fn deployment(&self) -> &DeploymentName {
+        &self.deployment
     }
 
     /// The resource type that is managed: that of a kind which is made of others, and
@@ -112,7 +112,7 @@ impl Context {
     /// found.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        let mark = Mark::new(self.owner.clone(), self.resource_type);
+        let mark = Mark::new(self.deployment.clone(), self.resource_type);
         match self.managed_since.get() {
             Some(since) => Mark {
                 since: Some(since),
@@ -137,7 +137,7 @@ impl Context {
     pub(crate) fn found(&self, ownership: Option<&Ownership>) {
         self.managed_since
             .set(match ownership.and_then(Ownership::mark) {
-                Some(mark) if mark.owner == self.owner => mark.since,
+                Some(mark) if mark.deployment == self.deployment => mark.since,
                 _ => None,
             });
     }
@@ -157,7 +157,7 @@ impl Context {
 
     /// Fetches a secret. `pointer` is where its reference stands in the inputs.
     pub async fn secret(&self, reference: &SecretRef, pointer: &str) -> Result<SecretString> {
-        secret::resolve(reference, self.owner.as_str())
+        secret::resolve(reference, self.deployment.as_str())
             .await
             .map_err(|error| error.within(pointer))
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::kind::{DeletionPolicy, Owner, ResourceKind};
+use crate::kind::{DeletionPolicy, DeploymentName, ResourceKind};
 use crate::typed;
 
 /// The inputs that every kind has.
@@ -16,7 +16,7 @@ pub(crate) struct Common {
     /// The deployment that this belongs to. What is made carries its name as a
     /// mark on the server itself, and what carries another name is refused.
     /// Unique for each deployment.
-    pub(crate) owner: Owner,
+    pub(crate) deployment: DeploymentName,
     /// Whether to take over a thing that is there already and isn't marked as
     /// this deployment's.
     #[serde(default)]
@@ -40,7 +40,7 @@ pub(crate) struct Common {
 }
 
 /// The names of the inputs that every kind has.
-pub(crate) const COMMON: [&str; 4] = ["owner", "adopt", "deletionPolicy", "protect"];
+pub(crate) const COMMON: [&str; 4] = ["deployment", "adopt", "deletionPolicy", "protect"];
 
 /// A kind's inputs with those that every kind has.
 pub(crate) struct Parsed<I> {
@@ -60,7 +60,7 @@ pub(crate) fn parse<K: ResourceKind>(properties: &Object) -> Result<Parsed<K::In
 pub(crate) fn parse_types<K: ResourceKind>(properties: &Object) -> Result<Parsed<K::Inputs>> {
     let is_common = |name: &str| COMMON.contains(&name);
     // The kind's own come first: they know all names, so that a misspelt
-    // `owner` isn't called missing.
+    // `deployment` isn't called missing.
     let own = properties.iter().filter(|(name, _)| !is_common(name));
     let inputs = typed::read(own, &COMMON)?;
     let common = typed::read(properties.iter().filter(|(name, _)| is_common(name)), &[])?;
@@ -72,7 +72,8 @@ pub(crate) fn parse_types<K: ResourceKind>(properties: &Object) -> Result<Parsed
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RecordedCommon {
-    pub(crate) owner: Option<Owner>,
+    #[serde(alias = "deployment")]
+    pub(crate) deployment: Option<DeploymentName>,
     pub(crate) deletion_policy: Option<DeletionPolicy>,
     #[serde(default)]
     pub(crate) protect: bool,

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use crate::error::{Error, Result};
-use crate::kind::Owner;
+use crate::kind::DeploymentName;
 use crate::mark::Mark;
 use crate::secret::{StoredSecret, existing_store, store_error, store_of};
 
@@ -122,7 +122,7 @@ pub async fn entry(
 /// What a mark would say of a secret.
 pub fn mark(entry: &Entry) -> Result<Mark> {
     Ok(Mark {
-        owner: Owner::try_from(entry.owner.clone()).map_err(Error::new)?,
+        deployment: DeploymentName::try_from(entry.owner.clone()).map_err(Error::new)?,
         resource_type: Some(entry.kind.clone()),
         since: Some(entry.created_at),
         retained_since: entry.retained.as_ref().map(|retained| retained.since),

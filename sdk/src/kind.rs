@@ -18,7 +18,7 @@ use crate::mark::Mark;
 
 /// One kind of thing that a provider manages.
 ///
-/// `owner`, `adopt`, `deletionPolicy` and `protect` are inputs of every kind; the engine
+/// `deployment`, `adopt`, `deletionPolicy` and `protect` are inputs of every kind; the engine
 /// takes them, and a kind's own [`Inputs`](Self::Inputs) doesn't list them.
 /// Inputs and outputs are camelCase, deny unknown fields, and document each
 /// field with its unit and default; the doc comment of `Inputs` describes the
@@ -34,13 +34,13 @@ pub trait ResourceKind: 'static {
     /// Names of the inputs without which the thing can't be looked for. While
     /// one of them isn't known, or one that has no default, a plan looks for
     /// nothing.
-    const LOCATED_BY: &'static [&'static str];
+    const IDENTITY_INPUTS: &'static [&'static str];
     /// Names of the outputs that no change in place touches, such as the
     /// server's own identifiers: a plan to change the thing passes them on.
-    const LASTING: &'static [&'static str] = &[];
+    const STABLE_OUTPUTS: &'static [&'static str] = &[];
     /// Names of the outputs that change by themselves, such as how full something
     /// is: that they differ from the record is no reason to write it anew.
-    const FLUCTUATING: &'static [&'static str] = &[];
+    const VOLATILE_OUTPUTS: &'static [&'static str] = &[];
     /// Whether [`list`](Self::list) does something.
     const LISTS: bool = false;
     /// Whether [`foresee_removal`](Self::foresee_removal) does something.
@@ -80,7 +80,7 @@ pub trait ResourceKind: 'static {
     ///
     /// A plan leaves out the steps whose `path` is an input that isn't known
     /// yet, which looks unset here: a step depends on the input at its path and
-    /// on those in [`LOCATED_BY`](Self::LOCATED_BY), on no other.
+    /// on those in [`IDENTITY_INPUTS`](Self::IDENTITY_INPUTS), on no other.
     fn diff(want: &Self::Inputs, have: Option<&Self::Facts>) -> Vec<Step<Self::Change>>;
 
     /// The outputs of the thing as observed.
@@ -211,7 +211,7 @@ pub enum Ownership {
     /// It could carry a mark and doesn't.
     Unmarked,
     /// Such things have no place for a mark; they are compared value by value.
-    Relation,
+    Unmarkable,
 }
 
 impl Ownership {
@@ -251,7 +251,7 @@ impl Ownership {
     pub fn mark(&self) -> Option<&Mark> {
         match self {
             Self::Marked(mark) | Self::Defaced(mark) => Some(mark),
-            Self::Unmarked | Self::Relation => None,
+            Self::Unmarked | Self::Unmarkable => None,
         }
     }
 
@@ -400,9 +400,9 @@ pub struct Found {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("pattern" = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"))]
-pub struct Owner(String);
+pub struct DeploymentName(String);
 
-impl Owner {
+impl DeploymentName {
     /// The name itself.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -410,7 +410,7 @@ impl Owner {
     }
 }
 
-impl TryFrom<String> for Owner {
+impl TryFrom<String> for DeploymentName {
     type Error = String;
 
     fn try_from(name: String) -> Result<Self, String> {
@@ -421,13 +421,13 @@ impl TryFrom<String> for Owner {
         }
         let name = shortened(&name, 100);
         Err(format!(
-            "{name:?} can't be an owner: use 1 to 64 letters, digits and . _ / -, beginning with a \
+            "{name:?} can't be a deployment: use 1 to 64 letters, digits and . _ / -, beginning with a \
              letter or digit"
         ))
     }
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for DeploymentName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
     }

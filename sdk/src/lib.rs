@@ -56,7 +56,7 @@
 //! impl ResourceKind for Line {
 //!     const TYPE: &'static str = "files_line";
 //!     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-//!     const LOCATED_BY: &'static [&'static str] = &["path"];
+//!     const IDENTITY_INPUTS: &'static [&'static str] = &["path"];
 //!     type Inputs = Inputs;
 //!     type Outputs = Outputs;
 //!     type Prior = Prior<Recorded, Object>;
@@ -170,7 +170,7 @@ mod typed;
 pub use context::Context;
 pub use error::{Error, Result, Retry};
 pub use kind::{
-    DeletionPolicy, Found, Observed, Owner, Ownership, Prior, ResourceKind, Step, Value,
+    DeletionPolicy, DeploymentName, Found, Observed, Ownership, Prior, ResourceKind, Step, Value,
 };
 pub use logging::progress;
 pub use mark::Mark;

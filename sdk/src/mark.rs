@@ -9,7 +9,7 @@ use std::fmt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::kind::Owner;
+use crate::kind::DeploymentName;
 
 const PREFIX: &str = "nixops4-resources:";
 
@@ -17,7 +17,7 @@ const PREFIX: &str = "nixops4-resources:";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
     /// The deployment that it belongs to.
-    pub owner: Owner,
+    pub deployment: DeploymentName,
     /// The resource type as which it is managed: what belongs to a
     /// `postgresql_tenant` is nobody's `postgresql_role`. A mark that doesn't
     /// say is of any.
@@ -31,9 +31,9 @@ pub struct Mark {
 impl Mark {
     /// The mark of a thing in service that is made or taken over now.
     #[must_use]
-    pub fn new(owner: Owner, resource_type: &str) -> Self {
+    pub fn new(deployment: DeploymentName, resource_type: &str) -> Self {
         Self {
-            owner,
+            deployment,
             resource_type: Some(resource_type.to_owned()),
             since: Some(now()),
             retained_since: None,
@@ -53,13 +53,14 @@ impl Mark {
     #[must_use]
     pub fn is_of_same(&self, other: &Self) -> bool {
         let (one, another) = (&self.resource_type, &other.resource_type);
-        self.owner == other.owner && (one.is_none() || another.is_none() || one == another)
+        self.deployment == other.deployment
+            && (one.is_none() || another.is_none() || one == another)
     }
 
     /// What every mark of this owner has in it, for searching.
     #[must_use]
     pub fn trace(&self) -> String {
-        format!("{PREFIX} owner={}", self.owner)
+        format!("{PREFIX} owner={}", self.deployment)
     }
 
     /// Finds the mark in a comment. A line that begins like one but can't be
@@ -84,7 +85,7 @@ impl Mark {
             None => Some(None),
         };
         Some(Self {
-            owner: Owner::try_from((*fields.get("owner")?).to_owned()).ok()?,
+            deployment: DeploymentName::try_from((*fields.get("owner")?).to_owned()).ok()?,
             resource_type: fields.get("type").map(|name| (*name).to_owned()),
             since: time("since")?,
             retained_since: time("retained-since")?,
@@ -123,8 +124,8 @@ mod tests {
 
     use super::*;
 
-    fn owner(name: &str) -> Owner {
-        Owner::try_from(name.to_owned()).unwrap()
+    fn deployment(name: &str) -> DeploymentName {
+        DeploymentName::try_from(name.to_owned()).unwrap()
     }
 
     #[test]
@@ -150,13 +151,13 @@ mod tests {
     fn beside_other_text() {
         let text = "the mail server's\nnixops4-resources: owner=demo shape=round\nask Ann";
         let mark = Mark::find_in(text).unwrap();
-        assert_eq!(mark.owner, owner("demo"));
+        assert_eq!(mark.deployment, deployment("demo"));
         assert_eq!((mark.resource_type, mark.since), (None, None));
     }
 
     #[test]
     fn whose_it_is() {
-        let mark = |name, of| Mark::new(owner(name), of);
+        let mark = |name, of| Mark::new(deployment(name), of);
         let role = mark("demo", "test_role");
         assert!(role.is_of_same(&mark("demo", "test_role").retained_now()));
         assert!(!role.is_of_same(&mark("demo", "test_tenant")));
@@ -171,7 +172,7 @@ mod tests {
     proptest! {
         #[test]
         fn round_trip(name in "[A-Za-z0-9][A-Za-z0-9._/-]{0,40}", retained: bool) {
-            let mark = Mark::new(owner(&name), "test_thing");
+            let mark = Mark::new(deployment(&name), "test_thing");
             let mark = if retained { mark.retained_now() } else { mark };
             prop_assert_eq!(Mark::find_in(&mark.to_string()), Some(mark));
         }

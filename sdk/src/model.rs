@@ -18,8 +18,8 @@ use crate::clock::Clock;
 use crate::context::Sessions;
 use crate::inputs::{self, Parsed};
 use crate::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Owner, Ownership, Prior,
-    ResourceKind, Result, Step, Value,
+    Context, DeletionPolicy, DeploymentName, Error, Found, Mark, Object, Observed, Ownership,
+    Prior, ResourceKind, Result, Step, Value,
 };
 
 /// A thing as the server has it.
@@ -152,8 +152,8 @@ pub(crate) struct Model;
 impl ResourceKind for Model {
     const TYPE: &'static str = "model_thing";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const LOCATED_BY: &'static [&'static str] = &["name"];
-    const LASTING: &'static [&'static str] = &["serial"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["name"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["serial"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;
@@ -370,7 +370,7 @@ impl ResourceKind for Model {
         });
         Ok(found
             .into_iter()
-            .filter(|found| found.mark.owner == *cx.owner())
+            .filter(|found| found.mark.deployment == *cx.deployment())
             .collect())
     }
 }
@@ -388,7 +388,7 @@ fn look(name: &str, serial: Option<u32>) -> Result<Option<Observed<Facts>>> {
         let found = by_serial.or_else(|| world.things.get_key_value(name));
         Ok(found.map(|(name, thing)| Observed {
             ownership: if thing.relation {
-                Ownership::Relation
+                Ownership::Unmarkable
             } else {
                 Ownership::from_comment(thing.comment.as_deref())
             },
@@ -408,9 +408,10 @@ fn write(facts: &Facts, mark: &Mark) -> Result<()> {
         } else {
             ""
         };
-        world
-            .calls
-            .push(format!("mark {} as {}{retained}", facts.name, mark.owner));
+        world.calls.push(format!(
+            "mark {} as {}{retained}",
+            facts.name, mark.deployment
+        ));
         let lost = world.loses_marks;
         let thing = world
             .things
@@ -447,7 +448,7 @@ pub(crate) fn object(value: Json) -> Object {
 
 /// Inputs of the owner `demo`.
 pub(crate) fn properties(own: Json) -> Object {
-    let mut all = object(json!({ "owner": "demo" }));
+    let mut all = object(json!({ "deployment": "demo" }));
     all.extend(object(own));
     all
 }
@@ -467,7 +468,7 @@ pub(crate) fn record(own: Json, outputs: Json) -> ExtantResource {
 
 /// The surroundings of a request of the owner `demo`, with its interrupt.
 pub(crate) fn request(time: Duration) -> (Context, Arc<AtomicBool>) {
-    let owner = Owner::try_from("demo".to_owned()).unwrap();
+    let owner = DeploymentName::try_from("demo".to_owned()).unwrap();
     let flag = Arc::new(AtomicBool::new(false));
     let sessions = Sessions::default();
     let cx = Context::new(

@@ -80,12 +80,12 @@ fn together<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::Owner;
+    use crate::kind::DeploymentName;
 
     #[test]
     fn what_decides() {
         let mark = |name: &str| {
-            let owner = Owner::try_from(name.to_owned()).unwrap();
+            let owner = DeploymentName::try_from(name.to_owned()).unwrap();
             Mark::new(owner, "postgresql_tenant")
         };
         let ours = Ownership::Marked(mark("me"));

@@ -12,7 +12,7 @@ use nixops4_protocol::message::{
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::engine::{self, Difference, INSTEAD_OF_REPLACING, Taking};
+use crate::engine::{self, Adoption, Difference, INSTEAD_OF_REPLACING};
 use crate::error::{Error, Result};
 use crate::inputs::{COMMON, Parsed, without_nulls};
 use crate::kind::{ResourceKind, Step};
@@ -71,7 +71,9 @@ impl Known {
     pub(crate) fn hides<K: ResourceKind>(&self, shape: &Shape) -> bool {
         self.nothing
             || self.unknown.iter().any(|name| {
-                K::LOCATED_BY.contains(&name.as_str()) || shape.requires(name) || name == "adopt"
+                K::IDENTITY_INPUTS.contains(&name.as_str())
+                    || shape.requires(name)
+                    || name == "adopt"
             })
     }
 
@@ -173,7 +175,7 @@ pub(crate) async fn plan<K: ResourceKind>(
     };
     difference.steps.retain(|step| known.covers(&step.path));
     let refused = difference.needs_replacement();
-    let mut changes: Vec<_> = difference.taking.iter().map(taking).collect();
+    let mut changes: Vec<_> = difference.adoption.iter().map(adoption).collect();
     changes.extend(difference.steps.into_iter().map(to_change));
     changes.extend(known.open_changes());
     let mut outputs = engine::outputs::<K>(inputs, &seen.facts)?;
@@ -184,7 +186,7 @@ pub(crate) async fn plan<K: ResourceKind>(
         answer.plan(Action::None, changes, outputs)
     } else {
         let mut certain = outputs;
-        certain.retain(|name, _| K::LASTING.contains(&name.as_str()));
+        certain.retain(|name, _| K::STABLE_OUTPUTS.contains(&name.as_str()));
         certain.extend(predicted::<K>(inputs, known, shape));
         answer.plan(Action::Update, changes, certain)
     })
@@ -194,7 +196,7 @@ pub(crate) async fn plan<K: ResourceKind>(
 fn as_recorded<K: ResourceKind>(recorded: Option<&ExtantResource>) -> Object {
     let outputs = recorded.and_then(|resource| resource.output_properties.clone());
     let mut outputs = outputs.unwrap_or_default();
-    outputs.retain(|name, _| K::FLUCTUATING.contains(&name.as_str()));
+    outputs.retain(|name, _| K::VOLATILE_OUTPUTS.contains(&name.as_str()));
     outputs
 }
 
@@ -261,10 +263,10 @@ fn predicted<K: ResourceKind>(inputs: &K::Inputs, known: &Known, shape: &Shape) 
     outputs
 }
 
-fn taking(taking: &Taking) -> Change {
-    let before = taking.from.as_ref().map(whose);
-    let note = match &taking.from {
-        Some(mark) if mark.is_of_same(&taking.mark) => match mark.retained_since {
+fn adoption(adoption: &Adoption) -> Change {
+    let before = adoption.from.as_ref().map(whose);
+    let note = match &adoption.from {
+        Some(mark) if mark.is_of_same(&adoption.mark) => match mark.retained_since {
             Some(_) => "it was retained, and comes back into service",
             None => {
                 "its mark is written again: somebody changed it, or nothing vouches for it yet that \
@@ -276,17 +278,17 @@ fn taking(taking: &Taking) -> Change {
     Change {
         note: Some(note.to_owned()),
         ..change(
-            "owner",
+            "deployment",
             PlannedValue::Known(before.map_or(Value::Null, Value::String)),
-            PlannedValue::Known(Value::String(whose(&taking.mark))),
+            PlannedValue::Known(Value::String(whose(&adoption.mark))),
         )
     }
 }
 
 fn whose(mark: &Mark) -> String {
     match mark.retained_since {
-        None => mark.owner.to_string(),
-        Some(since) => format!("{} (retained on {})", mark.owner, since.date()),
+        None => mark.deployment.to_string(),
+        Some(since) => format!("{} (retained on {})", mark.deployment, since.date()),
     }
 }
 

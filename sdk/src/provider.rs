@@ -16,7 +16,7 @@ use crate::answer::{Answer, AnyKind, Keeping, Managed};
 use crate::clock::Clock;
 use crate::context::{Context, Sessions};
 use crate::error::{Error, Result, shortened};
-use crate::kind::{Owner, ResourceKind};
+use crate::kind::{DeploymentName, ResourceKind};
 use crate::serve;
 use crate::state_kind::StateKind;
 use crate::typed::SHOWN;
@@ -42,7 +42,7 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     /// The context of the request that is being handled.
-    pub(crate) fn context(&self, owner: Owner, resource_type: &'static str) -> Context {
+    pub(crate) fn context(&self, owner: DeploymentName, resource_type: &'static str) -> Context {
         Context::new(
             owner,
             resource_type,

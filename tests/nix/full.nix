@@ -103,7 +103,7 @@ let
       second = {
         type = providers.probe.thing;
         inputs = {
-          owner = "somebody";
+          deployment = "somebody";
           any = {
             list = [
               1
@@ -238,8 +238,8 @@ in
             }
           )
         ];
-      }) { }).members.x.resource.inputs.owner;
-    error = [ "inputs.owner" ];
+      }) { }).members.x.resource.inputs.deployment;
+    error = [ "inputs.deployment" ];
   };
 
   upstreamRefusesUnknown = {

@@ -40,7 +40,7 @@ in
     expr = {
       inherit (example) type state;
       inherit (example.inputs)
-        owner
+        deployment
         name
         generation
         website
@@ -52,7 +52,7 @@ in
     expected = {
       type = "garage_tenant";
       state = [ "state" ];
-      owner = "hosting";
+      deployment = "hosting";
       name = "mastodon-media";
       generation = 1;
       website = {

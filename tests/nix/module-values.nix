@@ -96,15 +96,15 @@ each {
       (plainThing {
         zone = mkForce "a";
         atMost = mkDefault 2;
-        owner = mkForce "somebody";
+        deployment = mkForce "somebody";
       })
       {
         zone = "a";
         atMost = 2;
-        owner = "somebody";
+        deployment = "somebody";
       };
 
-  ownerConditional = gives (plainThing { owner = mkIf false "somebody"; }) { };
+  ownerConditional = gives (plainThing { deployment = mkIf false "somebody"; }) { };
 
   conditionalInputs = gives (plainThing (mkIf true { zone = "a"; })) { zone = "a"; };
 

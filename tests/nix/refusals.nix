@@ -46,7 +46,7 @@ in
       "members.outer.members.x.inputs.connection: is required but not set. How to reach the server."
       "members.outer.members.x.inputs.name: is required but not set. Name of the role, at most 63 bytes."
     ];
-    absent = [ "owner" ];
+    absent = [ "deployment" ];
   };
 
   wrongType = {

@@ -46,7 +46,7 @@ in
         oid = { };
       };
       inputs = {
-        owner = "demo";
+        deployment = "demo";
         name = "app";
         connection = {
           host = "db.example.org";
@@ -101,12 +101,12 @@ in
   # -- what is filled in
 
   ownerIsTheDeployment = {
-    expr = (thing { }).inputs.owner;
+    expr = (thing { }).inputs.deployment;
     expected = "demo";
   };
 
   ownerOfTheAuthor = {
-    expr = (thing { owner = "other"; }).inputs.owner;
+    expr = (thing { deployment = "other"; }).inputs.deployment;
     expected = "other";
   };
 
@@ -121,7 +121,7 @@ in
   defaultsOfEverything = {
     expr = (thing { }).inputs;
     expected = {
-      owner = "demo";
+      deployment = "demo";
       any = null;
       labels = { };
       weights.a = {
@@ -277,7 +277,7 @@ in
           "encoding"
           "locale"
           "name"
-          "owner"
+          "deployment"
           "ownerRole"
           "template"
         ]
@@ -289,7 +289,7 @@ in
           "length"
           "lower"
           "name"
-          "owner"
+          "deployment"
           "store"
           "symbols"
           "upper"

@@ -148,7 +148,7 @@ let
           properties = {
             name.type = "string";
             contents.type = "string";
-            owner.type = [
+            deployment.type = [
               "string"
               "null"
             ];

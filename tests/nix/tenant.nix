@@ -112,7 +112,7 @@ in
       deepSeq made [
         made.tenant.resource.inputs.role
         made.tenant.resource.inputs.deletionPolicy
-        made.tenant.resource.inputs.owner
+        made.tenant.resource.inputs.deployment
         made.password.resource.inputs.store
         made.tenant.resource.state
       ];
@@ -233,7 +233,7 @@ in
         owners = attrNames (
           builtins.listToAttrs (
             map (kind: {
-              name = inputs.${kind}.owner;
+              name = inputs.${kind}.deployment;
               value = null;
             }) (attrNames inputs)
           )

@@ -13,7 +13,7 @@ use super::{Evaluation, Member};
 pub(crate) const CONNECTION: &str = "connection";
 
 /// The input that says whose a thing is.
-pub(crate) const OWNER: &str = "owner";
+pub(crate) const OWNER: &str = "deployment";
 
 /// Providers, connections and owners.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use nixops4_protocol::describe::KindDescription;
 use serde_json::Value;
 
 /// The inputs of an example that reach another thing, too.
-pub(super) const SHARED: [&str; 2] = ["owner", "connection"];
+pub(super) const SHARED: [&str; 2] = ["deployment", "connection"];
 /// How many guesses are made for one thing.
 const GUESSES: usize = 16;
 
@@ -86,19 +86,19 @@ mod tests {
     fn an_example_shows_where_the_name_stands() {
         let kind: KindDescription = serde_json::from_value(json!({
             "description": "", "state": "optional", "requests": [], "outputs": {},
-            "inputs": { "required": ["owner", "name", "connection"] },
+            "inputs": { "required": ["deployment", "name", "connection"] },
         }))
         .unwrap();
-        let inputs = json!({ "owner": "o", "name": "app", "password": { "env": "X" },
+        let inputs = json!({ "deployment": "o", "name": "app", "password": { "env": "X" },
             "connection": { "host": "h" }, "database": "app" });
         for (named, wanted, expected) in [
             (
                 json!({ "server": "h:5432", "role": "app" }),
                 json!({ "server": "h:5432", "role": "old" }),
                 vec![
-                    json!({ "owner": "o", "name": "old", "connection": { "host": "h" },
+                    json!({ "deployment": "o", "name": "old", "connection": { "host": "h" },
                         "database": "app" }),
-                    json!({ "owner": "o", "name": "app", "connection": { "host": "h" },
+                    json!({ "deployment": "o", "name": "app", "connection": { "host": "h" },
                         "database": "old" }),
                 ],
             ),

@@ -361,7 +361,7 @@ fn a_record_touches_nothing_of_another_deployment() {
     let deployment = applied();
     let executable = provider().to_str().unwrap().to_owned();
     let mut forged = record(&deployment, "scratch_thing", Some((&executable, &[])));
-    forged["input_properties"]["owner"] = json!("another");
+    forged["input_properties"]["deployment"] = json!("another");
     deployment.tamper("evil", &json!({ "serial": "serial-evil" }));
     forge(&deployment, "evil", &forged);
     for arguments in COMMANDS {

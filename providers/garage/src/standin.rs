@@ -238,7 +238,7 @@ async fn make(
 fn used_up(mark: &Mark) -> Error {
     Error::new(format!(
         "there are {MOST} keys that stand for {:?} already, and none can be used any more",
-        mark.owner.as_str()
+        mark.deployment.as_str()
     ))
     .hint("declare the bucket under another name")
 }

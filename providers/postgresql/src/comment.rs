@@ -45,14 +45,14 @@ pub(crate) fn validate(comment: Option<&str>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use nixops4_provider_sdk::Owner;
+    use nixops4_provider_sdk::DeploymentName;
 
     use super::*;
 
     #[test]
     fn text_and_mark() {
         let mark = Mark::new(
-            Owner::try_from("demo".to_owned()).unwrap(),
+            DeploymentName::try_from("demo".to_owned()).unwrap(),
             "postgresql_role",
         );
         let line = mark.to_string();
@@ -75,7 +75,7 @@ mod tests {
     fn what_is_refused() {
         validate(Some("it's\nfine")).unwrap();
         let line = Mark::new(
-            Owner::try_from("demo".to_owned()).unwrap(),
+            DeploymentName::try_from("demo".to_owned()).unwrap(),
             "postgresql_role",
         );
         for (comment, problem) in [(format!("a\n{line}"), "mark"), ("a\0".to_owned(), "NUL")] {

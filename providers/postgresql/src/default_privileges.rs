@@ -192,7 +192,7 @@ fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
 impl ResourceKind for DefaultPrivileges {
     const TYPE: &'static str = "postgresql_default_privileges";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const LOCATED_BY: &'static [&'static str] = &[
+    const IDENTITY_INPUTS: &'static [&'static str] = &[
         "connection",
         "database",
         "creator",

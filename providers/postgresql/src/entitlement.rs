@@ -140,7 +140,7 @@ pub(crate) async fn observe(
         Err(error) if error.pointer() == Some("/database") => Ok(None),
         seen => Ok(seen?.map(|facts| Observed {
             facts,
-            ownership: Ownership::Relation,
+            ownership: Ownership::Unmarkable,
         })),
     }
 }
@@ -200,7 +200,7 @@ pub(crate) async fn observe_recorded(
         Err(error) if error.pointer() == Some("/database") => Ok(None),
         seen => Ok(seen?.map(|facts| Observed {
             facts,
-            ownership: Ownership::Relation,
+            ownership: Ownership::Unmarkable,
         })),
     }
 }

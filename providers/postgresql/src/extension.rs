@@ -86,7 +86,7 @@ pub(crate) struct Extension;
 impl ResourceKind for Extension {
     const TYPE: &'static str = "postgresql_extension";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const LOCATED_BY: &'static [&'static str] = &["connection", "database", "name"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "database", "name"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;

@@ -271,7 +271,7 @@ fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
 impl ResourceKind for Grant {
     const TYPE: &'static str = "postgresql_grant";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const LOCATED_BY: &'static [&'static str] = &[
+    const IDENTITY_INPUTS: &'static [&'static str] = &[
         "connection",
         "database",
         "role",

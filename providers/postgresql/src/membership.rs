@@ -91,7 +91,7 @@ pub(crate) struct Membership;
 impl ResourceKind for Membership {
     const TYPE: &'static str = "postgresql_membership";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const LOCATED_BY: &'static [&'static str] = &["connection", "role", "group"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "role", "group"];
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -188,7 +188,7 @@ impl ResourceKind for Membership {
             };
             Ok(Some(Observed {
                 facts,
-                ownership: Ownership::Relation,
+                ownership: Ownership::Unmarkable,
             }))
         })
         .await
@@ -261,7 +261,7 @@ impl ResourceKind for Membership {
             };
             Ok(Some(Observed {
                 facts,
-                ownership: Ownership::Relation,
+                ownership: Ownership::Unmarkable,
             }))
         })
         .await

@@ -77,7 +77,7 @@ pub(crate) struct Schema;
 impl ResourceKind for Schema {
     const TYPE: &'static str = "postgresql_schema";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const LOCATED_BY: &'static [&'static str] = &["connection", "database", "name"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "database", "name"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;

@@ -39,8 +39,8 @@ pub(crate) struct Tenant;
 impl ResourceKind for Tenant {
     const TYPE: &'static str = "postgresql_tenant";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const LOCATED_BY: &'static [&'static str] = &["connection", "name", "role", "database"];
-    const LASTING: &'static [&'static str] = &["systemIdentifier"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "role", "database"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
     const LISTS: bool = true;
     const FORESEES_REMOVAL: bool = true;
 

@@ -309,7 +309,7 @@ mod tests {
         let other = "nixops4-resources: owner=other type=t revision=10";
         for entries in [[LINE, other], [other, LINE]] {
             let witness = witness(&entries);
-            assert_eq!(witness.mark.as_ref().unwrap().owner.as_str(), "other");
+            assert_eq!(witness.mark.as_ref().unwrap().deployment.as_str(), "other");
             assert!(
                 witness
                     .line(&witness.mark.clone().unwrap())

@@ -70,7 +70,7 @@ pub(crate) struct Value;
 
 impl Keeps for Value {
     const TYPE: &'static str = "secrets_value";
-    const LOCATED_BY: &'static [&'static str] = &[
+    const IDENTITY_INPUTS: &'static [&'static str] = &[
         "store",
         "name",
         "generation",

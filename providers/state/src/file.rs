@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
-use nixops4_provider_sdk::{Context, Owner, Result, StateKind};
+use nixops4_provider_sdk::{Context, DeploymentName, Result, StateKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +24,7 @@ use journal::{Journal, Missing};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Inputs {
     /// The deployment whose state this is. Two deployments never share a file.
-    deployment: Owner,
+    deployment: DeploymentName,
     /// Path of the file; it is made if it isn't there, its folder isn't. A
     /// relative path begins where the command is run.
     name: PathBuf,
@@ -42,7 +42,7 @@ impl StateKind for StateFile {
     type Inputs = Inputs;
     type Outputs = Outputs;
 
-    fn deployment(inputs: &Inputs) -> &Owner {
+    fn deployment(inputs: &Inputs) -> &DeploymentName {
         &inputs.deployment
     }
 

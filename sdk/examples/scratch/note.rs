@@ -84,8 +84,8 @@ pub(crate) struct Note;
 impl ResourceKind for Note {
     const TYPE: &'static str = "scratch_note";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const LOCATED_BY: &'static [&'static str] = &["folder", "name"];
-    const LASTING: &'static [&'static str] = &["path"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["folder", "name"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["path"];
 
     type Inputs = Inputs;
     type Outputs = Outputs;

@@ -32,7 +32,7 @@ const THEIRS: &str = "nixops4-resources: owner=other";
 
 fn assert_ours(name: &str) {
     let mark = Mark::find_in(&comment(name)).unwrap();
-    assert_eq!(mark.owner.as_str(), "demo");
+    assert_eq!(mark.deployment.as_str(), "demo");
     assert_eq!(mark.resource_type.as_deref(), Some("model_thing"));
     assert!(mark.since.is_some() && mark.retained_since.is_none());
 }

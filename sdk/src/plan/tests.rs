@@ -95,7 +95,7 @@ async fn create_predicts_what_is_certain() {
     planned.is(
         Action::Create,
         &[
-            "/owner null -> \"demo\"",
+            "/deployment null -> \"demo\"",
             "/name null -> \"a\"",
             "/size null -> 3",
         ],
@@ -160,14 +160,14 @@ async fn taking_over_says_from_whom() {
     put("a", Some("nixops4-resources: owner=other"));
     plan(adopting.clone(), &[], None).await.is(
         Action::Update,
-        &["/owner \"other\" -> \"demo\" (it is there already, and is taken over)"],
+        &["/deployment \"other\" -> \"demo\" (it is there already, and is taken over)"],
         certain.clone(),
         open,
     );
     world(|world| world.things.get_mut("a").unwrap().comment = None);
     plan(adopting, &[], None).await.is(
         Action::Update,
-        &["/owner null -> \"demo\" (it is there already, and is taken over)"],
+        &["/deployment null -> \"demo\" (it is there already, and is taken over)"],
         certain.clone(),
         open,
     );
@@ -175,7 +175,7 @@ async fn taking_over_says_from_whom() {
     world(|world| world.things.get_mut("a").unwrap().comment = Some(retained));
     plan(json!({ "name": "a" }), &[], None).await.is(
         Action::Update,
-        &["/owner \"demo (retained on 2026-01-02)\" -> \"demo\" \
+        &["/deployment \"demo (retained on 2026-01-02)\" -> \"demo\" \
            (it was retained, and comes back into service)"],
         certain,
         open,
@@ -196,7 +196,7 @@ async fn sensitive_values_are_marks() {
 async fn without_its_place_nothing_is_looked_for() {
     for unknown in [
         &["/name"][..],
-        &["/owner"],
+        &["/deployment"],
         &["/adopt"],
         &["/name/deep/inside"],
         &[""],

@@ -108,7 +108,8 @@ fn make(place: &Place, cluster: &Cluster, many: usize) -> Vec<Value> {
     let mut recorded = Vec::new();
     for number in 0..many {
         let inputs = |more: Value| {
-            let mut inputs = object(json!({"owner": "bench", "connection": connection(cluster)}));
+            let mut inputs =
+                object(json!({"deployment": "bench", "connection": connection(cluster)}));
             inputs.extend(object(more));
             inputs
         };

@@ -21,7 +21,7 @@ let
       resource settings.provider "scratch_note" [ "state" ]
         {
           inherit (settings) folder;
-          owner = "bench";
+          deployment = "bench";
           name = toString index;
           text =
             if index == 0 then

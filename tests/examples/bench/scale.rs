@@ -99,7 +99,7 @@ impl Deployment<'_> {
         let folder = self.file(folder);
         (0..self.members).map(move |index| {
             object(
-                json!({ "folder": folder, "owner": "bench", "name": index.to_string(),
+                json!({ "folder": folder, "deployment": "bench", "name": index.to_string(),
                 "text": format!("note {index}") }),
             )
         })

@@ -160,7 +160,7 @@ fn all(many: usize, statement: impl Fn(usize) -> String) -> String {
 }
 
 fn request(place: &Place, kind: &Kind, number: usize, password: &Value) -> Value {
-    let mut inputs = object(json!({"owner": "bench", "connection": place.connection()}));
+    let mut inputs = object(json!({"deployment": "bench", "connection": place.connection()}));
     inputs.extend(object((kind.inputs)(number, password)));
     messages::create(kind.name, &inputs, true)
 }

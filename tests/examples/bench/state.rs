@@ -171,7 +171,7 @@ impl State {
 fn record(number: usize) -> Value {
     let password: PathBuf = "/run/keys/database".into();
     let inputs = json!({
-        "owner": "bench", "adopt": false, "name": format!("bench_role_{number}"),
+        "deployment": "bench", "adopt": false, "name": format!("bench_role_{number}"),
         "connection": {
             "host": "db.example.org", "port": 5432, "user": "postgres", "database": "postgres",
             "password": { "file": password }, "tls": { "mode": null, "caFile": null },

@@ -35,7 +35,7 @@ pub trait Fixture: Sized + 'static {
     /// is killed at them instead.
     const KILLED_ELSEWHERE: &'static [&'static str] = &[];
     /// The inputs by which a thing is found, as every record has them.
-    const LOCATED_BY: &'static [&'static str] = &["owner", "name", "connection", "store"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["deployment", "name", "connection", "store"];
 
     /// Whether there is such a server here. Without it nothing is checked.
     #[must_use]

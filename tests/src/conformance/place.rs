@@ -42,7 +42,7 @@ impl<F: Fixture> Place<F> {
         // Servers are used again, and what is retained stays there.
         let name = format!("{name}-{}", unique());
         let mut inputs = self.fixture.inputs(&name);
-        inputs.insert("owner".to_owned(), json!(OWNER));
+        inputs.insert("deployment".to_owned(), json!(OWNER));
         Thing {
             at: self,
             name,

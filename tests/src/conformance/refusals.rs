@@ -146,5 +146,5 @@ pub fn unknown_inputs_are_not_guessed<F: Fixture>() {
     let plan = planned(at.send(&request).expect("a plan"));
     assert_eq!(plan.whole["identity"], Value::Null);
     assert_eq!(plan.action, "create");
-    assert_eq!(thing.inputs["owner"], OWNER);
+    assert_eq!(thing.inputs["deployment"], OWNER);
 }

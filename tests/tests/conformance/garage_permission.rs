@@ -39,7 +39,8 @@ impl Fixture for Permission {
     const RETAINS: bool = false;
     const RENAMES: bool = false;
     const OWNED: bool = false;
-    const LOCATED_BY: &'static [&'static str] = &["owner", "bucketId", "connection", "accessKeyId"];
+    const IDENTITY_INPUTS: &'static [&'static str] =
+        &["deployment", "bucketId", "connection", "accessKeyId"];
 
     fn is_there() -> bool {
         garage::is_there()

@@ -38,8 +38,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for DefaultPrivileges<S
     const RETAINS: bool = false;
     const RENAMES: bool = false;
     const OWNED: bool = false;
-    const LOCATED_BY: &'static [&'static str] = &[
-        "owner",
+    const IDENTITY_INPUTS: &'static [&'static str] = &[
+        "deployment",
         "role",
         "connection",
         "database",

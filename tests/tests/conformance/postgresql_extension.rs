@@ -37,7 +37,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Extension<SERVER, S
     const PROVIDER: &'static str = "nixops4-resources-postgresql";
     const RETAINS: bool = true;
     const RENAMES: bool = false;
-    const LOCATED_BY: &'static [&'static str] = &["owner", "name", "connection", "database"];
+    const IDENTITY_INPUTS: &'static [&'static str] =
+        &["deployment", "name", "connection", "database"];
 
     fn is_there() -> bool {
         postgresql::is_there(SERVER)

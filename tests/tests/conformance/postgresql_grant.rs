@@ -31,8 +31,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Grant<SERVER, SUPER
     const RETAINS: bool = false;
     const RENAMES: bool = false;
     const OWNED: bool = false;
-    const LOCATED_BY: &'static [&'static str] = &[
-        "owner",
+    const IDENTITY_INPUTS: &'static [&'static str] = &[
+        "deployment",
         "role",
         "connection",
         "database",

@@ -35,7 +35,7 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Membership<SERVER, 
     const RETAINS: bool = false;
     const RENAMES: bool = false;
     const OWNED: bool = false;
-    const LOCATED_BY: &'static [&'static str] = &["owner", "role", "connection", "group"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["deployment", "role", "connection", "group"];
 
     fn is_there() -> bool {
         postgresql::is_there(SERVER)

@@ -242,7 +242,7 @@ fn what_was_taken_by_half_is_taken() {
     // A permission of its own.
     let id = id(&site.made(&none));
     let permission = object(json!({
-        "owner": "faults",
+        "deployment": "faults",
         "connection": site.connection(),
         "bucketId": id,
         "accessKeyId": site.key.id,

@@ -372,7 +372,7 @@ fn what_was_cut_short_is_found_and_deleted() {
             assert!(name.starts_with("nixops4-staging-"), "{point}: {name}");
             let listed = |owner: &str| {
                 let mut inputs = inputs.clone();
-                inputs.insert("owner".to_owned(), json!(owner));
+                inputs.insert("deployment".to_owned(), json!(owner));
                 let request = json!({"nixops4-resources/listResourcesRequest": {
                     "type": DATABASE, "inputProperties": inputs,
                 }});
@@ -389,7 +389,7 @@ fn what_was_cut_short_is_found_and_deleted() {
             let mut reached = inputs.clone();
             reached.insert("name".to_owned(), json!(name));
             let mut theirs = reached.clone();
-            theirs.insert("owner".to_owned(), json!("somebody-else"));
+            theirs.insert("deployment".to_owned(), json!("somebody-else"));
             let destroy = |inputs| messages::destroy(&messages::resource(DATABASE, inputs, None));
             place.ask(&destroy(&theirs)).expect_err("it is not theirs");
             assert_eq!(staged(), name);

@@ -89,7 +89,7 @@ impl Place {
 
     /// Inputs with a connection and an owner.
     pub(crate) fn inputs(&self, more: Value) -> Object {
-        let mut inputs = object(json!({"connection": self.connection(), "owner": "tests"}));
+        let mut inputs = object(json!({"connection": self.connection(), "deployment": "tests"}));
         inputs.extend(object(more));
         inputs
     }

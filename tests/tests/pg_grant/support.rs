@@ -66,7 +66,7 @@ impl Place {
     /// Inputs with a connection, an owner and the database `app`.
     pub(crate) fn inputs(&self, more: Value) -> Object {
         let mut inputs = object(json!({
-            "connection": self.connection(), "owner": "tests", "database": "app",
+            "connection": self.connection(), "deployment": "tests", "database": "app",
         }));
         inputs.extend(object(more));
         inputs

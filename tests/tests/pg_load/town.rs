@@ -58,7 +58,7 @@ impl Town {
 
     /// What all inputs have.
     pub(crate) fn inputs(&self) -> Object {
-        object(json!({"owner": "load", "connection": {
+        object(json!({"deployment": "load", "connection": {
             "host": self.server.host(), "port": self.server.port(), "user": self.user,
             "password": {"env": ADMINISTRATOR},
         }}))

@@ -50,7 +50,7 @@ fn a_tenant_can_not_escape() {
             };
             assert!(found(&app));
             app.plans("update", &["/owner"]);
-            let mut others = at.thing(TENANT, json!({"name": name, "owner": "others"}));
+            let mut others = at.thing(TENANT, json!({"name": name, "deployment": "others"}));
             assert!(!found(&others));
             others.refused(&["/adopt", "\"tests\""]);
             app.create();
@@ -154,7 +154,7 @@ fn what_is_adopted_changes_hands() {
     everywhere(|at| {
         let name = at.name("handed");
         let mut ours = app(at, &name);
-        let mut theirs = at.thing(TENANT, json!({"name": name, "owner": "others"}));
+        let mut theirs = at.thing(TENANT, json!({"name": name, "deployment": "others"}));
         theirs.refused(&["/adopt", "\"tests\""]);
         theirs.set("/adopt", true);
         if !at.is_superuser {

@@ -83,7 +83,7 @@ impl Place {
 
     /// Inputs with what every kind needs.
     pub(crate) fn inputs(&self, more: Value) -> Object {
-        let mut inputs = object(json!({"owner": "tests", "connection": self.connection}));
+        let mut inputs = object(json!({"deployment": "tests", "connection": self.connection}));
         inputs.extend(object(more));
         inputs
     }

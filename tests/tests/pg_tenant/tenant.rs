@@ -257,7 +257,10 @@ fn it_is_killed_and_goes_on() {
 fn what_is_foreign_is_refused_and_adopted() {
     everywhere(|at| {
         let name = at.name("app");
-        at.make("postgresql_role", json!({"name": name, "owner": "others"}));
+        at.make(
+            "postgresql_role",
+            json!({"name": name, "deployment": "others"}),
+        );
         let mut app = tenant(at, &name);
         app.refused(&["/adopt", "marked as that of \"others\""]);
         assert_eq!(count(at, &name), "1|0|0");

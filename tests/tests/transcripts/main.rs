@@ -49,7 +49,7 @@ impl Site {
         object(json!({
             "connection": support::postgresql::connection(&self.server),
             "name": name,
-            "owner": "transcripts",
+            "deployment": "transcripts",
         }))
     }
 
@@ -97,7 +97,7 @@ fn as_upstream_sends_it() {
         "tls": null,
     });
     let inputs = format!(
-        r#"{{"adopt":false,"bypassRls":false,"connection":{connection},"connectionLimit":-1,"createDatabase":false,"createRole":false,"deletionPolicy":null,"inheritPrivileges":true,"login":true,"memberOf":null,"name":"upstream","owner":"transcripts","password":null,"replication":false,"superuser":false}}"#
+        r#"{{"adopt":false,"bypassRls":false,"connection":{connection},"connectionLimit":-1,"createDatabase":false,"createRole":false,"deletionPolicy":null,"deployment":"transcripts","inheritPrivileges":true,"login":true,"memberOf":null,"name":"upstream","password":null,"replication":false,"superuser":false}}"#
     );
     let create = format!(
         r#"{{"createResourceRequest":{{"type":"postgresql_role","inputProperties":{inputs},"isStateful":true}}}}"#
@@ -266,7 +266,7 @@ fn a_secret_is_passed_on_by_reference() {
         let output = oneshot(command, [request.to_string()]);
         messages::answer(request, String::from_utf8_lossy(&output.stdout).trim_end())
     };
-    let password = object(json!({"name": "app/db", "owner": "transcripts"}));
+    let password = object(json!({"name": "app/db", "deployment": "transcripts"}));
     let made = run(
         SECRETS,
         &messages::create("secrets_password", &password, true),

@@ -62,9 +62,9 @@ pub(crate) struct AdminToken;
 
 impl Credential for AdminToken {
     const TYPE: &'static str = "garage_admin_token";
-    const LOCATED_BY: &'static [&'static str] =
+    const IDENTITY_INPUTS: &'static [&'static str] =
         &["connection", "name", "store", "secretName", "generation"];
-    const LASTING: &'static [&'static str] = &["systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
     const CALLED: &'static str = "admin token";
     const SECRETS: &'static str = "garage-admin";
     const STORED_FIRST: bool = false;

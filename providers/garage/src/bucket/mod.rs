@@ -28,9 +28,10 @@ pub(crate) struct Bucket;
 impl ResourceKind for Bucket {
     const TYPE: &'static str = "garage_bucket";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const LOCATED_BY: &'static [&'static str] = &["connection", "name", "globalAliases"];
-    const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "systemIdentifier"];
-    const FLUCTUATING: &'static [&'static str] = &["objects", "bytes"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "globalAliases"];
+    const STABLE_OUTPUTS: &'static [&'static str] =
+        &["id", "region", "s3Endpoint", "systemIdentifier"];
+    const VOLATILE_OUTPUTS: &'static [&'static str] = &["objects", "bytes"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;

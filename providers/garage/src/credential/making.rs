@@ -44,7 +44,8 @@ impl<C: Credential> Making<'_, C> {
         let public = serde_json::to_string(&Public { id })
             .map_err(|error| Error::new("unable to write the id into the store").because(error))?;
         // The old ones are still in use on the server: they go when they aren't.
-        let new = NewSecret::new(self.cx.owner().as_str(), self.cx.resource_type()).keep(u32::MAX);
+        let new =
+            NewSecret::new(self.cx.deployment().as_str(), self.cx.resource_type()).keep(u32::MAX);
         let place = &self.facts.place;
         let mut store = store(&place.store).await?;
         let made = || Made::new(value).public_part(public);
@@ -309,7 +310,9 @@ async fn prune<C: Credential>(
 }
 
 async fn acting_store(cx: &Context, place: &Place) -> Result<nixops4_secrets_store::Store> {
-    Ok(store(&place.store).await?.acting_for(cx.owner().as_str()))
+    Ok(store(&place.store)
+        .await?
+        .acting_for(cx.deployment().as_str()))
 }
 
 /// Makes all of it ours, in service: the newest last, because its mark says so.
@@ -324,7 +327,7 @@ pub(super) async fn take<C: Credential>(
         let name = &facts.place.name;
         let explain = |error| store_error(&error, SECRET);
         let mut store = acting_store(cx, &facts.place).await?;
-        let owner = cx.owner().as_str();
+        let owner = cx.deployment().as_str();
         store.adopt(name, owner).await.map_err(explain)?;
         cx.failpoint("credential:adopted");
         store.restore(name).await.map_err(explain)?;
@@ -351,7 +354,9 @@ pub(super) async fn retire<C: Credential>(
     let _alone = alone::<C>(cx, cluster, &facts.place).await?;
     if facts.kept.is_some() {
         let mut store = acting_store(cx, &facts.place).await?;
-        let retained = store.retain(&facts.place.name, cx.owner().as_str()).await;
+        let retained = store
+            .retain(&facts.place.name, cx.deployment().as_str())
+            .await;
         retained.map_err(|error| store_error(&error, SECRET))?;
         cx.failpoint("credential:shelved");
     }

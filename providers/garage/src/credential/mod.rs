@@ -38,10 +38,10 @@ pub(crate) use steps::{Change, What, refused};
 pub(crate) trait Credential: Sized + 'static {
     /// As [`ResourceKind::TYPE`].
     const TYPE: &'static str;
-    /// As [`ResourceKind::LOCATED_BY`].
-    const LOCATED_BY: &'static [&'static str];
-    /// As [`ResourceKind::LASTING`].
-    const LASTING: &'static [&'static str];
+    /// As [`ResourceKind::IDENTITY_INPUTS`].
+    const IDENTITY_INPUTS: &'static [&'static str];
+    /// As [`ResourceKind::STABLE_OUTPUTS`].
+    const STABLE_OUTPUTS: &'static [&'static str];
     /// What people call such a thing.
     const CALLED: &'static str;
     /// What the names of its secrets begin with, unless the author says otherwise.
@@ -131,8 +131,8 @@ impl<C: Credential> ResourceKind for Managed<C> {
     const STATE: StateNeed = StateNeed::Optional;
     // It holds no data; but it is gone for good, and so is its id.
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const LOCATED_BY: &'static [&'static str] = C::LOCATED_BY;
-    const LASTING: &'static [&'static str] = C::LASTING;
+    const IDENTITY_INPUTS: &'static [&'static str] = C::IDENTITY_INPUTS;
+    const STABLE_OUTPUTS: &'static [&'static str] = C::STABLE_OUTPUTS;
     const LISTS: bool = true;
 
     type Inputs = C::Inputs;
@@ -242,7 +242,7 @@ fn refuse_foreign<C: Credential>(remote: &Remote<C>, ours: &Mark) -> Result<()> 
         "{} {} is not changed, because it carries no mark of {:?} any more: it is called {:?}",
         C::CALLED,
         remote.id,
-        ours.owner.as_str(),
+        ours.deployment.as_str(),
         remote.title.to_string()
     ))
     .hint("see who else changes it, then apply again"))

@@ -87,7 +87,7 @@ pub(crate) struct Key;
 
 impl Credential for Key {
     const TYPE: &'static str = "garage_key";
-    const LOCATED_BY: &'static [&'static str] = &[
+    const IDENTITY_INPUTS: &'static [&'static str] = &[
         "connection",
         "name",
         "store",
@@ -95,7 +95,7 @@ impl Credential for Key {
         "generation",
         "import",
     ];
-    const LASTING: &'static [&'static str] = &["region", "s3Endpoint", "systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["region", "s3Endpoint", "systemIdentifier"];
     const CALLED: &'static str = "key";
     const SECRETS: &'static str = "garage";
     const STORED_FIRST: bool = true;

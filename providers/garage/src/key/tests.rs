@@ -1,5 +1,5 @@
 use nixops4_provider_sdk::kept::{Kept, KeptValue};
-use nixops4_provider_sdk::{Effect, Mark, Owner, ResourceKind};
+use nixops4_provider_sdk::{DeploymentName, Effect, Mark, ResourceKind};
 use nixops4_secrets_store::SecretId;
 use time::OffsetDateTime;
 
@@ -7,7 +7,10 @@ use super::*;
 use crate::credential::{Held, Managed, Place, Public};
 
 fn mark() -> Mark {
-    Mark::new(Owner::try_from("shop".to_owned()).unwrap(), Key::TYPE)
+    Mark::new(
+        DeploymentName::try_from("shop".to_owned()).unwrap(),
+        Key::TYPE,
+    )
 }
 
 fn id(number: u32) -> AccessKeyId {
@@ -208,7 +211,7 @@ fn what_the_store_has_no_value_of() {
     assert_eq!(steps(nothing(), &seen(begun)), step(What::Keep));
     // That of somebody else, whom the engine asks about.
     let mut theirs = remote(1);
-    let other = Owner::try_from("other".to_owned()).unwrap();
+    let other = DeploymentName::try_from("other".to_owned()).unwrap();
     theirs.title.mark = Some(Mark::new(other, Key::TYPE));
     assert_eq!(steps(nothing(), &seen(theirs)), step(What::Keep));
 }
@@ -236,7 +239,10 @@ fn a_name_that_names_no_secret() {
 #[test]
 fn whose_it_is() {
     use nixops4_provider_sdk::Ownership;
-    let theirs = Mark::new(Owner::try_from("other".to_owned()).unwrap(), Key::TYPE);
+    let theirs = Mark::new(
+        DeploymentName::try_from("other".to_owned()).unwrap(),
+        Key::TYPE,
+    );
     let marked = |mark: &Mark| Ownership::Marked(mark.clone());
     assert!(matches!(
         whole(&[1]).observed(&mark()).ownership,

@@ -1,11 +1,11 @@
-use nixops4_provider_sdk::Owner;
+use nixops4_provider_sdk::DeploymentName;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::*;
 
 fn mark(owner: &str) -> Mark {
-    let owner = Owner::try_from(owner.to_owned()).unwrap();
+    let owner = DeploymentName::try_from(owner.to_owned()).unwrap();
     Mark::new(owner, "garage_bucket")
 }
 
@@ -112,7 +112,7 @@ fn in_the_middle_of_an_adoption() {
             let Ownership::Marked(found) = found else {
                 panic!("{found:?}");
             };
-            assert_eq!(found.owner.as_str(), whose, "for {asking}");
+            assert_eq!(found.deployment.as_str(), whose, "for {asking}");
         }
     }
 }

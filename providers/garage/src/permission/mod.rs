@@ -59,8 +59,8 @@ pub(crate) struct Permission;
 impl ResourceKind for Permission {
     const TYPE: &'static str = "garage_permission";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const LOCATED_BY: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
-    const LASTING: &'static [&'static str] = &["systemIdentifier"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -153,7 +153,7 @@ impl ResourceKind for Permission {
         let nothing = facts.grant.permissions.is_none() && facts.recorded.is_none();
         Ok((!nothing).then_some(Observed {
             facts,
-            ownership: Ownership::Relation,
+            ownership: Ownership::Unmarkable,
         }))
     }
 
@@ -215,7 +215,7 @@ impl ResourceKind for Permission {
         };
         Ok((!facts.grant.permissions.is_none()).then_some(Observed {
             facts,
-            ownership: Ownership::Relation,
+            ownership: Ownership::Unmarkable,
         }))
     }
 

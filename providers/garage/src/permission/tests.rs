@@ -1,5 +1,5 @@
 use expect_test::expect;
-use nixops4_provider_sdk::{Mark, Owner};
+use nixops4_provider_sdk::{DeploymentName, Mark};
 
 use super::*;
 
@@ -93,7 +93,7 @@ fn another_pair() {
 #[test]
 fn which_keys_are_older() {
     let title = |name: &str, owner: &str, generation: u32| {
-        let owner = Owner::try_from(owner.to_owned()).unwrap();
+        let owner = DeploymentName::try_from(owner.to_owned()).unwrap();
         Title {
             name: name.to_owned(),
             mark: Some(Mark::new(owner, "garage_key")),

@@ -60,7 +60,7 @@ pub(crate) struct Tenant;
 impl ResourceKind for Tenant {
     const TYPE: &'static str = "garage_tenant";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const LOCATED_BY: &'static [&'static str] = &[
+    const IDENTITY_INPUTS: &'static [&'static str] = &[
         "connection",
         "name",
         "bucket",
@@ -69,7 +69,7 @@ impl ResourceKind for Tenant {
         "store",
         "secretName",
     ];
-    const LASTING: &'static [&'static str] =
+    const STABLE_OUTPUTS: &'static [&'static str] =
         &["bucketId", "region", "endpoint", "systemIdentifier"];
     const LISTS: bool = true;
 

@@ -1,17 +1,20 @@
-use nixops4_provider_sdk::Owner;
+use nixops4_provider_sdk::DeploymentName;
 use proptest::prelude::*;
 
 use super::*;
 
 fn mark() -> Mark {
-    Mark::new(Owner::try_from("shop".to_owned()).unwrap(), "garage_key")
+    Mark::new(
+        DeploymentName::try_from("shop".to_owned()).unwrap(),
+        "garage_key",
+    )
 }
 
 #[test]
 fn what_has_a_mark() {
     let title = Title::read("media [nixops4-resources: owner=shop type=garage_key generation=3]");
     assert_eq!((title.name.as_str(), title.generation), ("media", Some(3)));
-    assert_eq!(title.mark.unwrap().owner.as_str(), "shop");
+    assert_eq!(title.mark.unwrap().deployment.as_str(), "shop");
     assert_eq!(title.making, None);
     // Brackets of people's own.
     let title = Title::read("media [old] [nixops4-resources: owner=shop making=GK1]");
@@ -72,7 +75,10 @@ fn who_is_kin() {
     assert!(ours.is_kin(&older) && ours.is_kin(&retired));
     assert!(!ours.is_kin(&title("other", Some(mark()))));
     assert!(!ours.is_kin(&title("media", None)) && !title("media", None).is_kin(&ours));
-    let theirs = Mark::new(Owner::try_from("other".to_owned()).unwrap(), "garage_key");
+    let theirs = Mark::new(
+        DeploymentName::try_from("other".to_owned()).unwrap(),
+        "garage_key",
+    );
     assert!(!ours.is_kin(&title("media", Some(theirs))));
 }
 

@@ -216,7 +216,7 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marke
     );
     let rows = sqlx::query(AssertSqlSafe(question))
         .bind(mark.trace())
-        .bind(create::staging_prefix(&mark.owner))
+        .bind(create::staging_prefix(&mark.deployment))
         .fetch_all(&mut server.connection)
         .await
         .map_err(|error| failure::stating("unable to list the databases", &error))?;

@@ -28,8 +28,8 @@ pub(crate) struct Database;
 impl ResourceKind for Database {
     const TYPE: &'static str = "postgresql_database";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
-    const LASTING: &'static [&'static str] = &["oid", "systemIdentifier"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "systemIdentifier"];
     const LISTS: bool = true;
     const FORESEES_REMOVAL: bool = true;
 
@@ -139,7 +139,7 @@ impl ResourceKind for Database {
             look_up(server, prior.outputs.oid, &prior.inputs.name, None, ours).await
         })
         .await?;
-        let ours = staging_prefix(cx.owner());
+        let ours = staging_prefix(cx.deployment());
         Ok(seen.map(|mut seen| {
             let unfinished = seen.facts.name.as_str().starts_with(&ours);
             if unfinished && seen.ownership == Ownership::Unmarked {

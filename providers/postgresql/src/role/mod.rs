@@ -31,8 +31,8 @@ pub(crate) struct Role;
 impl ResourceKind for Role {
     const TYPE: &'static str = "postgresql_role";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
-    const LASTING: &'static [&'static str] = &["oid", "systemIdentifier"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "systemIdentifier"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;

@@ -42,7 +42,7 @@ pub(super) async fn list(cx: &Context, at: &Connection) -> Result<Vec<Found>> {
         let question = MARKED.replace("WITNESSES", &witness::of_database("d.oid"));
         sqlx::query(AssertSqlSafe(question))
             .bind(ours.trace())
-            .bind(database::staging_prefix(&ours.owner))
+            .bind(database::staging_prefix(&ours.deployment))
             .fetch_all(&mut server.connection)
             .await
             .map_err(|error| failure::stating("unable to list the tenants", &error))

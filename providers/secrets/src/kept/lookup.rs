@@ -52,7 +52,7 @@ pub(super) async fn list<K: Keeps>(cx: &Context, store: &str) -> Result<Vec<Foun
     };
     let entries = opened.list().await;
     let entries = entries.map_err(|error| store_error(&error, "/store"))?;
-    let is_ours = |entry: &Entry| entry.kind == K::TYPE && entry.owner == cx.owner().as_str();
+    let is_ours = |entry: &Entry| entry.kind == K::TYPE && entry.owner == cx.deployment().as_str();
     let found = |entry: Entry| {
         let mut facts = Object::new();
         let newest = entry.newest().map(|newest| newest.generation.get());

@@ -36,9 +36,9 @@ pub(crate) trait Keeps: 'static {
     const STATE: StateNeed = StateNeed::Required;
     /// As [`ResourceKind::DELETION_POLICY`].
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    /// As [`ResourceKind::LOCATED_BY`], with what [`sources`](Self::sources) are
+    /// As [`ResourceKind::IDENTITY_INPUTS`], with what [`sources`](Self::sources) are
     /// found by.
-    const LOCATED_BY: &'static [&'static str] = &["store", "name", "generation"];
+    const IDENTITY_INPUTS: &'static [&'static str] = &["store", "name", "generation"];
     /// Whether a value that was recorded and is gone may be made anew, because
     /// it follows from others. Otherwise whoever uses it would be locked out.
     const FOLLOWS: bool = false;
@@ -203,7 +203,7 @@ impl<K: Keeps> ResourceKind for Kept<K> {
     const TYPE: &'static str = K::TYPE;
     const STATE: StateNeed = K::STATE;
     const DELETION_POLICY: DeletionPolicy = K::DELETION_POLICY;
-    const LOCATED_BY: &'static [&'static str] = K::LOCATED_BY;
+    const IDENTITY_INPUTS: &'static [&'static str] = K::IDENTITY_INPUTS;
     const LISTS: bool = true;
 
     type Inputs = K::Inputs;
@@ -296,7 +296,7 @@ impl<K: Keeps> ResourceKind for Kept<K> {
         let mut store = store(&facts.store).await?;
         let explain = |error| store_error(&error, "/name");
         store
-            .adopt(&facts.name, cx.owner().as_str())
+            .adopt(&facts.name, cx.deployment().as_str())
             .await
             .map_err(explain)?;
         store.restore(&facts.name).await.map_err(explain)
@@ -324,7 +324,7 @@ impl<K: Keeps> ResourceKind for Kept<K> {
 
     async fn retain(cx: &Context, _: &Self::Prior, facts: &Self::Facts, _: &Mark) -> Result<()> {
         let mut store = store(&facts.store).await?;
-        let retained = store.retain(&facts.name, cx.owner().as_str()).await;
+        let retained = store.retain(&facts.name, cx.deployment().as_str()).await;
         retained
             .map(drop)
             .map_err(|error| store_error(&error, "/name"))
@@ -341,7 +341,7 @@ async fn make<K: Keeps>(
     generation: Generation,
     afresh: bool,
 ) -> Result<()> {
-    let new = NewSecret::new(cx.owner().as_str(), K::TYPE).keep(inputs.keep_generations());
+    let new = NewSecret::new(cx.deployment().as_str(), K::TYPE).keep(inputs.keep_generations());
     let name = inputs.name();
     let mut store = store(inputs.store()).await?;
     cx.failpoint("secret:opened");

@@ -40,7 +40,7 @@ pub(super) const ROLES: &str = r#"
 {"settingsInDatabase": {"": {"jit": "on"}}} => /settingsInDatabase/: can't be empty
 {"comment": "a\u0000b"} => /comment: NUL
 {"comment": "a\nnixops4-resources: owner=other"} => /comment: mark of ownership
-{"owner": "no spaces"} => /owner: can't be an owner
+{"deployment": "no spaces"} => /deployment: can't be a deployment
 "#;
 
 /// Of databases that are named `x`. `busy` is connected to.
