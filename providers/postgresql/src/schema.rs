@@ -334,7 +334,7 @@ async fn look_up(
     let Some(row) = row else { return Ok(None) };
     let this = (Class::Schema, column(&row, 0)?);
     let witnesses: Vec<String> = column(&row, 4)?;
-    let server = &whereabouts.system_identifier;
+    let server = &whereabouts.server_id;
     let facts = Facts {
         oid: this.1,
         name: Name::of_server(column(&row, 1)?)?,

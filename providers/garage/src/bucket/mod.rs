@@ -30,7 +30,7 @@ impl ResourceKind for Bucket {
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "globalAliases"];
     const STABLE_OUTPUTS: &'static [&'static str] =
-        &["id", "region", "s3Endpoint", "systemIdentifier"];
+        &["id", "region", "s3Endpoint", "serverId"];
     const VOLATILE_OUTPUTS: &'static [&'static str] = &["objects", "bytes"];
     const LISTS: bool = true;
 
@@ -86,7 +86,7 @@ impl ResourceKind for Bucket {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         if inputs.empty_on_delete {
             // Whoever destroys it may not have the expression any more.
@@ -147,7 +147,7 @@ impl ResourceKind for Bucket {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.system_identifier.as_deref();
+        let node = prior.outputs.server_id.as_deref();
         let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
         let id = prior.outputs.id.as_ref();
         let found = facts::recorded(cx, &cluster, id, &prior.inputs.name).await?;

@@ -57,7 +57,7 @@ pub(crate) struct Facts<C: Credential> {
     pub(crate) was_there: bool,
     pub(crate) region: String,
     pub(crate) s3_endpoint: Option<String>,
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
 }
 
 impl<C: Credential> Facts<C> {
@@ -128,7 +128,7 @@ pub(super) async fn wanted<C: Credential>(
     inputs: &C::Inputs,
     prior: Option<&Prior<PriorInputs, PriorOutputs>>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+    let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
     let place = match prior {
         Some(prior) => Place::recorded::<C>(&prior.inputs, &prior.outputs)?,
         None => Place::of::<C>(inputs)?,
@@ -174,7 +174,7 @@ pub(super) async fn recorded<C: Credential>(
     cx: &Context,
     prior: &Prior<PriorInputs, PriorOutputs>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.outputs.system_identifier.as_deref();
+    let node = prior.outputs.server_id.as_deref();
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
     let recorded = prior.outputs.secret.as_ref();
     let entry = entry(cx, &place, recorded).await?;
@@ -297,7 +297,7 @@ pub(super) async fn look<C: Credential>(
         was_there: false,
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        system_identifier: cluster.known_by(node),
+        server_id: cluster.known_by(node),
     })
 }
 

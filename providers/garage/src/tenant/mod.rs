@@ -70,7 +70,7 @@ impl ResourceKind for Tenant {
         "secretName",
     ];
     const STABLE_OUTPUTS: &'static [&'static str] =
-        &["bucketId", "region", "endpoint", "systemIdentifier"];
+        &["bucketId", "region", "endpoint", "serverId"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;
@@ -113,13 +113,13 @@ impl ResourceKind for Tenant {
             .map(|(parts, key)| Key::outputs(&parts.key, &key.facts));
         let (mut outputs, bucket) = match (bucket, &key) {
             (Some(bucket), _) => (
-                Outputs::at(bucket.s3_endpoint, bucket.region, bucket.system_identifier),
+                Outputs::at(bucket.s3_endpoint, bucket.region, bucket.server_id),
                 Some((bucket.bucket, bucket.id, bucket.website_host)),
             ),
             (None, Some(key)) => {
                 let (endpoint, region) = (key.s3_endpoint.clone(), key.region.clone());
                 (
-                    Outputs::at(endpoint, region, key.system_identifier.clone()),
+                    Outputs::at(endpoint, region, key.server_id.clone()),
                     None,
                 )
             }
@@ -318,11 +318,11 @@ fn of_permissions(pointer: &str) -> String {
 }
 
 impl Outputs {
-    fn at(endpoint: Option<String>, region: String, system_identifier: String) -> Self {
+    fn at(endpoint: Option<String>, region: String, server_id: String) -> Self {
         Self {
             endpoint,
             region,
-            system_identifier,
+            server_id,
             bucket: None,
             access_key_id: None,
             secret_key_ref: None,

@@ -22,7 +22,7 @@ const HALF_DROPPED: i32 = -2;
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) oid: i64,
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
     /// The name that the server has for it; not the wanted one before a rename.
     pub(crate) name: Name,
     pub(crate) owner_role: String,
@@ -140,11 +140,11 @@ pub(crate) async fn look_up(
     Ok(Some(Observed { facts, ownership }))
 }
 
-fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
+fn read(row: &PgRow, server_id: String) -> Result<Facts> {
     let entries: Option<Vec<String>> = column(row, 15)?;
     Ok(Facts {
         oid: column(row, 0)?,
-        system_identifier,
+        server_id,
         name: Name::of_server(column(row, 1)?)?,
         owner_role: column(row, 2)?,
         encoding: column(row, 3)?,

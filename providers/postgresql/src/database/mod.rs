@@ -29,7 +29,7 @@ impl ResourceKind for Database {
     const TYPE: &'static str = "postgresql_database";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "serverId"];
     const LISTS: bool = true;
     const FORESEES_REMOVAL: bool = true;
 
@@ -73,7 +73,7 @@ impl ResourceKind for Database {
             port: inputs.connection.port,
             owner_role: facts.owner_role.clone(),
             oid: facts.oid,
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 
@@ -91,7 +91,7 @@ impl ResourceKind for Database {
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
         let at = &inputs.connection;
-        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let seen = on_server(cx, at, known_server, async |server| {
             let ours = known_server.map(|_| cx.mark());
@@ -133,7 +133,7 @@ impl ResourceKind for Database {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.outputs.system_identifier.as_deref();
+        let known_server = prior.outputs.server_id.as_deref();
         let seen = on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let ours = known_server.map(|_| cx.mark());
             look_up(server, prior.outputs.oid, &prior.inputs.name, None, ours).await

@@ -32,7 +32,7 @@ impl ResourceKind for Role {
     const TYPE: &'static str = "postgresql_role";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "serverId"];
     const LISTS: bool = true;
 
     type Inputs = Inputs;
@@ -74,7 +74,7 @@ impl ResourceKind for Role {
             host: inputs.connection.host.clone(),
             port: inputs.connection.port,
             oid: facts.oid,
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
             password_verified: match facts.password {
                 Password::Unmanaged => None,
                 Password::Same => Some(true),
@@ -94,7 +94,7 @@ impl ResourceKind for Role {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let recorded = prior.and_then(|prior| prior.inputs.password.as_ref());
         on_server(cx, &inputs.connection, known_server, async |server| {
@@ -125,7 +125,7 @@ impl ResourceKind for Role {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.outputs.system_identifier.as_deref();
+        let known_server = prior.outputs.server_id.as_deref();
         let found = on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let found = look_up(server, prior.outputs.oid, &prior.inputs.name).await?;
             let Some(mut seen) = found else {
