@@ -44,11 +44,7 @@ pub struct Contract {
 
 /// How a thing is reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(
-    tag = "by",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "by", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Reach {
     /// By logging in to a server. The server gets the credentials that these inputs
     /// refer to.

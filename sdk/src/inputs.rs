@@ -82,8 +82,8 @@ pub(crate) fn former<K: ResourceKind>() -> impl Iterator<Item = (&'static str, &
 }
 
 /// Former names of a kind's outputs, each with today's.
-pub(crate) fn former_outputs<K: ResourceKind>()
--> impl Iterator<Item = (&'static str, &'static str)> {
+pub(crate) fn former_outputs<K: ResourceKind>() -> impl Iterator<Item = (&'static str, &'static str)>
+{
     let has_id = <K::Reach as ReachInputs>::TO == Place::Server;
     has_id.then_some(FORMER_SERVER_ID).into_iter()
 }
@@ -126,7 +126,9 @@ pub(crate) fn parse_reach<K: ResourceKind>(
     }
     let whose: Whose = typed::read(properties.iter().filter(|it| it.0 == DEPLOYMENT), &[])?;
     let names = <K::Reach as ReachInputs>::NAMES;
-    let reaching = properties.iter().filter(|it| names.contains(&it.0.as_str()));
+    let reaching = properties
+        .iter()
+        .filter(|it| names.contains(&it.0.as_str()));
     Ok((whose.deployment, typed::read(reaching, &[])?))
 }
 

@@ -407,6 +407,34 @@ pub struct Found {
     pub facts: Object,
 }
 
+impl Found {
+    /// A thing with this identity. `names` are the inputs that name it; one without a
+    /// value is not known.
+    pub fn new<'a>(
+        identity: &impl Serialize,
+        names: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+        mark: Mark,
+    ) -> Self {
+        let names = names.into_iter();
+        Self {
+            // What JSON can't carry names nothing.
+            identity: serde_json::to_value(identity).unwrap_or_default(),
+            inputs: names
+                .filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
+                .collect(),
+            mark,
+            facts: Object::new(),
+        }
+    }
+
+    /// Adds a fact.
+    #[must_use]
+    pub fn fact(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.facts.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
 /// What destroy does with a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -364,12 +364,8 @@ impl ResourceKind for Model {
         let found = world(|world| {
             let marked = world.things.iter().filter_map(|(name, thing)| {
                 let mark = Mark::find_in(thing.comment.as_deref()?)?;
-                Some(Found {
-                    identity: json!({ "name": name }),
-                    inputs: Object::from_iter([("name".to_owned(), json!(name))]),
-                    mark,
-                    facts: Object::new(),
-                })
+                let names = [("name", Some(name.as_str()))];
+                Some(Found::new(&json!({ "name": name }), names, mark))
             });
             marked.collect::<Vec<_>>()
         });

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
-use crate::connection::Connection;
+use crate::connection::{Connection, Reach};
 use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
 use crate::granting::{Recorded, Wish};
 use crate::holding::Selection;
@@ -282,7 +282,11 @@ impl ResourceKind for Grant {
         "defaultPrivilegesFor",
         "columns",
     ];
+    const HOLDS_SECRETS: bool = false;
+    const FORMER_INPUTS: &'static [(&'static str, &'static str)] =
+        &[("futureBy", "defaultPrivilegesFor")];
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;
@@ -439,7 +443,10 @@ fn validate_objects(inputs: &Inputs) -> Result<()> {
     for (pointer, position) in [
         ("/objects", entitlement::repeated(&inputs.objects)),
         ("/columns", entitlement::repeated(&inputs.columns)),
-        ("/defaultPrivilegesFor", entitlement::repeated(&inputs.default_privileges_for)),
+        (
+            "/defaultPrivilegesFor",
+            entitlement::repeated(&inputs.default_privileges_for),
+        ),
     ] {
         if let Some(position) = position {
             return Err(Error::input(

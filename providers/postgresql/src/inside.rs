@@ -85,10 +85,7 @@ pub(crate) async fn observe_recorded<T>(
     prior: &Recorded,
     look: impl AsyncFnOnce(&mut Server, Option<i64>, Whereabouts) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let (at, known_id) = (
-        &prior.inputs.connection,
-        prior.outputs.server_id.as_deref(),
-    );
+    let (at, known_id) = (&prior.inputs.connection, prior.outputs.server_id.as_deref());
     on_server(cx, at, known_id, async |_| Ok(())).await?;
     let oid = prior.outputs.database_oid;
     let Some(database) = present_name(cx, at, &prior.inputs.database, oid).await? else {

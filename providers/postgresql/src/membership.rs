@@ -8,6 +8,7 @@ use nixops4_provider_sdk::{
     Retry, Step, Value,
 };
 
+use crate::connection::Reach;
 use crate::server::{Server, on_server};
 use crate::sql::Ident;
 use crate::{admin, failure, lock, role};
@@ -92,7 +93,9 @@ impl ResourceKind for Membership {
     const TYPE: &'static str = "postgresql_membership";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "role", "group"];
+    const HOLDS_SECRETS: bool = false;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;

@@ -13,6 +13,7 @@ use nixops4_provider_sdk::{
     Step,
 };
 
+use crate::connection::Reach;
 use crate::database::{self, Database};
 use crate::role::{self, Role};
 
@@ -40,10 +41,12 @@ impl ResourceKind for Tenant {
     const TYPE: &'static str = "postgresql_tenant";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "role", "database"];
+    const HOLDS_SECRETS: bool = false;
     const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
     const LISTS: bool = true;
     const FORESEES_REMOVAL: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<Object, Object>;
@@ -251,8 +254,8 @@ impl ResourceKind for Tenant {
         Ok(())
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        list::list(cx, &inputs.connection).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        list::list(cx, &reach.connection).await
     }
 }
 

@@ -24,11 +24,11 @@ fn message(result: Result<impl std::fmt::Debug>) -> String {
     result.unwrap_err().to_string()
 }
 
-const OURS: &str = "nixops4-resources: owner=demo";
-const OURS_RETAINED: &str = "nixops4-resources: owner=demo type=model_thing \
+const OURS: &str = "nixops4-resources: deployment=demo";
+const OURS_RETAINED: &str = "nixops4-resources: deployment=demo type=model_thing \
      since=2025-01-02T03:04:05Z retained-since=2026-01-02T03:04:05Z";
-const OURS_OF_ANOTHER_TYPE: &str = "nixops4-resources: owner=demo type=model_tenant";
-const THEIRS: &str = "nixops4-resources: owner=other";
+const OURS_OF_ANOTHER_TYPE: &str = "nixops4-resources: deployment=demo type=model_tenant";
+const THEIRS: &str = "nixops4-resources: deployment=other";
 
 fn assert_ours(name: &str) {
     let mark = Mark::find_in(&comment(name)).unwrap();
@@ -79,7 +79,7 @@ async fn what_is_foreign_is_refused_before_anything_else() {
         (Some("a comment of theirs"), "it carries no mark"),
         (Some(THEIRS), "it is marked as that of \"other\""),
         (
-            Some("nixops4-resources: owner=other retained-since=2026-01-02T03:04:05Z"),
+            Some("nixops4-resources: deployment=other retained-since=2026-01-02T03:04:05Z"),
             "\"other\"",
         ),
     ] {
@@ -130,7 +130,7 @@ async fn declaring_again_what_was_retained() {
     put("a", Some(OURS_RETAINED));
     apply(json!({ "name": "a" })).await.unwrap();
     assert_eq!(calls(), ["look", "mark a as demo", "look"]);
-    let ours = "nixops4-resources: owner=demo type=model_thing since=2025-01-02T03:04:05Z";
+    let ours = "nixops4-resources: deployment=demo type=model_thing since=2025-01-02T03:04:05Z";
     assert_eq!(comment("a"), ours);
 }
 

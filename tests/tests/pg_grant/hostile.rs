@@ -120,7 +120,11 @@ fn what_is_missing_or_wrong_names_its_input() {
         (json!({"objects": ["a\u{0}b"]}), "/objects/0:", "NUL"),
         (json!({"objects": [""]}), "/objects/0:", "empty"),
         (json!({"allObjects": true}), "/allObjects:", "both"),
-        (json!({"defaultPrivilegesFor": ["reader"]}), "/defaultPrivilegesFor:", "allObjects"),
+        (
+            json!({"defaultPrivilegesFor": ["reader"]}),
+            "/defaultPrivilegesFor:",
+            "allObjects",
+        ),
         (
             json!({"objects": null, "allObjects": true, "defaultPrivilegesFor": ["reader", "nobody"]}),
             "/defaultPrivilegesFor/1:",

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use nixops4_provider_sdk::kept::{self, Kept, KeptValue};
 use nixops4_provider_sdk::secret::StoredSecret;
-use nixops4_provider_sdk::{
-    Context, Error, Found, Mark, Object, Observed, Ownership, Prior, Result,
-};
+use nixops4_provider_sdk::{Context, Error, Found, Mark, Observed, Ownership, Prior, Result};
 use nixops4_secrets_store::{Entry, Generation};
 use serde::{Deserialize, Serialize};
 
@@ -394,13 +392,9 @@ pub(super) async fn list<C: Credential>(cx: &Context, at: &Connection) -> Result
     }
     let found = found.into_iter().map(|(name, (mark, ids))| {
         let name = Name::try_from(name).map_err(Error::new)?;
-        let mut facts = Object::new();
-        facts.insert("ids".to_owned(), ids.into());
-        Ok(Found {
-            identity: serde_json::to_value(Identity::new::<C>(at, &name)).unwrap_or_default(),
-            mark,
-            facts,
-        })
+        let identity = Identity::new::<C>(at, &name);
+        let names = [("name", Some(name.as_str()))];
+        Ok(Found::new(&identity, names, mark).fact("ids", ids))
     });
     found.collect()
 }

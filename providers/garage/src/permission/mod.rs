@@ -9,6 +9,7 @@ use nixops4_provider_sdk::{
 
 use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
 use crate::title::Title;
 
@@ -60,8 +61,10 @@ impl ResourceKind for Permission {
     const TYPE: &'static str = "garage_permission";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
+    const HOLDS_SECRETS: bool = false;
     const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;

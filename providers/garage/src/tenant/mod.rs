@@ -17,6 +17,7 @@ use nixops4_provider_sdk::{
 use crate::api::{AccessKeyId, Permissions};
 use crate::bucket::{self, Bucket};
 use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::credential;
 use crate::granting::set_permissions;
 use crate::key;
@@ -69,10 +70,11 @@ impl ResourceKind for Tenant {
         "store",
         "secretName",
     ];
-    const STABLE_OUTPUTS: &'static [&'static str] =
-        &["bucketId", "region", "endpoint", "serverId"];
+    const HOLDS_SECRETS: bool = true;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["bucketId", "region", "endpoint", "serverId"];
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -118,10 +120,7 @@ impl ResourceKind for Tenant {
             ),
             (None, Some(key)) => {
                 let (endpoint, region) = (key.s3_endpoint.clone(), key.region.clone());
-                (
-                    Outputs::at(endpoint, region, key.server_id.clone()),
-                    None,
-                )
+                (Outputs::at(endpoint, region, key.server_id.clone()), None)
             }
             (None, None) => (Outputs::at(None, String::new(), String::new()), None),
         };
@@ -232,8 +231,8 @@ impl ResourceKind for Tenant {
         Ok(())
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        list::list(cx, inputs).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        list::list(cx, reach).await
     }
 }
 

@@ -209,13 +209,13 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marke
                      THEN pg_database_size(d.oid) END, d.witnesses
          FROM (SELECT oid, datname, shobj_description(oid, 'pg_database') AS comment, {} AS witnesses
                FROM pg_database o) d
-         WHERE position($1 IN concat(d.comment, array_to_string(d.witnesses, ' '))) > 0
+         WHERE concat(d.comment, array_to_string(d.witnesses, ' ')) ~ $1
             OR starts_with(d.datname, $2) AND d.comment IS NULL
          ORDER BY d.datname",
         witness::of_database("o.oid")
     );
     let rows = sqlx::query(AssertSqlSafe(question))
-        .bind(mark.trace())
+        .bind(comment::of_deployment(mark))
         .bind(create::staging_prefix(&mark.deployment))
         .fetch_all(&mut server.connection)
         .await

@@ -162,10 +162,10 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<(Stri
     let rows = sqlx::query(
         "SELECT r.rolname::text, r.oid::int8, shobj_description(r.oid, 'pg_authid')
          FROM pg_roles r
-         WHERE position($1 IN shobj_description(r.oid, 'pg_authid')) > 0
+         WHERE shobj_description(r.oid, 'pg_authid') ~ $1
          ORDER BY r.rolname",
     )
-    .bind(mark.trace())
+    .bind(comment::of_deployment(mark))
     .fetch_all(&mut server.connection)
     .await
     .map_err(|error| failure::stating("unable to list the roles", &error))?;

@@ -39,7 +39,7 @@ pub(super) const ROLES: &str = r#"
 {"settingsInDatabase": {"missing": {"jit": "on"}}} => /settingsInDatabase/missing: does not exist
 {"settingsInDatabase": {"": {"jit": "on"}}} => /settingsInDatabase/: can't be empty
 {"comment": "a\u0000b"} => /comment: NUL
-{"comment": "a\nnixops4-resources: owner=other"} => /comment: mark of ownership
+{"comment": "a\nnixops4-resources: deployment=other"} => /comment: mark of ownership
 {"deployment": "no spaces"} => /deployment: can't be a deployment
 "#;
 
