@@ -163,7 +163,7 @@ pub(super) async fn examples(
 
 /// Adds for each kind of secret the stores that `NIXOPS4_SECRETS_STORES` names and no
 /// member or record does.
-pub(super) async fn in_all_stores(examples: &mut Vec<Example>) -> Result<(), String> {
+pub(super) fn in_all_stores(examples: &mut Vec<Example>) -> Result<(), String> {
     // The stores that are shown of each kind, and one of it.
     let mut shown =
         BTreeMap::<(ProviderCommand, String), (Example, String, BTreeSet<String>)>::new();
