@@ -35,8 +35,13 @@ pub(super) async fn make(making: &Making<'_, AdminToken>, generation: Generation
         never_expires: false,
         scope: Some(Vec::new()),
     };
-    let answer = cluster.call(cx, api::create_token(&staged)).await;
-    let made = cluster.done(answer, "unable to make the admin token")?;
+    let made = cluster
+        .ask(
+            cx,
+            api::create_token(&staged),
+            "unable to make the admin token",
+        )
+        .await?;
     remember(&made.secret_token);
     cx.failpoint("token:made");
     let kept = keep(making, generation, made.secret_token, &made.id).await;

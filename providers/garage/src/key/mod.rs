@@ -153,7 +153,7 @@ impl Credential for Key {
         cluster: &Cluster,
         id: &AccessKeyId,
     ) -> Result<Option<Remote<Self>>> {
-        let found = find(cx, cluster, id).await?;
+        let found = cluster.key(cx, id).await?;
         Ok(found.map(remote))
     }
 
@@ -183,8 +183,10 @@ impl Credential for Key {
         id: &AccessKeyId,
     ) -> Result<SecretString> {
         let doing = format!("unable to read the secret of key {id}");
-        let answer = cluster.call(cx, api::secret_of_key(id)).await;
-        let value = cluster.done(answer, &doing)?.secret_access_key;
+        let value = cluster
+            .ask(cx, api::secret_of_key(id), &doing)
+            .await?
+            .secret_access_key;
         nixops4_provider_sdk::secret::remember(&value);
         let Some(given) = pair::given(cx, inputs).await? else {
             return Ok(value);
@@ -227,15 +229,19 @@ impl Credential for Key {
             allow: sets(true).map(|_| creates),
             deny: sets(false).map(|_| creates),
         };
-        let answer = cluster.call(cx, api::update_key(id, &change)).await;
         let doing = format!("unable to change key {id}");
-        cluster.done(answer, &doing).map(drop)
+        cluster
+            .ask(cx, api::update_key(id, &change), &doing)
+            .await
+            .map(drop)
     }
 
     async fn delete(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<()> {
-        let answer = cluster.call(cx, api::delete_key(id)).await;
         let doing = format!("unable to delete key {id}");
-        cluster.found(answer, Absent::Key, &doing).map(drop)
+        cluster
+            .find(cx, api::delete_key(id), Absent::Key, &doing)
+            .await
+            .map(drop)
     }
 }
 
@@ -263,12 +269,6 @@ fn remote(key: api::Key) -> Remote<Key> {
             buckets: key.buckets,
         },
     }
-}
-
-/// A key, if the cluster has it.
-async fn find(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
-    let answer = cluster.call(cx, api::key_by_id(id)).await;
-    cluster.found(answer, Absent::Key, "unable to look for the key")
 }
 
 /// The pair that is given is none of those that are kept. Where one was made since,

@@ -7,7 +7,7 @@ use nixops4_provider_sdk::{
     Step, Value,
 };
 
-use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
+use crate::api::{self, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
 use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
 use crate::title::Title;
@@ -128,7 +128,8 @@ impl ResourceKind for Permission {
     ) -> Result<Option<Observed<Facts>>> {
         let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
-        let bucket = bucket(cx, &cluster, &inputs.bucket_id)
+        let bucket = cluster
+            .bucket(cx, &inputs.bucket_id)
             .await?
             .ok_or_else(|| no_bucket(&inputs.bucket_id))?;
         let (title, grant) = grant(cx, &cluster, &bucket, &inputs.access_key_id)
@@ -200,7 +201,7 @@ impl ResourceKind for Permission {
         let node = prior.outputs.system_identifier.as_deref();
         let inputs = &prior.inputs;
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
-        let Some(bucket) = bucket(cx, &cluster, &inputs.bucket_id).await? else {
+        let Some(bucket) = cluster.bucket(cx, &inputs.bucket_id).await? else {
             return Ok(None);
         };
         let found = grant(cx, &cluster, &bucket, &inputs.access_key_id).await?;
@@ -320,7 +321,8 @@ async fn grant(
     let known = on(bucket, id).map(|on| (Title::read(&on.name), on.permissions));
     let found = match known {
         Some(known) => Some(known),
-        None => key(cx, cluster, id)
+        None => cluster
+            .key(cx, id)
             .await?
             .map(|key| (Title::read(&key.name), held_by(&key.buckets, &bucket.id))),
     };
@@ -351,11 +353,6 @@ fn older(bucket: &api::Bucket, newer: &Title) -> Vec<Grant> {
     older
 }
 
-async fn bucket(cx: &Context, cluster: &Cluster, id: &BucketId) -> Result<Option<api::Bucket>> {
-    let answer = cluster.call(cx, api::bucket_by_id(id)).await;
-    cluster.found(answer, Absent::Bucket, "unable to look for the bucket")
-}
-
 /// What is still there of what was recorded.
 async fn recorded(
     cx: &Context,
@@ -363,7 +360,7 @@ async fn recorded(
     id: &BucketId,
     key: &AccessKeyId,
 ) -> Result<Option<Grant>> {
-    let Some(bucket) = bucket(cx, cluster, id).await? else {
+    let Some(bucket) = cluster.bucket(cx, id).await? else {
         return Ok(None);
     };
     let found = grant(cx, cluster, &bucket, key).await?;
@@ -374,11 +371,6 @@ async fn recorded(
 fn no_bucket(id: &BucketId) -> Error {
     Error::input("/bucketId", format!("there is no bucket {id}"))
         .hint("use the `id` output of a bucket on this cluster")
-}
-
-async fn key(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
-    let answer = cluster.call(cx, api::key_by_id(id)).await;
-    cluster.found(answer, Absent::Key, "unable to look for the key")
 }
 
 /// Takes what somebody may do; a bucket or key that is gone has taken it along.
