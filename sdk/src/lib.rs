@@ -154,6 +154,8 @@ pub mod state_kind;
 pub mod trusted;
 
 mod answer;
+#[cfg(any(feature = "http", feature = "postgresql"))]
+mod certificates;
 mod check;
 mod clock;
 mod failpoint;

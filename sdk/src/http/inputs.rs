@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::authentication::Authentication;
 use super::client::Client;
 use super::refusal::Dialect;
+use crate::certificates::{certificates, read};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::secret::SecretRef;
@@ -88,14 +89,14 @@ impl Tls {
             return Err(Error::input(format!("{at}/{another}"), problem)
                 .hint("set one of caFile, ca and fingerprint"));
         }
-        if let Some(path) = &self.ca_file {
-            return read_authorities(path, &format!("{at}/caFile"));
+        if let Some(file) = &self.ca_file {
+            return read_authorities(file, &format!("{at}/caFile"));
         }
         if let Some(reference) = &self.ca {
             let at = format!("{at}/ca");
             let pem = cx.secret(reference, &at).await?;
-            let trust = Trust::authorities(pem.expose_secret().as_bytes());
-            return trust.map_err(|error| unreadable(&at, error));
+            let pem = pem.expose_secret().as_bytes().to_vec();
+            return trust(&certificates(pem, &at)?, &at);
         }
         Ok(self.fingerprint.map_or(Trust::System, Trust::Certificate))
     }
@@ -104,13 +105,15 @@ impl Tls {
 /// Trust in the authorities whose certificates stand in a file. `at` is where it stands in
 /// the inputs.
 pub fn read_authorities(file: &Path, at: &str) -> Result<Trust> {
-    Trust::read(file).map_err(|error| unreadable(at, error))
+    trust(&read(file, at)?, at)
 }
 
-fn unreadable(at: &str, error: std::io::Error) -> Error {
-    Error::input(at, "unable to read the authorities to trust")
-        .because(error)
-        .hint("give certificates in PEM that this process can read")
+fn trust(pem: &[u8], at: &str) -> Result<Trust> {
+    Trust::authorities(pem).map_err(|error| {
+        Error::input(at, "unable to read the authorities to trust")
+            .because(error)
+            .hint("give certificates in PEM, and no others than those of authorities")
+    })
 }
 
 /// How to reach a server by HTTP, with a token.
