@@ -36,7 +36,7 @@ struct Kept(RefCell<Option<Rc<Cluster>>>);
 /// What the node said of itself that this process talked to last, for when it comes
 /// back to it after a pause: a third of what a plan asks would be for that.
 #[derive(Default)]
-struct Met(RefCell<Option<(Connection, NodeInfo)>>);
+struct KnownNode(RefCell<Option<(Connection, NodeInfo)>>);
 
 impl Cluster {
     /// The cluster of a connection. `recorded` is the node by which it was known:
@@ -71,7 +71,7 @@ impl Cluster {
             buckets: Survey::default(),
             keys: Survey::default(),
         };
-        let met = cx.session::<Met>();
+        let met = cx.session::<KnownNode>();
         let known = met.0.borrow().clone();
         let node = match known.filter(|(met, _)| met == at) {
             Some((_, node)) => node,
@@ -176,7 +176,7 @@ impl Cluster {
             Err(Failure::Failed(error)) => {
                 // Who answers next may be another one.
                 cx.connections::<Kept>().0.take();
-                cx.session::<Met>().0.take();
+                cx.session::<KnownNode>().0.take();
                 Err(Failure::Failed(error))
             }
             answer => answer,

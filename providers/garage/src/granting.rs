@@ -7,7 +7,7 @@ use crate::api::{
     self, Absent, AccessKeyId, Bucket, BucketId, BucketOfKey, KeyOnBucket, Permissions,
 };
 use crate::cluster::Cluster;
-use crate::title::Title;
+use crate::marked_name::MarkedName;
 
 /// What a key may do with a bucket.
 pub(crate) fn held(bucket: &Bucket, key: &AccessKeyId) -> Permissions {
@@ -37,7 +37,7 @@ pub(crate) fn no_key(id: &AccessKeyId) -> Error {
 
 /// Whether `key` is one that `newer` was made in the place of, and that stays in use
 /// for a while: it has to be able to do the same.
-pub(crate) fn precedes(key: &Title, newer: &Title) -> bool {
+pub(crate) fn precedes(key: &MarkedName, newer: &MarkedName) -> bool {
     key.is_kin(newer) && key.generation < newer.generation
 }
 

@@ -16,8 +16,8 @@ use crate::cluster::Cluster;
 use crate::credential::{
     Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs,
 };
+use crate::marked_name::MarkedName;
 use crate::moment::Moment;
-use crate::title::Title;
 
 use scope::Endpoint;
 
@@ -133,16 +133,16 @@ impl Credential for AdminToken {
             .await?;
         Ok(found.map(|token| Remote {
             id: id.clone(),
-            title: Title::read(&token.name),
+            title: MarkedName::read(&token.name),
             expiration: token.expiration.map(Moment::from),
             more: token.scope.into_iter().collect(),
         }))
     }
 
-    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(TokenId, Title)>> {
+    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(TokenId, MarkedName)>> {
         let tokens = listed(cx, cluster).await?.into_iter();
         Ok(tokens
-            .filter_map(|token| Some((token.id?, Title::read(&token.name))))
+            .filter_map(|token| Some((token.id?, MarkedName::read(&token.name))))
             .collect())
     }
 
@@ -165,7 +165,7 @@ impl Credential for AdminToken {
         cx: &Context,
         cluster: &Cluster,
         id: &TokenId,
-        title: &Title,
+        title: &MarkedName,
         expiry: Expiry,
         inputs: Option<&Inputs>,
     ) -> Result<()> {

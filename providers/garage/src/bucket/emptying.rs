@@ -16,8 +16,8 @@ use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
 use crate::connection::CA_FILE;
 use crate::granting::deny;
+use crate::owner_key;
 use crate::s3::{self, Objects, S3};
-use crate::standin;
 
 /// How much longer than the request the key lives: for the difference of clocks.
 const MARGIN: Duration = Duration::from_mins(5);
@@ -124,7 +124,7 @@ pub(super) async fn tidy(cx: &Context, cluster: &Cluster, facts: &Facts) -> Resu
 
 /// Deletes what one that was killed before it could use it has left behind.
 async fn remove_keys(cx: &Context, cluster: &Cluster, title: &str) -> Result<()> {
-    for key in standin::called(cx, cluster, title).await? {
+    for key in owner_key::called(cx, cluster, title).await? {
         remove_key(cx, cluster, &key.access_key_id).await?;
     }
     Ok(())

@@ -10,8 +10,8 @@ use crate::bytes::Bytes;
 use crate::cluster::Cluster;
 use crate::granting::{held_by, on};
 use crate::name::BucketName;
+use crate::owner_key;
 use crate::ownership::{self, Claim};
-use crate::standin;
 
 /// A bucket.
 #[derive(Debug, Clone)]
@@ -169,7 +169,7 @@ pub(super) async fn by_id(
     cluster.bucket(cx, id).await
 }
 
-/// The bucket that has the wanted name: for everybody, or for the owner's stand-in,
+/// The bucket that has the wanted name: for everybody, or for the owner's key,
 /// if nobody's is called so for everybody.
 pub(super) async fn by_name(
     cx: &Context,
@@ -213,7 +213,7 @@ async fn by_stand_in(
     cluster: &Cluster,
     name: &BucketName,
 ) -> Result<Option<api::Bucket>> {
-    match standin::bucket(cx, cluster, &cx.mark(), name).await? {
+    match owner_key::bucket(cx, cluster, &cx.mark(), name).await? {
         Some(id) => cluster.bucket(cx, &id).await,
         None => Ok(None),
     }
@@ -265,7 +265,7 @@ impl Marked {
 /// Every bucket of the owner who asks.
 pub(crate) async fn marked(cx: &Context, cluster: &Cluster) -> Result<Vec<Marked>> {
     let mut all = Vec::new();
-    for key in standin::all(cx, cluster, &cx.mark()).await? {
+    for key in owner_key::all(cx, cluster, &cx.mark()).await? {
         for listed in &key.buckets {
             let Some(bucket) = by_id(cx, cluster, Some(&listed.id)).await? else {
                 continue;

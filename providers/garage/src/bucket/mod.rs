@@ -16,7 +16,7 @@ use nixops4_provider_sdk::{
 use crate::api::{self, Absent, Alias};
 use crate::cluster::Cluster;
 use crate::granting::deny;
-use crate::{ownership, standin};
+use crate::{owner_key, ownership};
 
 pub(crate) use change::Change;
 pub(crate) use facts::{Facts, marked};
@@ -127,7 +127,7 @@ impl ResourceKind for Bucket {
         if ours.iter().all(|claim| claim.names.is_empty()) {
             let alias = Alias::Local {
                 local_alias: inputs.name.clone(),
-                access_key_id: standin::any(cx, &cluster, mark).await?,
+                access_key_id: owner_key::any(cx, &cluster, mark).await?,
             };
             steps::add_alias(cx, &cluster, facts.id(), &alias, ("/name", &doing)).await?;
             cx.failpoint("bucket:claimed");

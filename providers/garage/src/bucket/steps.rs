@@ -11,7 +11,7 @@ use crate::bytes::Bytes;
 use crate::cluster::{Cluster, says};
 use crate::granting::{no_key, set_permissions};
 use crate::name::BucketName;
-use crate::standin;
+use crate::owner_key;
 
 /// Does one step.
 pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
@@ -131,7 +131,7 @@ async fn rename(
 
 /// Makes the bucket, marked, then gives it its names, then the rest.
 async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> {
-    let bucket = standin::create_bucket(cx, cluster, &cx.mark(), &inputs.name).await?;
+    let bucket = owner_key::create_bucket(cx, cluster, &cx.mark(), &inputs.name).await?;
     cx.failpoint("bucket:created");
     let id = bucket.id.clone();
     let made = facts::observed(cx, cluster, None, bucket).facts;

@@ -18,8 +18,8 @@ use crate::credential::{
     Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs, refused,
 };
 use crate::granting::held_by;
+use crate::marked_name::{MarkedName, Name};
 use crate::moment::Moment;
-use crate::title::{Name, Title};
 
 credential_inputs!(
     /// An access key for S3. Its secret key is made here once for each generation and
@@ -166,14 +166,16 @@ impl Credential for Key {
     }
 
     async fn seen(cx: &Context, cluster: &Cluster, name: &Name) -> Option<Option<Remote<Self>>> {
-        let is_it = |key: &api::Key| Title::read(&key.name).is_named(name);
+        let is_it = |key: &api::Key| MarkedName::read(&key.name).is_named(name);
         let found = cluster.surveyed_key_called(cx, name.as_str(), is_it);
         Some(found.await?.map(remote))
     }
 
-    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(AccessKeyId, Title)>> {
+    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(AccessKeyId, MarkedName)>> {
         let keys = cluster.keys(cx).await?.into_iter();
-        Ok(keys.map(|key| (key.id, Title::read(&key.name))).collect())
+        Ok(keys
+            .map(|key| (key.id, MarkedName::read(&key.name)))
+            .collect())
     }
 
     async fn value(
@@ -213,7 +215,7 @@ impl Credential for Key {
         cx: &Context,
         cluster: &Cluster,
         id: &AccessKeyId,
-        title: &Title,
+        title: &MarkedName,
         expiry: Expiry,
         inputs: Option<&Inputs>,
     ) -> Result<()> {
@@ -261,7 +263,7 @@ impl Abilities {
 
 fn remote(key: api::Key) -> Remote<Key> {
     Remote {
-        title: Title::read(&key.name),
+        title: MarkedName::read(&key.name),
         id: key.access_key_id,
         expiration: key.expiration.map(Moment::from),
         more: Abilities {

@@ -10,7 +10,7 @@ use nixops4_provider_sdk::{
 use crate::api::{self, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
 use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
-use crate::title::Title;
+use crate::marked_name::MarkedName;
 
 use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs};
 
@@ -317,14 +317,16 @@ async fn grant(
     cluster: &Cluster,
     bucket: &api::Bucket,
     id: &AccessKeyId,
-) -> Result<Option<(Title, Grant)>> {
-    let known = on(bucket, id).map(|on| (Title::read(&on.name), on.permissions));
+) -> Result<Option<(MarkedName, Grant)>> {
+    let known = on(bucket, id).map(|on| (MarkedName::read(&on.name), on.permissions));
     let found = match known {
         Some(known) => Some(known),
-        None => cluster
-            .key(cx, id)
-            .await?
-            .map(|key| (Title::read(&key.name), held_by(&key.buckets, &bucket.id))),
+        None => cluster.key(cx, id).await?.map(|key| {
+            (
+                MarkedName::read(&key.name),
+                held_by(&key.buckets, &bucket.id),
+            )
+        }),
     };
     Ok(found.map(|(title, permissions)| {
         let grant = Grant {
@@ -337,9 +339,9 @@ async fn grant(
 }
 
 /// What those keys may do that this one took the place of.
-fn older(bucket: &api::Bucket, newer: &Title) -> Vec<Grant> {
+fn older(bucket: &api::Bucket, newer: &MarkedName) -> Vec<Grant> {
     let precedes = |key: &&api::KeyOnBucket| {
-        !key.permissions.is_none() && precedes(&Title::read(&key.name), newer)
+        !key.permissions.is_none() && precedes(&MarkedName::read(&key.name), newer)
     };
     let keys = bucket.keys.iter().filter(precedes);
     let mut older: Vec<_> = keys

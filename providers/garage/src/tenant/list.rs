@@ -8,7 +8,7 @@ use super::inputs::{Identity, Inputs};
 use super::parts::{Key, Parts};
 use crate::bucket;
 use crate::cluster::Cluster;
-use crate::title::Title;
+use crate::marked_name::MarkedName;
 
 /// Marked buckets with the marked keys that may use them, and marked keys that may
 /// use none: what is left of a tenant that was made or deleted by halves is found,
@@ -26,7 +26,11 @@ pub(super) async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
     let server = inputs.connection.to_string();
     let mut all = Vec::new();
     for marked in bucket::marked(cx, &cluster).await? {
-        let titles = marked.bucket.keys.iter().map(|key| Title::read(&key.name));
+        let titles = marked
+            .bucket
+            .keys
+            .iter()
+            .map(|key| MarkedName::read(&key.name));
         let key = titles
             .filter(|title| title.is_of(&ours))
             .find(|title| keys.contains_key(&title.name))

@@ -12,11 +12,11 @@ use crate::api::{self, Absent, AccessKeyId, Alias, Bucket, BucketId, Key};
 use crate::cluster::{Cluster, says};
 use crate::name::BucketName;
 
-/// How many stand-ins an owner can have; each is used up by somebody deleting it,
+/// How many such keys an owner can have; each is used up by somebody deleting it,
 /// or by a name that was used before.
 const MOST: u32 = 1000;
 
-/// What the stand-in of an owner is called: the mark without its times.
+/// What the key of an owner is called: the mark without its times.
 fn title(mark: &Mark) -> String {
     let lasting = Mark {
         since: None,
@@ -26,14 +26,14 @@ fn title(mark: &Mark) -> String {
     lasting.to_string()
 }
 
-/// The id of one of an owner's stand-ins: the same for everybody who makes it.
+/// The id of one of an owner's keys: the same for everybody who makes it.
 fn id(title: &str, number: u32) -> Result<AccessKeyId> {
     let digest = Sha256::digest(format!("{title} number={number}"));
     let id = format!("GK{}", hex::encode(&digest[..12]));
     AccessKeyId::try_from(id).map_err(Error::new)
 }
 
-/// The stand-ins of an owner that are there, usually one.
+/// The keys of an owner that are there, usually one.
 pub(crate) async fn all(cx: &Context, cluster: &Cluster, mark: &Mark) -> Result<Vec<Key>> {
     called(cx, cluster, &title(mark)).await
 }
@@ -60,7 +60,7 @@ pub(crate) async fn called(cx: &Context, cluster: &Cluster, title: &str) -> Resu
     Ok(keys)
 }
 
-/// The bucket that one of the stand-ins has under this name.
+/// The bucket that one of these keys has under this name.
 pub(crate) async fn bucket(
     cx: &Context,
     cluster: &Cluster,
@@ -82,7 +82,7 @@ fn named(key: &Key, name: &BucketName) -> Option<BucketId> {
         .map(|bucket| bucket.id.clone())
 }
 
-/// The stand-in to mark what is there already with.
+/// The owner key to mark what is there already with.
 pub(crate) async fn any(cx: &Context, cluster: &Cluster, mark: &Mark) -> Result<AccessKeyId> {
     if let Some(key) = all(cx, cluster, mark).await?.first() {
         return Ok(key.access_key_id.clone());
@@ -133,7 +133,7 @@ pub(crate) async fn create_bucket(
     Err(used_up(mark))
 }
 
-/// The bucket of this name, if somebody has begun to make it; `None` if the stand-in
+/// The bucket of this name, if somebody has begun to make it; `None` if the owner key
 /// had one once. Fails if it is made.
 ///
 /// Garage tells the key of an alias, and then the bucket. In between, the key has a
@@ -205,7 +205,7 @@ async fn finish(
         .map(|_| None)
 }
 
-/// Makes a stand-in, unless it is there; `None` if it was there once.
+/// Makes an owner key, unless it is there; `None` if it was there once.
 async fn make(
     cx: &Context,
     cluster: &Cluster,
