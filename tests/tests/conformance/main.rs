@@ -13,6 +13,7 @@ mod garage_credential;
 mod garage_key;
 mod garage_permission;
 mod garage_tenant;
+mod openbao;
 #[macro_use]
 mod postgresql;
 mod postgresql_database;

@@ -57,7 +57,7 @@ impl fmt::Display for Name {
 
 /// A name on the server, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Title {
+pub(crate) struct MarkedName {
     pub(crate) name: String,
     pub(crate) mark: Option<Mark>,
     /// Which value of its secret it is, for people.
@@ -66,7 +66,7 @@ pub(crate) struct Title {
     pub(crate) making: Option<String>,
 }
 
-impl Title {
+impl MarkedName {
     /// Takes a name apart. One without a mark is a name through and through.
     pub(crate) fn read(text: &str) -> Self {
         Self::marked(text).unwrap_or_else(|| Self {
@@ -114,7 +114,7 @@ impl Title {
     }
 }
 
-impl fmt::Display for Title {
+impl fmt::Display for MarkedName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.name)?;
         let Some(mark) = &self.mark else {
