@@ -50,8 +50,8 @@ pub(super) fn cheap_hash(token: &str) -> String {
 /// database of a node a value of the same length can be overwritten.
 pub(super) fn replace_hash(metadata: &Path, hash: &str) {
     let file = metadata.join("db.lmdb/data.mdb");
-    let mut bytes = fs::read(&file)
-        .unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
+    let mut bytes =
+        fs::read(&file).unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
     let found: Vec<_> = memmem::find_iter(&bytes, COSTLY).collect();
     assert!(!found.is_empty(), "found no token in {}", file.display());
     for at in found {

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Loss, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
+use nixops4_resources_tests::postgres::literal;
 use nixops4_resources_tests::sandbox::Sandbox;
 use nixops4_secrets_store::{ExposeSecret as _, Identities, Store, StoreUrl};
 use serde_json::{Value, json};
@@ -17,7 +18,6 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 use tokio::runtime::Runtime;
 
-use crate::postgresql::literal;
 use crate::support::secrets;
 
 /// What is particular to one kind.

@@ -12,6 +12,8 @@ use nixops4_resources_tests::postgres::{Config, SUPERUSER, Server, verifier, ver
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
+pub(crate) use nixops4_resources_tests::postgres::{identifier, literal};
+
 /// The machine's own PostgreSQL.
 pub(crate) const OWN: usize = 0;
 /// The one that `scripts/setup.sh` installs.
@@ -216,16 +218,6 @@ macro_rules! conformance_of {
             );
         }
     };
-}
-
-/// A name as an identifier.
-pub(crate) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Text as a literal of SQL.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Inputs that are wrong at one place.
