@@ -19,7 +19,7 @@ pub mod refusals;
 pub mod silence;
 pub mod together;
 
-pub use fixture::{Bad, Drift, Field, Fixture, Loss, Verdict};
+pub use fixture::{Bad, Drift, Field, Fixture, Loss, Site, Verdict};
 pub use place::{Place, Planned, Thing};
 
 /// The checks of a kind, as tests: `conformance!(Fixture);`, or those alone that no

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -34,16 +36,39 @@ pub(crate) const UNIT_TESTS: &str = "unit tests";
 /// The folder of the crate that tests all others.
 const TESTS: &str = "tests";
 
-/// Every test executable that a file with cargo's messages names.
-pub(crate) fn targets(messages: &Path) -> Vec<Target> {
-    let text = std::fs::read_to_string(messages)
-        .unwrap_or_else(|error| panic!("cannot read {}: {error}", messages.display()));
-    let targets: BTreeSet<_> = text
-        .lines()
-        .filter_map(|line| target(&serde_json::from_str(line).expect("cargo writes JSON")))
-        .collect();
+/// What cargo said.
+pub(crate) fn messages(file: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(file)
+        .unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
+    let message = |line| serde_json::from_str(line).expect("cargo writes JSON");
+    text.lines().map(message).collect()
+}
+
+/// Every test executable that cargo has built.
+pub(crate) fn targets(messages: &[Value]) -> Vec<Target> {
+    let targets: BTreeSet<_> = messages.iter().filter_map(target).collect();
     assert!(!targets.is_empty(), "cargo built no tests");
     targets.into_iter().collect()
+}
+
+/// Puts links to all other executables into a folder, where the tests find them:
+/// none of those has to ask cargo.
+pub(crate) fn link_programs(messages: &[Value], folder: &Path) {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            panic!("cannot remove {}: {error}", folder.display())
+        }
+        _ => fs::create_dir_all(folder).expect("cannot create a folder"),
+    }
+    for message in messages {
+        let is_program =
+            message["target"]["kind"][0] == "bin" && message["profile"]["test"] != true;
+        if let (true, Some(program)) = (is_program, message["executable"].as_str()) {
+            let name = Path::new(program).file_name().expect("a file's path");
+            fs::hard_link(program, folder.join(name))
+                .unwrap_or_else(|error| panic!("cannot link {program}: {error}"));
+        }
+    }
 }
 
 fn target(message: &Value) -> Option<Target> {

@@ -24,23 +24,26 @@ use times::Times;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let messages = PathBuf::from(arguments.next().expect("the file with cargo's messages"));
+    let file = PathBuf::from(arguments.next().expect("the file with cargo's messages"));
     let (options, steps): (Vec<_>, Vec<_>) = arguments.partition(|one| one.starts_with('-'));
     let is_fast = options.iter().any(|option| option == "--fast");
     let step = |text: &String| Step::parse(text).expect("STEP=SECONDS=STATUS");
     let steps: Vec<_> = steps.iter().map(step).collect();
 
+    let messages = built::messages(&file);
+    let programs = file.with_file_name("bin");
+    built::link_programs(&messages, &programs);
     let mut targets = built::targets(&messages);
     if is_fast {
         targets.retain(fast::is_fast);
     }
-    let mut times = Times::read(&messages);
+    let mut times = Times::read(&file);
     targets.sort_by_key(|target| times.rank(target));
     let mut done = Vec::new();
     for target in &targets {
         say(&format!("{:<44}", target.to_string()));
         let arguments = if is_fast { fast::SKIP } else { &[] };
-        let outcome = run::run(target, arguments);
+        let outcome = run::run(target, arguments, &programs);
         say(&format!("{}\n", outcome.summary()));
         if !outcome.is_well() {
             say(&outcome.said);

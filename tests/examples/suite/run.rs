@@ -1,9 +1,11 @@
 //! One test executable, from its start to its end.
 
 use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nixops4_resources_tests::binaries;
 use wait_timeout::ChildExt as _;
 
 use crate::built::Target;
@@ -51,8 +53,8 @@ impl Outcome {
     }
 }
 
-/// Runs it with some arguments.
-pub(crate) fn run(target: &Target, arguments: &[&str]) -> Outcome {
+/// Runs it with some arguments. The programs that it starts are in a folder.
+pub(crate) fn run(target: &Target, arguments: &[&str], programs: &Path) -> Outcome {
     let folder = tempfile::tempdir().expect("cannot create a temporary folder");
     let path = folder.path().join("said");
     let file = File::create(&path).expect("cannot create a file");
@@ -61,6 +63,7 @@ pub(crate) fn run(target: &Target, arguments: &[&str]) -> Outcome {
         .args(arguments)
         .current_dir(&target.folder)
         .env("CARGO_MANIFEST_DIR", &target.folder)
+        .env(binaries::BIN, programs)
         .stdin(Stdio::null())
         .stdout(file.try_clone().expect("cannot duplicate a descriptor"))
         .stderr(file)

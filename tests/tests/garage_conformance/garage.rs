@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::{Bad, Field, Verdict};
+use nixops4_resources_tests::conformance::{self, Bad, Field, Verdict};
 use nixops4_resources_tests::garage::admin::{Admin, Key};
 use nixops4_resources_tests::garage::s3::Client;
 use nixops4_resources_tests::garage::{Cluster, Config};
@@ -96,15 +96,6 @@ impl Site {
     /// The admin token.
     pub(crate) fn secret(&self) -> Canary {
         Canary::with(self.token.value())
-    }
-
-    pub(crate) fn planted(&self) -> PathBuf {
-        self.token_file.clone()
-    }
-
-    pub(crate) fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        let log = self.cluster().log().into_bytes();
-        vec![("the cluster's log".to_owned(), log)]
     }
 
     /// How often something was changed: asked for, and not refused.
@@ -241,6 +232,29 @@ impl Site {
         let id = text(&bucket["id"]);
         self.admin()
             .post("DeleteBucket", &[("id", &id)], &json!({}));
+    }
+}
+
+impl conformance::Site for Site {
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    fn references(&self) -> Vec<&'static str> {
+        vec!["/connection/token"]
+    }
+
+    fn secrets(&self) -> Vec<Canary> {
+        vec![self.secret()]
+    }
+
+    fn planted(&self) -> Vec<PathBuf> {
+        vec![self.token_file.clone()]
+    }
+
+    fn writings(&self) -> Vec<(String, Vec<u8>)> {
+        let log = self.cluster().log().into_bytes();
+        vec![("the cluster's log".to_owned(), log)]
     }
 }
 

@@ -2,11 +2,10 @@
 //! long as a test runs, who manages it, and what is planted there.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::Bad;
+use nixops4_resources_tests::conformance::{self, Bad};
 use nixops4_resources_tests::pool::{Lease, Pool};
 use nixops4_resources_tests::postgres::{Config, SUPERUSER, Server, verifier, versions};
 use nixops4_resources_tests::sandbox::Sandbox;
@@ -124,22 +123,6 @@ impl Site {
         Canary::with(self.password.value())
     }
 
-    pub(crate) fn planted(&self) -> PathBuf {
-        self.password_file.clone()
-    }
-
-    #[expect(clippy::unused_self, reason = "it belongs to the site")]
-    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
-    }
-
-    pub(crate) fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        vec![(
-            "the server's log".to_owned(),
-            self.server().log().into_bytes(),
-        )]
-    }
-
     /// Runs statements as the superuser.
     pub(crate) fn sql(&self, statements: &str) -> String {
         self.server().sql(statements)
@@ -184,6 +167,31 @@ impl Site {
     /// Whether a query gives true.
     pub(crate) fn holds(&self, query: &str) -> bool {
         self.sql(query) == "t"
+    }
+}
+
+impl conformance::Site for Site {
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    fn references(&self) -> Vec<&'static str> {
+        vec!["/connection/password"]
+    }
+
+    fn secrets(&self) -> Vec<Canary> {
+        vec![self.secret()]
+    }
+
+    fn planted(&self) -> Vec<PathBuf> {
+        vec![self.password_file.clone()]
+    }
+
+    fn writings(&self) -> Vec<(String, Vec<u8>)> {
+        vec![(
+            "the server's log".to_owned(),
+            self.server().log().into_bytes(),
+        )]
     }
 }
 
