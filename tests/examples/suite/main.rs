@@ -39,11 +39,15 @@ fn main() -> ExitCode {
     }
     let mut times = Times::read(&file);
     targets.sort_by_key(|target| times.rank(target));
+    let arguments = if is_fast {
+        fast::arguments()
+    } else {
+        Vec::new()
+    };
     let mut done = Vec::new();
     for target in &targets {
         say(&format!("{:<44}", target.to_string()));
-        let arguments = if is_fast { fast::SKIP } else { &[] };
-        let outcome = run::run(target, arguments, &programs);
+        let outcome = run::run(target, &arguments, &programs);
         say(&format!("{}\n", outcome.summary()));
         if !outcome.is_well() {
             say(&outcome.said);
