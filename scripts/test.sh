@@ -46,7 +46,9 @@ messages=$(cargo metadata --no-deps --format-version 1 |
   sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/suite/messages
 mkdir -p "${messages%/*}"
 build() {
-  cargo test --workspace --no-run --quiet --message-format json-render-diagnostics >"$messages"
+  local said=(--quiet --message-format json-render-diagnostics)
+  cargo build --workspace --bins "${said[@]}" >"$messages" &&
+    cargo test --workspace --no-run "${said[@]}" >>"$messages"
 }
 executable() { sed -n 's/.*"executable":"\([^"]*\/'"$1"'\)".*/\1/p' "$messages" | tail -n 1; }
 demo() {

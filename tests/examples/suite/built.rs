@@ -60,14 +60,19 @@ pub(crate) fn link_programs(messages: &[Value], folder: &Path) {
         }
         _ => fs::create_dir_all(folder).expect("cannot create a folder"),
     }
-    for message in messages {
-        let is_program =
-            message["target"]["kind"][0] == "bin" && message["profile"]["test"] != true;
-        if let (true, Some(program)) = (is_program, message["executable"].as_str()) {
-            let name = Path::new(program).file_name().expect("a file's path");
-            fs::hard_link(program, folder.join(name))
-                .unwrap_or_else(|error| panic!("cannot link {program}: {error}"));
-        }
+    let is_program = |message: &&Value| {
+        message["target"]["kind"][0] == "bin" && message["profile"]["test"] != true
+    };
+    // Cargo speaks of some of them twice.
+    let programs: BTreeSet<_> = messages
+        .iter()
+        .filter(is_program)
+        .filter_map(|message| message["executable"].as_str())
+        .collect();
+    for program in programs {
+        let name = Path::new(program).file_name().expect("a file's path");
+        fs::hard_link(program, folder.join(name))
+            .unwrap_or_else(|error| panic!("cannot link {program}: {error}"));
     }
 }
 
