@@ -46,11 +46,10 @@ fn may_use(name: &str) -> &'static [&'static str] {
             "nixops4-provider-sdk",
             "nixops4-secrets-store",
         ],
-        "nixops4-resources-garage" | "nixops4-resources-secrets" => {
+        "nixops4-resources-state" => &["nixops4-provider-sdk", "nixops4-protocol"],
+        provider if provider.starts_with("nixops4-resources-") => {
             &["nixops4-provider-sdk", "nixops4-secrets-store"]
         }
-        "nixops4-resources-state" => &["nixops4-provider-sdk", "nixops4-protocol"],
-        provider if provider.starts_with("nixops4-resources-") => &["nixops4-provider-sdk"],
         other => panic!("{other} has no place in docs/architecture.md"),
     }
 }

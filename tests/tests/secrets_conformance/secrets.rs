@@ -8,8 +8,9 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Loss, Verdict};
+use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Loss, Site, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
+use nixops4_resources_tests::postgres::literal;
 use nixops4_resources_tests::sandbox::Sandbox;
 use nixops4_secrets_store::{ExposeSecret as _, Identities, Store, StoreUrl};
 use serde_json::{Value, json};
@@ -17,7 +18,6 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 use tokio::runtime::Runtime;
 
-use crate::postgresql::literal;
 use crate::support::secrets;
 
 /// What is particular to one kind.
@@ -159,6 +159,46 @@ impl<K: Kind> Secrets<K> {
     }
 }
 
+impl<K: Kind> Site for Secrets<K> {
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    fn environment(&self) -> Vec<(&'static str, OsString)> {
+        let mut all = secrets::environment(&self.store, &self.identity);
+        all[0].1.push_str(" broken=ftp://x ");
+        all[0].1.push_str(&self.kind.sources());
+        all.map(|(name, value)| (name, value.into())).into()
+    }
+
+    fn references(&self) -> Vec<&'static str> {
+        self.kind.references()
+    }
+
+    fn secrets(&self) -> Vec<Canary> {
+        self.read_values();
+        let values = self.values.borrow();
+        let values = values.iter().filter(|_| K::IS_SECRET).map(Canary::with);
+        let planted = self.kind.planted().into_iter().map(|(canary, _)| canary);
+        values
+            .chain(planted)
+            .chain([Canary::with(self.private_key.value())])
+            .collect()
+    }
+
+    fn planted(&self) -> Vec<PathBuf> {
+        let planted = self.kind.planted().into_iter().map(|(_, file)| file);
+        planted.chain([self.identity.clone()]).collect()
+    }
+
+    fn writings(&self) -> Vec<(String, Vec<u8>)> {
+        vec![(
+            "the store".to_owned(),
+            fs::read(&self.store).expect("the store"),
+        )]
+    }
+}
+
 impl<K: Kind> Fixture for Secrets<K> {
     const TYPE: &'static str = K::TYPE;
     const PROVIDER: &'static str = "nixops4-resources-secrets";
@@ -168,6 +208,8 @@ impl<K: Kind> Fixture for Secrets<K> {
     const RENAMES: bool = false;
     const KILLED_ELSEWHERE: &'static [&'static str] =
         if K::KILLS_THE_STORE { &[] } else { &["store:"] };
+
+    type Site = Self;
 
     fn new() -> Self {
         let sandbox = Sandbox::new();
@@ -205,15 +247,8 @@ impl<K: Kind> Fixture for Secrets<K> {
         }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let mut all = secrets::environment(&self.store, &self.identity);
-        all[0].1.push_str(" broken=ftp://x ");
-        all[0].1.push_str(&self.kind.sources());
-        all.map(|(name, value)| (name, value.into())).into()
+    fn site(&self) -> &Self {
+        self
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -334,36 +369,5 @@ impl<K: Kind> Fixture for Secrets<K> {
             "DELETE FROM secrets WHERE name = {}",
             literal(name)
         ));
-    }
-
-    fn make_unmarked(&self, _: &str) -> bool {
-        false
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        self.kind.references()
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        self.read_values();
-        let values = self.values.borrow();
-        let values = values.iter().filter(|_| K::IS_SECRET).map(Canary::with);
-        let planted = self.kind.planted().into_iter().map(|(canary, _)| canary);
-        values
-            .chain(planted)
-            .chain([Canary::with(self.private_key.value())])
-            .collect()
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        let planted = self.kind.planted().into_iter().map(|(_, file)| file);
-        planted.chain([self.identity.clone()]).collect()
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        vec![(
-            "the store".to_owned(),
-            fs::read(&self.store).expect("the store"),
-        )]
     }
 }

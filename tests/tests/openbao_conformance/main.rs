@@ -1,20 +1,19 @@
-//! The two kinds of the worked example, which manages things of OpenBao.
+//! What holds for every kind, for the two kinds of the worked example, which manages things of OpenBao.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::bao::Bao;
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Verdict};
+use nixops4_resources_tests::conformance::cases::{bad_http_connections, fields, text, wrong};
+use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Site, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
 use nixops4_resources_tests::pool::{Lease, Pool};
 use nixops4_resources_tests::sandbox::Sandbox;
 use nixops4_resources_tests::{judges, mark};
 use serde_json::{Value, json};
 
-use crate::garage::{bad_connections, fields, text, wrong};
 
 static SERVERS: Pool<Bao> = Pool::new(|| Bao::start().expect("is_there was asked before"));
 
@@ -62,11 +61,36 @@ impl<K: Kind> Things<K> {
     }
 }
 
+impl<K: Kind> Site for Things<K> {
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    fn references(&self) -> Vec<&'static str> {
+        vec!["/connection/token"]
+    }
+
+    fn secrets(&self) -> Vec<Canary> {
+        vec![Canary::with(self.server.root_token())]
+    }
+
+    fn planted(&self) -> Vec<PathBuf> {
+        vec![self.token_file.clone()]
+    }
+
+    /// In development mode the server itself writes its root token into its log.
+    fn writings(&self) -> Vec<(String, Vec<u8>)> {
+        Vec::new()
+    }
+}
+
 impl<K: Kind> Fixture for Things<K> {
     const TYPE: &'static str = K::TYPE;
     const PROVIDER: &'static str = "nixops4-resources-openbao";
     const RETAINS: bool = K::RETAINS;
     const RENAMES: bool = K::RENAMES;
+
+    type Site = Self;
 
     fn is_there() -> bool {
         judges::find("bao").is_some()
@@ -84,12 +108,8 @@ impl<K: Kind> Fixture for Things<K> {
         }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
+    fn site(&self) -> &Self {
+        self
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -112,7 +132,7 @@ impl<K: Kind> Fixture for Things<K> {
     }
 
     fn bad(&self) -> Vec<Bad> {
-        let mut all = bad_connections();
+        let mut all = bad_http_connections();
         all.extend(K::bad());
         all.extend([
             wrong("/name", Value::Null, &["missing field"]),
@@ -167,23 +187,6 @@ impl<K: Kind> Fixture for Things<K> {
     fn unmark(&self, name: &str) {
         let thing = self.get(name).expect("it is there");
         self.write(name, &K::without_mark(&thing));
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/token"]
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        vec![Canary::with(self.server.root_token())]
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        vec![self.token_file.clone()]
-    }
-
-    /// In development mode the server itself writes its root token into its log.
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        Vec::new()
     }
 }
 

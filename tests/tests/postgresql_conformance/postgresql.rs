@@ -2,15 +2,16 @@
 //! long as a test runs, who manages it, and what is planted there.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::Bad;
+use nixops4_resources_tests::conformance::{self, Bad};
 use nixops4_resources_tests::pool::{Lease, Pool};
 use nixops4_resources_tests::postgres::{Config, SUPERUSER, Server, verifier, versions};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
+
+pub(crate) use nixops4_resources_tests::postgres::{identifier, literal};
 
 /// The machine's own PostgreSQL.
 pub(crate) const OWN: usize = 0;
@@ -122,22 +123,6 @@ impl Site {
         Canary::with(self.password.value())
     }
 
-    pub(crate) fn planted(&self) -> PathBuf {
-        self.password_file.clone()
-    }
-
-    #[expect(clippy::unused_self, reason = "it belongs to the site")]
-    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
-    }
-
-    pub(crate) fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        vec![(
-            "the server's log".to_owned(),
-            self.server().log().into_bytes(),
-        )]
-    }
-
     /// Runs statements as the superuser.
     pub(crate) fn sql(&self, statements: &str) -> String {
         self.server().sql(statements)
@@ -185,6 +170,31 @@ impl Site {
     }
 }
 
+impl conformance::Site for Site {
+    fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    fn references(&self) -> Vec<&'static str> {
+        vec!["/connection/password"]
+    }
+
+    fn secrets(&self) -> Vec<Canary> {
+        vec![self.secret()]
+    }
+
+    fn planted(&self) -> Vec<PathBuf> {
+        vec![self.password_file.clone()]
+    }
+
+    fn writings(&self) -> Vec<(String, Vec<u8>)> {
+        vec![(
+            "the server's log".to_owned(),
+            self.server().log().into_bytes(),
+        )]
+    }
+}
+
 /// What a comment says but for when it was written, as an expression of SQL.
 pub(crate) fn timeless(comment: &str) -> String {
     format!("regexp_replace({comment}, 'since=\\S+', 'since', 'g')")
@@ -216,25 +226,6 @@ macro_rules! conformance_of {
             );
         }
     };
-}
-
-/// A name as an identifier.
-pub(crate) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Text as a literal of SQL.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// Inputs that are wrong at one place.
-pub(crate) fn wrong(pointer: &'static str, value: Value, words: &[&'static str]) -> Bad {
-    Bad {
-        patch: vec![(pointer, value)],
-        pointer,
-        words: words.to_vec(),
-    }
 }
 
 /// What can be wrong with a connection.

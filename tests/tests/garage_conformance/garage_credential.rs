@@ -8,9 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Loss, Verdict};
+use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Loss, Site as _, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use nixops4_secrets_store::{Entry, ExposeSecret as _, Identities, Store, StoreUrl, Version};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -183,6 +182,8 @@ impl<K: Kind> Fixture for Credentials<K> {
     const RENAMES: bool = true;
     const KILLED_ELSEWHERE: &'static [&'static str] = &["store:", "bucket:stand-in"];
 
+    type Site = Site;
+
     fn is_there() -> bool {
         garage::is_there()
     }
@@ -209,8 +210,8 @@ impl<K: Kind> Fixture for Credentials<K> {
         made
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {
@@ -372,10 +373,6 @@ impl<K: Kind> Fixture for Credentials<K> {
         }
     }
 
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/token"]
-    }
-
     fn secrets(&self) -> Vec<Canary> {
         self.remember();
         let values = self.values.borrow();
@@ -385,7 +382,9 @@ impl<K: Kind> Fixture for Credentials<K> {
     }
 
     fn planted(&self) -> Vec<PathBuf> {
-        vec![self.site.planted(), self.identity.clone()]
+        let mut all = self.site.planted();
+        all.push(self.identity.clone());
+        all
     }
 
     fn writings(&self) -> Vec<(String, Vec<u8>)> {

@@ -2,13 +2,9 @@
 //! the name of the thing.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::PathBuf;
 
-use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::postgresql::{self, At, GROUPS, STAGE, Site, identifier, literal};
@@ -49,6 +45,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for DefaultPrivileges<S
         "privileges",
     ];
 
+    type Site = Site;
+
     fn is_there() -> bool {
         postgresql::is_there(SERVER)
     }
@@ -59,12 +57,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for DefaultPrivileges<S
         }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        self.site.environment()
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -141,37 +135,5 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for DefaultPrivileges<S
 
     fn vanish(&self, name: &str) {
         self.alter("REVOKE ALL ON TABLES FROM", name);
-    }
-
-    fn is_in_service(&self, name: &str) -> bool {
-        self.look(name).is_some()
-    }
-
-    fn put_data(&self, name: &str) {
-        unreachable!("{name} holds no data");
-    }
-
-    fn has_data(&self, name: &str) -> bool {
-        unreachable!("{name} holds no data");
-    }
-
-    fn make_unmarked(&self, _: &str) -> bool {
-        false
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/password"]
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        vec![self.site.secret()]
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        vec![self.site.planted()]
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site.writings()
     }
 }

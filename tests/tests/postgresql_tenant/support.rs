@@ -11,6 +11,8 @@ use nixops4_resources_tests::provider::{killed_at, oneshot};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
+pub(crate) use nixops4_resources_tests::postgres::{identifier as ident, literal};
+
 /// The password of the restricted administrator: no secret.
 const PASSWORD: &str = "restricted-administrator";
 
@@ -275,14 +277,4 @@ pub(crate) fn assert_parts(message: &str, parts: &[&str]) {
         assert!(message.contains(part), "{part:?} is not in: {message}");
     }
     assert!(message.contains("hint: "), "there is no hint in: {message}");
-}
-
-/// An identifier in SQL.
-pub(crate) fn ident(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A literal in SQL.
-pub(crate) fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,5 +1,5 @@
 //! More processes than connections, and a server that goes away. What many do at
-//! once to the same things is tested by `pg_load`.
+//! once to the same things is tested by `postgresql_load`.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -2,13 +2,9 @@
 //! has the name of the thing.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::PathBuf;
 
-use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::postgresql::{self, GROUPS, STAGE, Site, identifier, literal};
@@ -42,6 +38,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Grant<SERVER, SUPER
         "privileges",
     ];
 
+    type Site = Site;
+
     fn is_there() -> bool {
         postgresql::is_there(SERVER)
     }
@@ -57,12 +55,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Grant<SERVER, SUPER
         Self { site }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        self.site.environment()
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -153,37 +147,5 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Grant<SERVER, SUPER
 
     fn vanish(&self, name: &str) {
         self.run(&format!("REVOKE ALL ON shared FROM {}", identifier(name)));
-    }
-
-    fn is_in_service(&self, name: &str) -> bool {
-        self.look(name).is_some()
-    }
-
-    fn put_data(&self, name: &str) {
-        unreachable!("{name} holds no data");
-    }
-
-    fn has_data(&self, name: &str) -> bool {
-        unreachable!("{name} holds no data");
-    }
-
-    fn make_unmarked(&self, _: &str) -> bool {
-        false
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/password"]
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        vec![self.site.secret()]
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        vec![self.site.planted()]
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site.writings()
     }
 }

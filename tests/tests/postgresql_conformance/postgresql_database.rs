@@ -1,13 +1,9 @@
 //! The kind `postgresql_database`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::PathBuf;
 
-use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::postgresql::{self, At, GROUPS, Site, identifier, literal, timeless};
@@ -31,6 +27,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Database<SERVER, SU
     const RETAINS: bool = true;
     const RENAMES: bool = true;
 
+    type Site = Site;
+
     fn is_there() -> bool {
         postgresql::is_there(SERVER)
     }
@@ -41,12 +39,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Database<SERVER, SU
         }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        self.site.environment()
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -174,21 +168,5 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Database<SERVER, SU
         let database = identifier(name);
         self.site.by_hand(&format!("CREATE DATABASE {database}"));
         true
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/password"]
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        vec![self.site.secret()]
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        vec![self.site.planted()]
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site.writings()
     }
 }

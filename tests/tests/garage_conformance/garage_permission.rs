@@ -2,14 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
-use std::path::PathBuf;
 
-use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::Verdict::Changed;
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::garage::{self, Site, fields, wrong};
@@ -42,6 +38,8 @@ impl Fixture for Permission {
     const IDENTITY_INPUTS: &'static [&'static str] =
         &["deployment", "bucketId", "connection", "accessKeyId"];
 
+    type Site = Site;
+
     fn is_there() -> bool {
         garage::is_there()
     }
@@ -53,12 +51,8 @@ impl Fixture for Permission {
         }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -136,37 +130,5 @@ impl Fixture for Permission {
 
     fn vanish(&self, name: &str) {
         self.permit(name, "");
-    }
-
-    fn is_in_service(&self, name: &str) -> bool {
-        self.look(name).is_some()
-    }
-
-    fn put_data(&self, name: &str) {
-        unreachable!("{name} holds no data");
-    }
-
-    fn has_data(&self, name: &str) -> bool {
-        unreachable!("{name} holds no data");
-    }
-
-    fn make_unmarked(&self, _: &str) -> bool {
-        false
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/token"]
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        vec![self.site.secret()]
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        vec![self.site.planted()]
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site.writings()
     }
 }

@@ -1,14 +1,10 @@
 //! The kind `garage_bucket`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::PathBuf;
 
-use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::Verdict::{Changed, Ignored};
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::garage::{self, Site, fields, text, wrong, wrong_at};
@@ -37,6 +33,8 @@ impl Fixture for Bucket {
     // Made once for an owner: `garage_faults` kills it there.
     const KILLED_ELSEWHERE: &'static [&'static str] = &["bucket:stand-in"];
 
+    type Site = Site;
+
     fn is_there() -> bool {
         garage::is_there()
     }
@@ -45,12 +43,8 @@ impl Fixture for Bucket {
         Self { site: Site::new() }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -243,21 +237,5 @@ impl Fixture for Bucket {
 
     fn unmark(&self, name: &str) {
         self.site.unmark(name);
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/token"]
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        vec![self.site.secret()]
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        vec![self.site.planted()]
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site.writings()
     }
 }

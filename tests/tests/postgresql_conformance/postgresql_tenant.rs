@@ -5,9 +5,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Verdict};
+use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Site as _, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::postgresql::{self, At, Site, identifier, literal, timeless};
@@ -27,6 +26,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Tenant<SERVER, SUPE
     const RETAINS: bool = true;
     const RENAMES: bool = true;
 
+    type Site = Site;
+
     fn is_there() -> bool {
         postgresql::is_there(SERVER)
     }
@@ -43,8 +44,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Tenant<SERVER, SUPE
         }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {
@@ -216,10 +217,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Tenant<SERVER, SUPE
     }
 
     fn planted(&self) -> Vec<PathBuf> {
-        vec![self.password_file.clone(), self.site.planted()]
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site.writings()
+        let mut all = self.site.planted();
+        all.push(self.password_file.clone());
+        all
     }
 }

@@ -1,13 +1,9 @@
 //! The kind `postgresql_schema`.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::PathBuf;
 
-use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::postgresql::{self, GROUPS, STAGE, Site, identifier, literal, timeless};
@@ -32,6 +28,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Schema<SERVER, SUPE
     const IDENTITY_INPUTS: &'static [&'static str] =
         &["deployment", "name", "connection", "database"];
 
+    type Site = Site;
+
     fn is_there() -> bool {
         postgresql::is_there(SERVER)
     }
@@ -42,12 +40,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Schema<SERVER, SUPE
         }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        self.site.environment()
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -153,21 +147,5 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Schema<SERVER, SUPE
         let statement = format!("CREATE SCHEMA {}", identifier(name));
         self.site.by_hand_in(STAGE, &statement);
         true
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/password"]
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        vec![self.site.secret()]
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        vec![self.site.planted()]
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site.writings()
     }
 }

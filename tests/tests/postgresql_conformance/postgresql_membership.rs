@@ -2,13 +2,9 @@
 //! name of the thing.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::path::PathBuf;
 
-use nixops4_resources_tests::canary::Canary;
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
-use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
 use crate::postgresql::{self, GROUPS, Site, identifier, literal};
@@ -37,6 +33,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Membership<SERVER, 
     const OWNED: bool = false;
     const IDENTITY_INPUTS: &'static [&'static str] = &["deployment", "role", "connection", "group"];
 
+    type Site = Site;
+
     fn is_there() -> bool {
         postgresql::is_there(SERVER)
     }
@@ -47,12 +45,8 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Membership<SERVER, 
         }
     }
 
-    fn sandbox(&self) -> &Sandbox {
-        &self.site.sandbox
-    }
-
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        self.site.environment()
+    fn site(&self) -> &Site {
+        &self.site
     }
 
     fn inputs(&self, name: &str) -> Object {
@@ -134,37 +128,5 @@ impl<const SERVER: usize, const SUPERUSER: bool> Fixture for Membership<SERVER, 
     fn vanish(&self, name: &str) {
         let role = identifier(name);
         self.site.by_hand(&format!("REVOKE readers FROM {role}"));
-    }
-
-    fn is_in_service(&self, name: &str) -> bool {
-        self.look(name).is_some()
-    }
-
-    fn put_data(&self, name: &str) {
-        unreachable!("{name} holds no data");
-    }
-
-    fn has_data(&self, name: &str) -> bool {
-        unreachable!("{name} holds no data");
-    }
-
-    fn make_unmarked(&self, _: &str) -> bool {
-        false
-    }
-
-    fn references(&self) -> Vec<&'static str> {
-        vec!["/connection/password"]
-    }
-
-    fn secrets(&self) -> Vec<Canary> {
-        vec![self.site.secret()]
-    }
-
-    fn planted(&self) -> Vec<PathBuf> {
-        vec![self.site.planted()]
-    }
-
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site.writings()
     }
 }
