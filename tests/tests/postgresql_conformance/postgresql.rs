@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
+pub(crate) use nixops4_resources_tests::conformance::cases::wrong;
 use nixops4_resources_tests::conformance::{self, Bad};
 use nixops4_resources_tests::pool::{Lease, Pool};
 use nixops4_resources_tests::postgres::{Config, SUPERUSER, Server, verifier, versions};
