@@ -14,7 +14,6 @@ use nixops4_resources_tests::sandbox::Sandbox;
 use nixops4_resources_tests::{judges, mark};
 use serde_json::{Value, json};
 
-
 static SERVERS: Pool<Bao> = Pool::new(|| Bao::start().expect("is_there was asked before"));
 
 /// A server, and a place to run the provider in.
