@@ -1,33 +1,24 @@
 //! `plan` and `apply`, from the survey to the exit code.
 
-use crate::apply::{self, Signals};
+use crate::apply;
+use crate::backend::OpenMode;
+use crate::ending::Ending;
 use crate::failure::{Failure, Problem};
 use crate::plan::decision;
 use crate::plan::judge::Judgement;
 use crate::plan::report;
 use crate::plan::survey::{self, Survey};
-use crate::records::Opening;
 use crate::report::{Action, Event, PlanReport};
 use crate::session::Session;
+use crate::signals::Signals;
 
 /// How often an apply looks anew because somebody else records something between
 /// its looking and its writing.
 const SURVEYS: u32 = 3;
 
-/// How a command ended that did not fail altogether.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// Everything is as wanted.
-    Done,
-    /// Something failed, and was told.
-    Failed,
-    /// Changes are pending.
-    Pending,
-}
-
 /// Shows what apply would do.
 pub(crate) async fn plan(session: &Session, signals: &mut Signals) -> Result<Ending, Failure> {
-    let survey = surveyed(session, Opening::Look, signals).await?;
+    let survey = surveyed(session, OpenMode::Read, signals).await?;
     let plan = report::report(&session.file.to_string_lossy(), &survey);
     session.ui.plan(&plan);
     session.close(&survey.records, signals).await;
@@ -45,7 +36,7 @@ pub(crate) async fn plan(session: &Session, signals: &mut Signals) -> Result<End
 pub(crate) async fn apply(session: &Session, signals: &mut Signals) -> Result<Ending, Failure> {
     let mut attempt = 1;
     let survey = loop {
-        let mut survey = surveyed(session, Opening::Make, signals).await?;
+        let mut survey = surveyed(session, OpenMode::CreateIfMissing, signals).await?;
         let plan = report::report(&session.file.to_string_lossy(), &survey);
         let judged = || refuse_duplicates(&survey).and_then(|()| refuse_refusals(&plan));
         let opened = match judged() {
@@ -54,7 +45,10 @@ pub(crate) async fn apply(session: &Session, signals: &mut Signals) -> Result<En
                     survey::open_to_write(session, &mut survey).await?;
                     apply::begin(session, &survey).await
                 };
-                signals.race(beginning).await.flatten()
+                signals
+                    .race(beginning)
+                    .await
+                    .unwrap_or_else(|interrupted| Err(interrupted.into()))
             }
             refused => refused,
         };
@@ -92,10 +86,10 @@ pub(crate) fn signals() -> Result<Signals, Failure> {
 
 async fn surveyed(
     session: &Session,
-    opening: Opening,
+    mode: OpenMode,
     signals: &mut Signals,
 ) -> Result<Survey, Failure> {
-    signals.race(survey::survey(session, opening)).await?
+    signals.race(survey::survey(session, mode)).await?
 }
 
 /// Two members that are the same thing would undo each other's work.

@@ -12,15 +12,15 @@ use nixops4_protocol::message::{
 };
 use nixops4_protocol::state::RecordedResource;
 
-use crate::apply::Signals;
-use crate::commands::Ending;
+use crate::as_recorded;
+use crate::backend::{self, OpenMode, Source};
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::plan::survey;
-use crate::records::{Opening, RecordsError};
+use crate::records::{Records, RecordsError};
 use crate::report::{Drift, DriftReport, FORMAT, Finding, StateAt, Unseen};
 use crate::session::Session;
-use crate::whereabouts;
+use crate::signals::Signals;
 
 /// What came of looking at one resource.
 enum Seen {
@@ -55,8 +55,17 @@ async fn look(
     location: Option<&str>,
     paths: &[MemberPath],
 ) -> Result<DriftReport, Failure> {
-    let is_remembered = location.is_none() && whereabouts::startable(session).is_some();
-    let records = whereabouts::open_without_evaluating(session, location, Opening::Look).await?;
+    let given = location
+        .map(|said| backend::given(session, said))
+        .transpose()?;
+    let is_remembered = given.is_none() && backend::is_remembered(session);
+    let source = if is_remembered {
+        Source::Remembered
+    } else {
+        Source::given_or_expression(given.as_ref())
+    };
+    let mut records = Records::default();
+    backend::open(session, source, OpenMode::Read, &mut records).await?;
     if let Some(absent) = records.absent().first().cloned() {
         let absent = if is_remembered {
             absent.remembered()
@@ -80,7 +89,7 @@ async fn look(
         .collect();
     let mut notes = records.notes().to_vec();
     if (wanted.iter()).any(|(_, recorded)| session.trusts(recorded).is_err())
-        && let Err(error) = survey::evaluate_as_recorded(session, &records).await
+        && let Err(error) = as_recorded::evaluate(session, &records).await
     {
         notes.push(format!(
             "the expression could not be asked which providers and servers it names: {error}"

@@ -6,6 +6,8 @@ use crate::eval::EvalError;
 use crate::member::{MemberPath, OutputRef};
 use crate::records::RecordsError;
 use crate::shell;
+use crate::signals::Interrupted;
+use crate::state::error::StateError;
 
 /// Something about one member that its author has to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +27,7 @@ pub(crate) enum Failure {
     Records(#[from] RecordsError),
     /// The state, as the user names parts of it.
     #[error(transparent)]
-    State(#[from] crate::state::StateError),
+    State(#[from] StateError),
     /// What has to be changed before anything is applied.
     #[error("{}", list(.0))]
     Problems(Vec<Problem>),
@@ -117,8 +119,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Clock(#[from] nixops4_secrets_store::clock::WrongClock),
     /// Ctrl-C.
-    #[error("interrupted")]
-    Interrupted,
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -7,8 +7,8 @@ use nixops4_protocol::client::ClientError;
 use nixops4_protocol::message::{ReadResourceRequest, Request, RequestName, Response};
 use nixops4_protocol::state::{Extension, RecordedResource};
 
-use crate::apply::Signals;
-use crate::commands::Ending;
+use crate::backend::OpenMode;
+use crate::ending::Ending;
 use crate::eval::Member;
 use crate::failure::Failure;
 use crate::member::MemberPath;
@@ -17,9 +17,9 @@ use crate::plan::judge::{self, Judgement};
 use crate::plan::report;
 use crate::plan::survey::{self, Survey};
 use crate::providers;
-use crate::records::Opening;
 use crate::report::{Action, Event, Operation};
 use crate::session::Session;
+use crate::signals::Signals;
 
 /// Imports the members at or below `paths` that are not recorded yet.
 pub(crate) async fn import(
@@ -28,13 +28,17 @@ pub(crate) async fn import(
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
     session.targets = paths.to_vec();
-    let ending = signals.race(from_survey(session, paths)).await.flatten();
+    let work = from_survey(session, paths);
+    let ending = signals
+        .race(work)
+        .await
+        .unwrap_or_else(|interrupted| Err(interrupted.into()));
     session.providers.close().await;
     ending
 }
 
 async fn from_survey(session: &Session, paths: &[MemberPath]) -> Result<Ending, Failure> {
-    let mut survey = survey::survey(session, Opening::Make).await?;
+    let mut survey = survey::survey(session, OpenMode::CreateIfMissing).await?;
     let members = chosen(&survey, paths)?;
     for member in &members {
         if let Some(Judgement::Decided(decision)) = survey.judgements.get(&member.path)
@@ -62,7 +66,7 @@ async fn from_survey(session: &Session, paths: &[MemberPath]) -> Result<Ending, 
         record(session, &survey, member, recorded).await?;
     }
     survey.records.close().await;
-    let survey = survey::survey(session, Opening::Look).await?;
+    let survey = survey::survey(session, OpenMode::Read).await?;
     let plan = report::report(&session.file.to_string_lossy(), &survey);
     session.ui.event(&Event::Plan { plan: plan.clone() });
     survey.records.close().await;

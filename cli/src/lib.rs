@@ -5,16 +5,20 @@
 
 mod apply;
 mod args;
+mod as_recorded;
+mod backend;
 mod call;
 mod commands;
 mod completion;
 mod describe;
 mod drift;
+mod ending;
 mod eval;
 mod executables;
 mod failure;
 mod import;
 mod member;
+mod memory;
 #[cfg(test)]
 mod model;
 mod plan;
@@ -26,10 +30,11 @@ mod schema;
 mod secret;
 mod session;
 mod shell;
+mod signals;
 mod state;
+mod text;
 mod trust;
 mod ui;
-mod whereabouts;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,11 +44,12 @@ use clap::Parser as _;
 use nixops4_secrets_store::clock;
 
 use args::{Arguments, Command};
-use commands::{Ending, signals};
+use commands::signals;
+use ending::Ending;
 use failure::Failure;
 pub use member::{MemberPath, OutputRef};
 use session::Session;
-use trust::Allowed;
+use trust::granted::Allowed;
 use ui::{Reader, Ui};
 
 /// Wrong use of the command, as in sysexits.h; 2 means pending changes.

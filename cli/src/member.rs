@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ui::text;
+use crate::text;
 
 /// The names that lead from the root to a member.
 #[derive(

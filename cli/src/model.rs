@@ -23,14 +23,15 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
-use crate::commands::{self, Ending};
+use crate::commands;
+use crate::ending::Ending;
 use crate::eval::Evaluator;
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::providers::Providers;
 use crate::session::{self, Session};
 use crate::state::args::{State, What};
-use crate::trust::{Allowed, Trust};
+use crate::trust::granted::{Allowed, Trust};
 use crate::ui::Ui;
 use crate::{drift, removal};
 use expression::{Expression, Model};

@@ -8,16 +8,17 @@ use std::time::Duration;
 
 use nixops4_protocol::client::ProviderCommand;
 
-use crate::apply::Signals;
 use crate::eval::Evaluator;
 use crate::member::MemberPath;
+use crate::memory::folder;
 use crate::providers::{Machine, Providers, Retries, Retry};
 use crate::records::Records;
 use crate::report::Event;
 use crate::schema::Kind;
-use crate::trust::{Allowed, Trust};
-use crate::ui::{Ui, text};
-use crate::whereabouts;
+use crate::signals::Signals;
+use crate::text;
+use crate::trust::granted::{Allowed, Trust};
+use crate::ui::Ui;
 
 /// One run of the command on one deployment.
 pub(crate) struct Session {
@@ -64,7 +65,7 @@ impl Session {
             providers: Rc::new(providers(&ui, timeout)),
             kinds: Mutex::default(),
             trust: Trust::new(allowed),
-            memory: whereabouts::memory(),
+            memory: folder::of_this_user(),
             parallel,
             targets: Vec::new(),
             refresh: true,

@@ -4,10 +4,12 @@
 //! server that gets a secret and an owner have to be named by the expression or have been
 //! at the last apply here, and everything else takes the user's word on the command line.
 
+pub(crate) mod distrust;
+pub(crate) mod granted;
+
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
 use nixops4_protocol::Object;
 use nixops4_protocol::client::ProviderCommand;
@@ -16,74 +18,12 @@ use serde_json::Value;
 
 use crate::eval::named::{CONNECTION, OWNER, canonical};
 use crate::executables;
+use crate::memory;
 use crate::providers;
 use crate::records::Location;
 use crate::session::Session;
-use crate::shell;
-use crate::ui::text;
-use crate::whereabouts;
-
-/// The input that says whose state a place keeps.
-const DEPLOYMENT: &str = "deployment";
-
-/// What the user allows on the command line.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Allowed {
-    /// Providers, each with its arguments.
-    pub(crate) providers: Vec<Vec<String>>,
-    pub(crate) connections: Vec<Value>,
-    pub(crate) owners: Vec<String>,
-}
-
-/// What one run of the command may do because a record says so.
-#[derive(Default)]
-pub(crate) struct Trust {
-    allowed: Allowed,
-    /// The places of states that the user gave.
-    places: Mutex<Vec<Location>>,
-    /// The providers that they named there.
-    said: Mutex<BTreeSet<Vec<String>>>,
-    /// What was told to be started.
-    told: Mutex<BTreeSet<Vec<String>>>,
-    /// Whether it was told that what is remembered is not believed.
-    doubted: AtomicBool,
-    /// The connections that the expression had at the last apply here.
-    connections: OnceLock<BTreeSet<String>>,
-    /// Whose things were in it.
-    owners: OnceLock<BTreeSet<String>>,
-}
-
-/// Why a record is not followed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Distrust {
-    /// It would start something.
-    #[error(
-        "{} was not started, because neither the expression nor the command line names it, and \
-         {why}{}",
-        quoted(words),
-        provider_hint(words)
-    )]
-    Provider { words: Vec<String>, why: String },
-    /// It would send a secret somewhere.
-    #[error(
-        "what is recorded sends a secret to a server that the expression does not name, nor did \
-         at the last apply here: {}; nothing was sent{}",
-        text::line(connection),
-        connection_hint(connection)
-    )]
-    Connection { connection: String },
-    /// It would touch what is another deployment's.
-    #[error(
-        "what is recorded is said to be of the deployment {}, which the expression does not \
-         name, nor did at the last apply here; its provider was not asked{}",
-        text::quoted(owner),
-        hint("--allow-owner", owner)
-    )]
-    Owner { owner: String },
-    /// What the expression names could not be built.
-    #[error("{0}")]
-    Unbuilt(String),
-}
+use distrust::{Distrust, quoted};
+use granted::words;
 
 /// Something that is started.
 enum Start {
@@ -91,60 +31,6 @@ enum Start {
     Named(ProviderCommand, Vec<String>),
     Ready(ProviderCommand),
     Allowed(ProviderCommand, Vec<String>),
-}
-
-impl Trust {
-    /// With what the command line allows.
-    pub(crate) fn new(allowed: Allowed) -> Self {
-        Self {
-            allowed,
-            ..Self::default()
-        }
-    }
-
-    /// Takes note of the place of a state that the user gave. If they `typed` it, its
-    /// provider is meant to be started; one in a file may be anybody's idea. One of this
-    /// suite is found by its name in any case.
-    pub(crate) fn said(&self, location: &Location, typed: bool) {
-        let by_name =
-            location.args.is_empty() && executables::is_provider_name(&location.executable);
-        if typed && !by_name {
-            let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-            said.insert(words(&location.executable, &location.args));
-        }
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.push(location.clone());
-    }
-
-    /// Whether the user gave one of these as the place of a state.
-    pub(crate) fn is_given(&self, locations: &[Location]) -> bool {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut places = places.iter();
-        places.any(|place| locations.iter().any(|other| place.is_same_place(other)))
-    }
-
-    /// Whether the state that the user gave is of the deployment of this name.
-    fn is_deployment_given(&self, owner: &Value) -> bool {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places
-            .iter()
-            .any(|place| place.inputs.get(DEPLOYMENT) == Some(owner))
-    }
-
-    fn is_said(&self, words: &[String]) -> bool {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.contains(words)
-    }
-
-    /// Whether nobody was told yet that what is remembered is not believed.
-    pub(crate) fn is_first_doubt(&self) -> bool {
-        !self.doubted.swap(true, Ordering::Relaxed)
-    }
-
-    fn is_first_time(&self, words: Vec<String>) -> bool {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.insert(words)
-    }
 }
 
 impl Session {
@@ -282,7 +168,7 @@ impl Session {
         input: &str,
     ) -> &'a BTreeSet<String> {
         values.get_or_init(|| {
-            let remembered = whereabouts::remembered_inputs(self, input);
+            let remembered = memory::inputs(self, input);
             remembered.iter().map(canonical).collect()
         })
     }
@@ -294,12 +180,6 @@ fn recorded_provider(recorded: &RecordedResource) -> (String, &[String]) {
         Some(extension) => (extension.executable.clone(), &extension.args),
         None => (executables::provider_of(&recorded.r#type), &[]),
     }
-}
-
-fn words(executable: &str, args: &[String]) -> Vec<String> {
-    std::iter::once(executable.to_owned())
-        .chain(args.iter().cloned())
-        .collect()
 }
 
 /// Whether a reference to a secret stands in a value.
@@ -316,40 +196,11 @@ fn has_secret(value: &Value) -> bool {
     }
 }
 
-/// Each word in quotes, and nothing in them that steers a terminal.
-fn quoted(words: &[String]) -> String {
-    let words: Vec<String> = words.iter().map(|word| text::quoted(word)).collect();
-    words.join(" ")
-}
-
-fn provider_hint(words: &[String]) -> String {
-    let line = shell::joined(words.iter().map(String::as_str));
-    hint("--allow-provider", &line)
-}
-
-fn connection_hint(connection: &str) -> String {
-    hint("--allow-connection", connection)
-}
-
-/// What allows it, if that can be printed as it is.
-fn hint(option: &str, value: &str) -> String {
-    if text::line(value) == value {
-        format!(
-            "\nhint: if you know it and want that, add {option} {}",
-            shell::word(value)
-        )
-    } else {
-        "\nhint: see how that came into the state (`nixops4-resources state history`), and remove \
-         it with `nixops4-resources state rm`"
-            .to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{Distrust, has_secret};
+    use super::has_secret;
 
     #[test]
     fn references_are_found_wherever_they_stand() {
@@ -362,26 +213,5 @@ mod tests {
         ] {
             assert_eq!(has_secret(&value), expected, "{value}");
         }
-    }
-
-    #[test]
-    fn what_is_refused_is_quoted_and_can_be_allowed_as_it_is() {
-        let provider = |words: &[&str]| {
-            Distrust::Provider {
-                words: words.iter().map(|&word| word.to_owned()).collect(),
-                why: "no".to_owned(),
-            }
-            .to_string()
-        };
-        let told = provider(&["/tmp/e vil", "--x"]);
-        assert!(
-            told.starts_with(r#""/tmp/e vil" "--x" was not started, "#),
-            "{told}"
-        );
-        let option = r"--allow-provider ''\''/tmp/e vil'\'' --x'";
-        assert!(told.ends_with(option), "{told}");
-        let told = provider(&["/x\u{202e}\n", "a"]);
-        assert!(told.contains(r#""/x\u202e\n" "a""#), "{told}");
-        assert!(!told.contains("--allow"), "{told}");
     }
 }

@@ -4,7 +4,6 @@
 mod edges;
 mod job;
 pub(crate) mod schedule;
-mod signals;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,21 +13,21 @@ use std::time::Instant;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 
+use crate::backend::{self, OpenMode, Source};
 use crate::eval::{EvalError, Evaluation, Known, Look};
 use crate::failure::Failure;
 use crate::member::{MemberPath, OutputRef};
+use crate::memory;
 use crate::plan::judge::Judgement;
 use crate::plan::scope;
-use crate::plan::survey::{self, Survey};
-use crate::records::{Opening, Records};
+use crate::plan::survey::Survey;
+use crate::records::Records;
 use crate::report::{Event, Operation, Summary};
 use crate::session::Session;
-use crate::whereabouts;
+use crate::signals::{Interrupted, Signals};
 use job::{Claims, Job, Outcome};
 use schedule::{Next, Schedule};
 use summary::Tally;
-
-pub(crate) use signals::Signals;
 
 /// Says in the state what is about to be changed, which only one apply at a time can.
 pub(crate) async fn begin(session: &Session, survey: &Survey) -> Result<(), Failure> {
@@ -93,7 +92,7 @@ pub(crate) async fn apply(
     }
     let records = Rc::clone(&run.records);
     if records.absent().is_empty() {
-        whereabouts::remember(session, run.schedule.evaluation(), &records);
+        memory::remember(session, run.schedule.evaluation(), &records);
     }
     let summary = run.summary(begun.elapsed());
     if !killed {
@@ -221,7 +220,7 @@ impl Run<'_> {
     fn interrupted(&mut self) -> Result<(), Failure> {
         if self.schedule.is_stopping() {
             self.kill();
-            return Err(Failure::Interrupted);
+            return Err(Interrupted.into());
         }
         self.tally.interrupted = true;
         self.stop();
@@ -389,11 +388,11 @@ impl Run<'_> {
         self.schedule.evaluated(evaluation);
         self.note_waiting();
         let mut records = (*self.records).clone();
-        let opening = survey::open_keepers(
+        let opening = backend::open(
             self.session,
-            self.schedule.evaluation(),
+            Source::Named(self.schedule.evaluation()),
+            OpenMode::CreateIfMissing,
             &mut records,
-            Opening::Make,
         );
         let Ok(opened) = signals.race(opening).await else {
             return self.interrupted();

@@ -12,7 +12,7 @@ use std::path::Path;
 use nixops4_protocol::Object;
 use serde::Deserialize;
 
-use super::{EvalError, Evaluation, Evaluator, Known, nix};
+use super::{EvalError, Evaluation, Evaluator, Known, Request, output};
 use crate::member::{MemberPath, OutputRef};
 
 /// Begins the name of each store path that stands for an output.
@@ -119,9 +119,9 @@ impl Evaluator {
                 here.marks.insert(output.output.clone(), index);
             }
         }
-        let request = nix::Request {
+        let request = Request {
             root: self.root()?,
-            mark: nix::MARK,
+            mark: output::MARK,
             known: &known,
             catch: true,
             look: "edges",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use super::Root;
-use super::nix::MARK;
+use super::output::MARK;
 use crate::member::MemberPath;
 
 /// Why a deployment could not be evaluated.

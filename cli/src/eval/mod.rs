@@ -49,6 +49,16 @@ pub(crate) struct Evaluation {
     pub(crate) structures: Vec<Structure>,
 }
 
+impl Evaluation {
+    /// The resources that others name as their state.
+    pub(crate) fn state_members(&self) -> BTreeSet<MemberPath> {
+        self.members
+            .values()
+            .filter_map(|member| member.state.clone())
+            .collect()
+    }
+}
+
 /// A resource.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Member {
@@ -229,7 +239,7 @@ impl Evaluator {
         };
         let request = Request {
             root: self.root()?,
-            mark: nix::MARK,
+            mark: output::MARK,
             known,
             catch: true,
             look,
@@ -273,7 +283,7 @@ impl Evaluator {
     async fn explain(&self, known: &Known, place: &Place) -> Result<(), EvalError> {
         let request = Request {
             root: self.root()?,
-            mark: nix::MARK,
+            mark: output::MARK,
             known,
             catch: false,
             look: "places",

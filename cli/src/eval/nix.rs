@@ -11,12 +11,9 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio::sync::OnceCell;
 
-use super::output::Mark;
+use super::output::{MARK, Mark};
 use super::scratch::{self, Scratch};
 use super::{EvalError, Known, Notes, Place, Root, failure, store};
-
-/// Begins each trace line and each error of the driver's.
-pub(super) const MARK: &str = "@nixops4-resources@";
 
 const DRIVER: &str = include_str!("driver.nix");
 const NIX_INSTANTIATE: &str = "nix-instantiate";

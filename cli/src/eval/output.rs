@@ -8,6 +8,9 @@ use serde_json::Value;
 use super::{EvalError, Evaluation, Member, Part, Place, Structure, object};
 use crate::member::{MemberPath, OutputRef};
 
+/// Begins each trace line and each error of the driver's.
+pub(super) const MARK: &str = "@nixops4-resources@";
+
 /// One of the things that the driver found.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

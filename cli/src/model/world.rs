@@ -21,8 +21,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use crate::apply::Signals;
 use crate::providers::{Link, Source};
+use crate::signals::Signals;
 
 mod kinds;
 mod server;

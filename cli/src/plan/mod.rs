@@ -6,4 +6,3 @@ pub(crate) mod judge;
 pub(crate) mod report;
 pub(crate) mod scope;
 pub(crate) mod survey;
-pub(crate) mod unnamed;

@@ -8,13 +8,15 @@ use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::Object;
 
 use super::judge::{self, Judgement};
-use super::{scope, unnamed};
-use crate::eval::{EvalError, Evaluation, Known, Look, Member, Structure};
+use super::scope;
+use crate::as_recorded;
+use crate::backend::{self, OpenMode, Source};
+use crate::eval::{Evaluation, Known, Look, Member, Structure};
 use crate::failure::{Failure, Problem};
 use crate::member::{MemberPath, OutputRef};
-use crate::records::{Opening, Records};
+use crate::memory;
+use crate::records::Records;
 use crate::session::Session;
-use crate::whereabouts;
 
 /// How often the foreseen outputs of what will change are carried on to those
 /// that use them, for display.
@@ -118,14 +120,14 @@ struct Beginning {
 
 /// Opens the state. If it is where it was at the last apply, one evaluation tells
 /// that and everything else; otherwise a first one tells where the state is.
-async fn begin(session: &Session, opening: Opening) -> Result<Beginning, Failure> {
-    if let Some(records) = whereabouts::reopen(session).await {
-        let all = all_outputs(&records);
+async fn begin(session: &Session, mode: OpenMode) -> Result<Beginning, Failure> {
+    if let Some(records) = reopen(session).await {
+        let all = as_recorded::all_outputs(&records);
         // A mistake in the expression is told by the evaluation below.
-        if let Ok(evaluation) = evaluate_as_recorded(session, &records).await
-            && whereabouts::is_where_it_was(&evaluation, &records)
+        if let Ok(evaluation) = as_recorded::evaluate(session, &records).await
+            && backend::is_current(&evaluation, &records)
         {
-            let assumed = recorded_outputs(&evaluation, &records);
+            let assumed = as_recorded::outputs(&evaluation, &records);
             // What another state has recorded of a member is not known of it.
             let is_assumed = |path: &MemberPath| {
                 assumed.contains_key(path) || !evaluation.members.contains_key(path)
@@ -136,7 +138,7 @@ async fn begin(session: &Session, opening: Opening) -> Result<Beginning, Failure
                 assumed,
                 records,
                 evaluation: is_fit.then_some(evaluation),
-                only_looked: opening == Opening::Make,
+                only_looked: mode == OpenMode::CreateIfMissing,
             });
         }
         records.close().await;
@@ -146,13 +148,26 @@ async fn begin(session: &Session, opening: Opening) -> Result<Beginning, Failure
         .evaluator
         .evaluate(Look::States, &Known::default())
         .await?;
-    open_keepers(session, &first, &mut records, opening).await?;
+    backend::open(session, Source::Named(&first), mode, &mut records).await?;
     Ok(Beginning {
-        assumed: recorded_outputs(&first, &records),
+        assumed: as_recorded::outputs(&first, &records),
         records,
         evaluation: None,
         only_looked: false,
     })
+}
+
+/// Opens the state where it was at the last apply, if all of it is still there.
+async fn reopen(session: &Session) -> Option<Records> {
+    let mut records = Records::default();
+    let opened = backend::open(session, Source::Remembered, OpenMode::Read, &mut records).await;
+    // Why not is told when it is opened where the expression says.
+    if opened.ok()? && records.absent().is_empty() {
+        Some(records)
+    } else {
+        records.close().await;
+        None
+    }
 }
 
 /// Opens the state again, to write into it. Its provider refuses what others have
@@ -164,9 +179,10 @@ pub(crate) async fn open_to_write(session: &Session, survey: &mut Survey) -> Res
     }
     survey.records.close().await;
     let mut records = Records::default();
-    let opening = Opening::Make;
-    open_keepers(session, &survey.evaluation, &mut records, opening).await?;
-    unnamed::open(session, &survey.evaluation, &mut records, opening).await?;
+    for source in [Source::Named, Source::Unnamed] {
+        let source = source(&survey.evaluation);
+        backend::open(session, source, OpenMode::CreateIfMissing, &mut records).await?;
+    }
     if !records.are_as(&survey.records).await {
         records.close().await;
         return Err(Failure::Overtaken);
@@ -177,13 +193,13 @@ pub(crate) async fn open_to_write(session: &Session, survey: &mut Survey) -> Res
 }
 
 /// Surveys the deployment.
-pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey, Failure> {
+pub(crate) async fn survey(session: &Session, mode: OpenMode) -> Result<Survey, Failure> {
     let Beginning {
         mut records,
         mut evaluation,
         mut assumed,
         only_looked,
-    } = begin(session, opening).await?;
+    } = begin(session, mode).await?;
     let mut judge = Judge::default();
     let mut changed = BTreeSet::new();
     let mut rounds = 0;
@@ -191,10 +207,10 @@ pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey
         let evaluation = if let Some(evaluation) = evaluation.take() {
             evaluation
         } else {
-            let known = known(&assumed, &records);
+            let known = as_recorded::known(&assumed, &records);
             session.evaluator.evaluate(Look::All, &known).await?
         };
-        let keepers = keepers(&evaluation);
+        let keepers = evaluation.state_members();
         let judgements = judge.all(session, &evaluation, &records, &keepers).await?;
         for (path, judgement) in &judgements {
             let is_known = evaluation.members[path].is_known();
@@ -212,14 +228,14 @@ pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey
         let is_stable = settled == assumed;
         assumed = settled;
         if is_stable
-            && !open_keepers(session, &evaluation, &mut records, opening).await?
-            && !unnamed::open(session, &evaluation, &mut records, opening).await?
+            && !backend::open(session, Source::Named(&evaluation), mode, &mut records).await?
+            && !backend::open(session, Source::Unnamed(&evaluation), mode, &mut records).await?
         {
             break (evaluation, judgements);
         }
         if is_stable {
             assumed.extend(
-                recorded_outputs(&evaluation, &records)
+                as_recorded::outputs(&evaluation, &records)
                     .into_iter()
                     .filter(|(path, _)| !changed.contains(path)),
             );
@@ -237,7 +253,7 @@ pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey
         });
     }
     if records.absent().is_empty() {
-        whereabouts::remember(session, &evaluation, &records);
+        memory::remember(session, &evaluation, &records);
     }
     let (foreseen, structures) = foresee(
         session,
@@ -257,121 +273,6 @@ pub(crate) async fn survey(session: &Session, opening: Opening) -> Result<Survey
         foreseen,
         structures,
     })
-}
-
-/// The resources that others name as their state.
-pub(crate) fn keepers(evaluation: &Evaluation) -> BTreeSet<MemberPath> {
-    evaluation
-        .members
-        .values()
-        .filter_map(|member| member.state.clone())
-        .collect()
-}
-
-/// Opens the state resources whose inputs are known; says whether there were any.
-pub(crate) async fn open_keepers(
-    session: &Session,
-    evaluation: &Evaluation,
-    records: &mut Records,
-    opening: Opening,
-) -> Result<bool, Failure> {
-    let mut opened = false;
-    for path in keepers(evaluation) {
-        if records.is_open(&path) {
-            continue;
-        }
-        let Some(member) = evaluation.members.get(&path) else {
-            if evaluation
-                .structures
-                .iter()
-                .any(|structure| path.is_within(&structure.path))
-            {
-                continue;
-            }
-            return Err(Failure::NoSuchState {
-                by: evaluation
-                    .members
-                    .values()
-                    .filter(|member| member.state.as_ref() == Some(&path))
-                    .map(|member| member.path.clone())
-                    .collect(),
-                path,
-            });
-        };
-        if let Some(state) = &member.state {
-            return Err(Failure::StateOfState {
-                path,
-                state: state.clone(),
-            });
-        }
-        if !member.is_known() {
-            continue;
-        }
-        session.evaluator.realise(&member.provider_paths).await?;
-        session.evaluator.realise(&member.input_paths).await?;
-        judge::check(session, member).await.map_err(|messages| {
-            Failure::Problems(
-                messages
-                    .into_iter()
-                    .map(|message| Problem {
-                        path: member.path.clone(),
-                        message,
-                    })
-                    .collect(),
-            )
-        })?;
-        records.open(session, &member.into(), opening).await?;
-        opened = true;
-    }
-    Ok(opened)
-}
-
-/// What the expression says if everything is as it is recorded.
-pub(crate) async fn evaluate_as_recorded(
-    session: &Session,
-    records: &Records,
-) -> Result<Evaluation, EvalError> {
-    let all = all_outputs(records);
-    let known = known(&all, records);
-    session.evaluator.evaluate(Look::All, &known).await
-}
-
-/// The outputs of everything that is recorded, whoever keeps it.
-fn all_outputs(records: &Records) -> Assumed {
-    let all = records.all();
-    all.map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
-        .collect()
-}
-
-/// What the records say of members, before anybody was asked. What stands in an
-/// unknown place is taken from wherever it is recorded.
-pub(crate) fn recorded_outputs(
-    evaluation: &Evaluation,
-    records: &Records,
-) -> BTreeMap<MemberPath, Object> {
-    let mut outputs = BTreeMap::new();
-    for (keeper, path, recorded) in records.all() {
-        let is_its_state = match evaluation.members.get(path) {
-            Some(member) => member.state.as_ref() == Some(keeper),
-            None => evaluation
-                .structures
-                .iter()
-                .any(|structure| path.is_within(&structure.path)),
-        };
-        if is_its_state {
-            outputs.insert(path.clone(), recorded.output_properties.clone());
-        }
-    }
-    outputs
-}
-
-pub(crate) fn known(settled: &BTreeMap<MemberPath, Object>, records: &Records) -> Known {
-    let mut known = Known::default();
-    for (path, outputs) in settled.iter().chain(records.outputs()) {
-        // A record may be older than an output that its provider has by now.
-        known.add(path, outputs.clone(), false);
-    }
-    known
 }
 
 fn settled(
@@ -417,13 +318,13 @@ async fn foresee(
         if foreseen == used || !somebody_waits_for(&evaluation, &foreseen) {
             break;
         }
-        let mut known = known(settled, records);
+        let mut known = as_recorded::known(settled, records);
         for (path, outputs) in &foreseen {
             known.add(path, outputs.clone(), false);
         }
         used = foreseen;
         evaluation = session.evaluator.evaluate(Look::All, &known).await?;
-        let keepers = keepers(&evaluation);
+        let keepers = evaluation.state_members();
         judgements = judge.all(session, &evaluation, records, &keepers).await?;
     }
     let structures = evaluation.structures;

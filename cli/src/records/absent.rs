@@ -20,7 +20,7 @@ pub(crate) struct Absent {
 }
 
 impl Absent {
-    pub(super) fn new(location: &Location, reason: Option<String>) -> Self {
+    pub(crate) fn new(location: &Location, reason: Option<String>) -> Self {
         let directory = || {
             let directory = std::env::current_dir().ok()?;
             Some(directory.display().to_string())

@@ -11,6 +11,7 @@ use nixops4_protocol::message::{
 use nixops4_protocol::state::{self, RecordedResource};
 use serde_json::Value;
 
+use super::places::{concerns, places};
 use super::turn::{self, Search, Turn};
 use super::{Absent, CLOSE_PATIENCE, Location, RecordsError};
 use crate::member::MemberPath;
@@ -24,13 +25,13 @@ const HISTORY_AT_ONCE: u64 = 200;
 /// An open state resource.
 pub(crate) struct Keeper {
     pub(super) path: MemberPath,
-    pub(super) resource: ExtantResource,
+    pub(crate) resource: ExtantResource,
     /// Absent if the place isn't there yet.
     pub(super) process: Option<Box<dyn Link>>,
     /// The state as it stands after what we recorded.
     pub(super) document: Value,
     /// Whether its provider tells the events that it came from.
-    pub(super) tells_history: bool,
+    pub(crate) tells_history: bool,
     /// What is said where it isn't there.
     absent: Absent,
     /// What others changed before its process was lost and the next one read it:
@@ -43,7 +44,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    pub(super) fn new(
+    pub(crate) fn new(
         location: &Location,
         providers: Rc<Providers>,
         command: ProviderCommand,
@@ -101,7 +102,7 @@ impl Keeper {
     }
 
     /// Starts the process that keeps it, and reads it.
-    pub(super) async fn start(&mut self) -> Result<(), ClientError> {
+    pub(crate) async fn start(&mut self) -> Result<(), ClientError> {
         let label = self.path.to_string();
         let mut process = self.providers.spawn(&self.command, &label)?;
         let request = Request::StateRead(StateResourceReadRequest {
@@ -319,21 +320,4 @@ fn changes_of(request: &Request) -> &[PatchOperation] {
         Request::StateEvent(event) => &event.patch,
         _ => &[],
     }
-}
-
-/// Where a patch changes something.
-pub(super) fn places(patch: &[PatchOperation]) -> impl Iterator<Item = &str> {
-    patch.iter().map(|operation| operation.path().as_str())
-}
-
-/// Whether a patch changes one of these places, something in it, or what it is in.
-pub(super) fn concerns(patch: &[PatchOperation], others: &[String]) -> bool {
-    let is_in = |place: &str, other: &str| {
-        let rest = place.strip_prefix(other);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    places(patch).any(|place| {
-        let mut others = others.iter();
-        others.any(|other| is_in(place, other) || is_in(other, place))
-    })
 }

@@ -5,7 +5,7 @@
 mod absent;
 mod keeper;
 mod location;
-mod opening;
+mod places;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -20,8 +20,7 @@ use tokio::sync::Mutex;
 
 use crate::eval::Member;
 use crate::member::MemberPath;
-use crate::session::Session;
-use crate::trust::Distrust;
+use crate::trust::distrust::Distrust;
 
 pub(crate) use absent::Absent;
 pub(crate) use keeper::Keeper;
@@ -110,16 +109,13 @@ pub(crate) enum RecordsError {
     },
 }
 
-/// How a state resource is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Opening {
-    /// Nothing is changed: state that isn't there yet is empty, and whoever goes by
-    /// what is recorded refuses it ([`Records::refuse_absent`]).
-    Look,
-    /// It is to be changed, so it has to be there.
-    Change,
-    /// The place is made if it isn't there, as upstream does at each apply.
-    Make,
+/// A state resource that was opened.
+pub(crate) struct Opened {
+    pub(crate) keeper: Keeper,
+    pub(crate) outputs: Option<Object>,
+    pub(crate) note: Option<String>,
+    /// Why it could not be read, if it is taken as empty for that.
+    pub(crate) reason: Option<String>,
 }
 
 /// What one state resource has recorded.
@@ -142,14 +138,8 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// Opens one more state resource and reads it.
-    pub(crate) async fn open(
-        &mut self,
-        session: &Session,
-        location: &Location,
-        opening: Opening,
-    ) -> Result<(), RecordsError> {
-        let opened = opening::open(session, location, opening).await?;
+    /// Adds a state resource, and what is recorded in it.
+    pub(crate) fn add(&mut self, location: &Location, opened: Opened) -> Result<(), RecordsError> {
         let path = location.label.clone();
         let document_error = |source| RecordsError::Document {
             path: path.clone(),
@@ -188,24 +178,15 @@ impl Records {
         true
     }
 
-    /// The same, if it is there and something is recorded in it; says whether it is.
-    pub(crate) async fn open_if_used(
-        &mut self,
-        session: &Session,
-        location: &Location,
-    ) -> Result<bool, RecordsError> {
-        let mut alone = Self::default();
-        alone.open(session, location, Opening::Look).await?;
-        if alone.all().next().is_none() {
-            alone.close().await;
-            return Ok(false);
-        }
-        self.keepers.append(&mut alone.keepers);
-        self.locations.append(&mut alone.locations);
-        self.entries.append(&mut alone.entries);
-        self.outputs.append(&mut alone.outputs);
-        self.notes.append(&mut alone.notes);
-        Ok(true)
+    /// Adds all that is open in `other`.
+    pub(crate) fn append(&mut self, mut other: Self) {
+        self.keepers.append(&mut other.keepers);
+        self.locations.append(&mut other.locations);
+        self.entries.append(&mut other.entries);
+        self.outputs.append(&mut other.outputs);
+        self.absent.append(&mut other.absent);
+        self.lost.append(&mut other.lost);
+        self.notes.append(&mut other.notes);
     }
 
     /// Notes that what is recorded somewhere is not known. The expression does not

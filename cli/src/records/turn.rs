@@ -15,7 +15,7 @@ use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::keeper::{concerns, places};
+use super::places::{concerns, places};
 
 /// The events that say that an apply begins, and that it has ended.
 pub(super) const BEGIN: &str = "begin";

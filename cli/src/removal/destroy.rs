@@ -5,15 +5,16 @@
 use super::servers::Servers;
 use super::target::{self, Target};
 use super::{Aside, Manner, remove, unrecorded};
-use crate::apply::Signals;
-use crate::commands::Ending;
+use crate::as_recorded;
+use crate::backend::{self, OpenMode, Source};
+use crate::ending::Ending;
 use crate::eval::{EvalError, Evaluation};
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::plan::survey;
-use crate::records::{Opening, Records};
+use crate::memory;
+use crate::records::Records;
 use crate::session::Session;
-use crate::whereabouts;
+use crate::signals::Signals;
 
 /// What is to be destroyed, and how.
 #[derive(Debug, Default)]
@@ -41,18 +42,22 @@ pub(crate) async fn destroy(
 }
 
 async fn open(session: &Session, wanted: &Wanted<'_>) -> Result<Records, Failure> {
-    let opened = whereabouts::open(session, wanted.from_state, Opening::Change).await;
-    match opened {
+    let given = wanted.from_state.map(|said| backend::given(session, said));
+    let given = given.transpose()?;
+    let source = Source::given_or_expression(given.as_ref());
+    let mut records = Records::default();
+    match backend::open(session, source, OpenMode::Write, &mut records).await {
         Err(Failure::Eval(error @ (EvalError::File { .. } | EvalError::NoRoot))) => {
             Err(Failure::NoExpression {
                 error: Box::new(error),
-                remembered: whereabouts::remembered(session)
+                remembered: memory::states(session)
                     .iter()
                     .map(ToString::to_string)
                     .collect(),
             })
         }
-        other => other,
+        Err(failure) => Err(failure),
+        Ok(_) => Ok(records),
     }
 }
 
@@ -120,7 +125,7 @@ async fn destroy_from(
 /// What the expression says, as far as what is recorded goes. What is recorded can
 /// be destroyed without.
 async fn evaluated(session: &Session, records: &Records, aside: &mut Aside) -> Option<Evaluation> {
-    match survey::evaluate_as_recorded(session, records).await {
+    match as_recorded::evaluate(session, records).await {
         Ok(evaluation) => Some(evaluation),
         Err(error) => {
             aside.notes.push(format!(

@@ -11,8 +11,8 @@ use nixops4_protocol::state::Extension;
 use serde_json::{Value, json};
 
 use super::Recorded;
-use super::gc::Live;
 use super::guess::SHARED;
+use super::live::Live;
 use super::servers::Servers;
 use crate::eval::Member;
 use crate::eval::named::CONNECTION;

@@ -13,21 +13,21 @@ use nixops4_protocol::message::{
 };
 use serde_json::Value;
 
+use super::live::Live;
 use super::servers::Servers;
 use super::target::{self, Target};
 use super::{Aside, Manner, orphans, remove};
-use crate::apply::Signals;
-use crate::commands::Ending;
-use crate::eval::Member;
+use crate::backend::OpenMode;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::plan::judge::Judgement;
 use crate::plan::report;
 use crate::plan::survey::{self, Survey};
-use crate::records::Opening;
 use crate::report::{Fate, Renamed};
 use crate::session::Session;
 use crate::shell;
+use crate::signals::Signals;
 
 /// What is to be collected, and how.
 #[derive(Debug, Default)]
@@ -42,21 +42,13 @@ pub(crate) struct Wanted<'a> {
     pub(crate) yes: bool,
 }
 
-/// A member that the expression has.
-pub(super) struct Live {
-    pub(super) member: Member,
-    /// What names it on its server; null if nobody can say.
-    pub(super) identity: Value,
-    pub(super) is_recorded: bool,
-}
-
 /// Collects.
 pub(crate) async fn gc(
     session: &Session,
     wanted: &Wanted<'_>,
     signals: &mut Signals,
 ) -> Result<Ending, Failure> {
-    let surveying = survey::survey(session, Opening::Change);
+    let surveying = survey::survey(session, OpenMode::Write);
     let survey = signals.race(surveying).await??;
     let result = collect(session, wanted, &survey, signals).await;
     session.close(&survey.records, signals).await;

@@ -6,6 +6,7 @@ mod foresee;
 pub(crate) mod gc;
 mod guess;
 mod leave;
+mod live;
 mod order;
 mod orphans;
 mod run;
@@ -19,13 +20,13 @@ use std::sync::Arc;
 use nixops4_protocol::state::{Extension, RecordedResource};
 use serde_json::Value;
 
-use crate::apply::Signals;
-use crate::commands::Ending;
+use crate::ending::Ending;
 use crate::failure::{Failure, Problem};
 use crate::member::MemberPath;
 use crate::records::Records;
 use crate::report::{Event, FORMAT, Fate, Removal, RemovalReport, Summary};
 use crate::session::Session;
+use crate::signals::Signals;
 use order::Node;
 use target::Target;
 

@@ -20,8 +20,8 @@ use serde_json::Value;
 
 use super::Recorded;
 use super::examples::{Example, Place, Source, examples, in_all_stores, nobody, of_all_kinds};
-use super::gc::Live;
 use super::guess::{guesses, is_named};
+use super::live::Live;
 use super::servers::Servers;
 use super::target::{self, Target};
 use crate::member::MemberPath;

@@ -10,11 +10,11 @@ use nixops4_protocol::message::{DestroyResourceRequest, ExtantResource, Request,
 
 use super::order::{Node, Order};
 use super::target::Target;
-use crate::apply::Signals;
 use crate::member::MemberPath;
 use crate::records::Records;
 use crate::report::{self, Event, Fate, Operation, Skip, Summary};
 use crate::session::Session;
+use crate::signals::Signals;
 
 const KILLED: &str =
     "it was killed in the middle, and may or may not be gone; run the command again to find out";

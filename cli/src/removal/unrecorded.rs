@@ -16,7 +16,6 @@ use crate::eval::{Evaluation, Member};
 use crate::member::MemberPath;
 use crate::plan::decision::Decision;
 use crate::plan::judge::{self, Judgement};
-use crate::plan::survey;
 use crate::records::Records;
 use crate::report::Action;
 use crate::session::Session;
@@ -31,7 +30,7 @@ pub(super) struct Found {
 /// Looks at the members that no state has.
 pub(super) async fn find(session: &Session, evaluation: &Evaluation, records: &Records) -> Found {
     let mut found = Found::default();
-    let keepers = survey::keepers(evaluation);
+    let keepers = evaluation.state_members();
     let members = evaluation.members.values().filter(|member| {
         let path = &member.path;
         !keepers.contains(path) && !records.is_open(path) && records.of(member).is_none()

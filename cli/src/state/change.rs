@@ -6,7 +6,8 @@ use json_patch::Patch;
 use nixops4_protocol::state;
 
 use super::{Chosen, StateError};
-use crate::commands::{Ending, signals};
+use crate::commands::signals;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::records::RecordsError;

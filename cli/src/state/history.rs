@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::Chosen;
 use super::touched::touched;
-use crate::commands::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::report::FORMAT;

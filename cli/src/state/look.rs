@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use nixops4_protocol::state::RecordedResource;
 
 use super::{Chosen, StateError};
-use crate::commands::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::report::FORMAT;

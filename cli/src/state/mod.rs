@@ -4,6 +4,7 @@
 
 pub(crate) mod args;
 mod change;
+pub(crate) mod error;
 mod history;
 mod look;
 mod touched;
@@ -13,72 +14,37 @@ mod verify;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use nixops4_protocol::state::StateError as DocumentError;
 use tokio::sync::Mutex;
 
-use crate::commands::Ending;
+use crate::backend::{self, OpenMode, Source};
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::records::{Keeper, Opening, Records};
+use crate::records::{Keeper, Records};
 use crate::session::Session;
-use crate::whereabouts;
 use args::{State, What};
+use error::StateError;
 use transfer::Given;
-
-/// Why something can't be done with the state.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StateError {
-    /// There is nothing under that name.
-    #[error("nothing is recorded at '{0}'; `nixops4-resources state list` shows what is")]
-    NotRecorded(MemberPath),
-    /// More than one state, and nobody said which.
-    #[error(
-        "this deployment has several states, kept by {}: say which with --kept-by PATH",
-        names(.0)
-    )]
-    Several(Vec<MemberPath>),
-    /// No state at all.
-    #[error("this deployment keeps no state")]
-    None,
-    /// The member keeps no state.
-    #[error("'{path}' keeps no state of this deployment; {} do", names(.keepers))]
-    NoKeeper {
-        path: MemberPath,
-        keepers: Vec<MemberPath>,
-    },
-    /// The root has no name.
-    #[error("'{0}' can't be renamed or forgotten as a whole; name members")]
-    Root(MemberPath),
-    /// Nobody said yes.
-    #[error("nothing was forgotten: {0}")]
-    NotConfirmed(&'static str),
-    /// The place to copy to has something in it.
-    #[error(
-        "the state that '{path}' keeps has {number} resources recorded in it already; nothing was \
-         changed. Give a place with nothing in it, or forget what is in it with `state rm`"
-    )]
-    NotEmpty { path: MemberPath, number: usize },
-    /// What was given to be imported is no state.
-    #[error("{file} can't be imported: {reason}; nothing was changed")]
-    NoState { file: String, reason: String },
-    /// It stops short of being understood.
-    #[error("cannot use the state: {0}")]
-    Document(#[from] DocumentError),
-}
 
 /// Does what was asked.
 pub(crate) async fn run(session: &Session, arguments: &State) -> Result<Ending, Failure> {
-    let opening = match &arguments.what {
-        What::Mv { .. } | What::Rm { .. } => Opening::Change,
-        What::Import { .. } => Opening::Make,
-        _ => Opening::Look,
+    let mode = match &arguments.what {
+        What::Mv { .. } | What::Rm { .. } => OpenMode::Write,
+        What::Import { .. } => OpenMode::CreateIfMissing,
+        _ => OpenMode::Read,
     };
     // Before anything is made for it.
     let given = match &arguments.what {
         What::Import { exported } => Some(transfer::given(exported)?),
         _ => None,
     };
-    let records = whereabouts::open(session, arguments.location.as_deref(), opening).await?;
+    let location = arguments.location.as_deref();
+    let location = location
+        .map(|said| backend::given(session, said))
+        .transpose()?;
+    let source = Source::given_or_expression(location.as_ref());
+    let mut records = Records::default();
+    backend::open(session, source, mode, &mut records).await?;
     let done = dispatch(session, arguments, &records, given).await;
     records.close().await;
     session.providers.close().await;
@@ -177,14 +143,5 @@ impl Chosen<'_> {
         self.records
             .all()
             .filter(|(keeper, _, _)| self.keepers.contains(keeper))
-    }
-}
-
-fn names(paths: &[MemberPath]) -> String {
-    let names: Vec<String> = paths.iter().map(|path| format!("'{path}'")).collect();
-    if names.is_empty() {
-        "none".to_owned()
-    } else {
-        names.join(", ")
     }
 }

@@ -13,16 +13,16 @@ use serde_json::Value;
 
 use super::change::tell;
 use super::{Chosen, StateError};
-use crate::commands::Ending;
+use crate::backend::{self, OpenMode, Source};
+use crate::ending::Ending;
 use crate::eval::{Known, Look};
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::records::{Keeper, Location, Opening, Records, RecordsError};
+use crate::records::{Keeper, Location, Records, RecordsError};
 use crate::report::state::StateChanged;
 use crate::session::Session;
 use crate::ui::Ui;
 use crate::ui::text;
-use crate::whereabouts;
 
 pub(super) async fn export(
     session: &Session,
@@ -118,10 +118,11 @@ async fn copy(
 ) -> Result<Ending, Failure> {
     let location = match to.parse::<MemberPath>() {
         Ok(path) if !to.contains(':') && !to.starts_with('@') => member(session, &path).await?,
-        _ => whereabouts::said_by_user(session, to)?,
+        _ => backend::given(session, to)?,
     };
     let mut records = Records::default();
-    records.open(session, &location, Opening::Make).await?;
+    let source = Source::Location(&location);
+    backend::open(session, source, OpenMode::CreateIfMissing, &mut records).await?;
     let keeper = records.keeper(&location.label).ok_or(StateError::None)?;
     let put = put(&mut *keeper.lock().await, &location.label, document.clone()).await;
     records.close().await;
@@ -156,9 +157,7 @@ async fn member(session: &Session, path: &MemberPath) -> Result<Location, Failur
         }
         _ => Err(StateError::NoKeeper {
             path: path.clone(),
-            keepers: crate::plan::survey::keepers(&evaluation)
-                .into_iter()
-                .collect(),
+            keepers: evaluation.state_members().into_iter().collect(),
         }
         .into()),
     }

@@ -8,7 +8,7 @@ use nixops4_protocol::state::{self, RecordedResource};
 use serde_json::Value;
 
 use super::Chosen;
-use crate::commands::Ending;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::records::RecordsError;

@@ -17,9 +17,9 @@ use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::apply::Signals;
 use crate::failure::Failure;
 use crate::report::{DriftReport, Event, PlanReport};
+use crate::signals::{Interrupted, Signals};
 use progress::Progress;
 use text::Paint;
 
@@ -165,7 +165,7 @@ impl Ui {
         self.stderr(question);
         let Ok(answer) = signals.race(line()).await else {
             self.stderr("\n");
-            return Err(Failure::Interrupted);
+            return Err(Interrupted.into());
         };
         let answer =
             answer.map_err(|error| Failure::Io("cannot read the answer".to_owned(), error))?;

@@ -3,21 +3,20 @@
 
 use nixops4_protocol::message::RequestName;
 
+use super::{OpenMode, open_at, open_if_used};
 use crate::eval::{Evaluation, Member};
 use crate::failure::Failure;
+use crate::memory;
 use crate::providers;
-use crate::records::{Location, Opening, Records};
+use crate::records::{Location, Records};
 use crate::session::Session;
-use crate::whereabouts;
 
-/// Opens the state resources that nobody names, and those that left the expression
-/// after the last apply, if something is recorded in them. Says whether there were
-/// any. `evaluation` is of everything.
-pub(crate) async fn open(
+/// Opens [`Source::Unnamed`](super::Source::Unnamed).
+pub(super) async fn open(
     session: &Session,
     evaluation: &Evaluation,
+    mode: OpenMode,
     records: &mut Records,
-    opening: Opening,
 ) -> Result<bool, Failure> {
     let mut opened = false;
     for member in evaluation.members.values() {
@@ -27,18 +26,18 @@ pub(crate) async fn open(
         }
         session.evaluator.realise(&member.input_paths).await?;
         let location = member.into();
-        opened |= if opening == Opening::Change {
-            records.open_if_used(session, &location).await?
+        opened |= if mode == OpenMode::Write {
+            open_if_used(session, &location, records).await?
         } else {
-            records.open(session, &location, opening).await?;
+            open_at(session, &location, mode, records).await?;
             true
         };
     }
-    for location in whereabouts::remembered(session) {
+    for location in memory::states(session) {
         if !has_left(&location, evaluation) || records.is_open(&location.label) {
             continue;
         }
-        match records.open_if_used(session, &location).await {
+        match open_if_used(session, &location, records).await {
             Ok(is_used) => opened |= is_used,
             Err(error) => records.lose(location, &error),
         }
@@ -47,7 +46,7 @@ pub(crate) async fn open(
 }
 
 /// Whether a member is a state resource, whoever names it.
-pub(crate) async fn may_keep_state(session: &Session, member: &Member) -> bool {
+pub(super) async fn may_keep_state(session: &Session, member: &Member) -> bool {
     if member.state.is_some() {
         return false;
     }
@@ -62,7 +61,7 @@ pub(crate) async fn may_keep_state(session: &Session, member: &Member) -> bool {
 }
 
 /// Whether the expression lacks a state that it had, under any name.
-pub(crate) fn has_left(location: &Location, evaluation: &Evaluation) -> bool {
+pub(super) fn has_left(location: &Location, evaluation: &Evaluation) -> bool {
     let label = &location.label;
     let is_same =
         |member: &Member| member.kind == location.kind && member.inputs == location.inputs;

@@ -5,7 +5,10 @@ use std::io;
 use futures_util::stream::{self, LocalBoxStream, StreamExt as _};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::failure::Failure;
+/// The user stopped what was waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub(crate) struct Interrupted;
 
 /// Waits for the user to stop the command.
 pub(crate) struct Signals {
@@ -36,12 +39,15 @@ impl Signals {
         }
     }
 
-    /// What comes of `work`, or [`Failure::Interrupted`] if one comes before that,
+    /// What comes of `work`, or [`Interrupted`] if one comes before that,
     /// with the work left where it is.
-    pub(crate) async fn race<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
+    pub(crate) async fn race<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Interrupted> {
         tokio::select! {
             done = work => Ok(done),
-            () = self.next() => Err(Failure::Interrupted),
+            () = self.next() => Err(Interrupted),
         }
     }
 }

@@ -1,8 +1,10 @@
-//! Where the state is: as the user says, as it was remembered, or as the
-//! expression says.
+//! What is remembered of a deployment from one run to the next: where its state is, and
+//! what the expression named.
 //!
-//! What is remembered is only ever a hint: whoever evaluates compares. It is believed if
-//! nobody else can have written it.
+//! It is only ever a hint: whoever evaluates compares. It is believed if nobody else can
+//! have written it. It opens no state.
+
+pub(crate) mod folder;
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,15 +17,11 @@ use nixops4_secrets_store::trust;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::eval::{Evaluation, Known, Look, named};
-use crate::failure::Failure;
-use crate::member::MemberPath;
-use crate::plan::{survey, unnamed};
-use crate::records::{Location, Opening, Records};
+use crate::eval::{Evaluation, named};
+use crate::records::{Location, Records};
 use crate::session::Session;
 
-/// Our folders among those where the user's programs remember such things.
-const OURS: &str = "nixops4-resources/states";
+/// How many folders of ours stand in one another there.
 const OUR_FOLDERS: usize = 2;
 
 /// What is remembered of one deployment: where its state was when it was last planned
@@ -54,115 +52,6 @@ impl Remembered {
     }
 }
 
-/// Opens the state without evaluating if that can be: where the user says, or
-/// where it was at the last apply.
-pub(crate) async fn open_without_evaluating(
-    session: &Session,
-    said: Option<&str>,
-    opening: Opening,
-) -> Result<Records, Failure> {
-    if said.is_some() {
-        return open(session, said, opening).await;
-    }
-    match startable(session) {
-        Some(remembered) => open_all(session, &remembered, opening).await,
-        None => open(session, None, opening).await,
-    }
-}
-
-/// Where the state was at the last apply, if its provider may be started without
-/// asking the expression.
-pub(crate) fn startable(session: &Session) -> Option<Vec<Location>> {
-    let remembered = remembered(session);
-    let is_startable = |location: &Location| session.starts(location);
-    (!remembered.is_empty() && remembered.iter().all(is_startable)).then_some(remembered)
-}
-
-/// Opens the state where the user says, else where the expression says.
-pub(crate) async fn open(
-    session: &Session,
-    said: Option<&str>,
-    opening: Opening,
-) -> Result<Records, Failure> {
-    if let Some(said) = said {
-        let location = said_by_user(session, said)?;
-        return open_all(session, &[location], opening).await;
-    }
-    let mut records = Records::default();
-    let evaluation = session
-        .evaluator
-        .evaluate(Look::States, &Known::default())
-        .await?;
-    survey::open_keepers(session, &evaluation, &mut records, opening).await?;
-    let keepers = survey::keepers(&evaluation);
-    let missing: Vec<MemberPath> = keepers
-        .iter()
-        .filter(|path| !records.is_open(path))
-        .cloned()
-        .collect();
-    let remembered = remembered(session);
-    if missing.is_empty() && evaluation.structures.is_empty() {
-        open_unnamed(session, &evaluation, &mut records, &remembered).await?;
-        let is_last_one_gone = records.open_paths().next().is_none() && !remembered.is_empty();
-        if !is_last_one_gone {
-            return Ok(records);
-        }
-    }
-    let is_remembered = |path: &MemberPath| remembered.iter().any(|state| state.label == *path);
-    if !remembered.is_empty() && missing.iter().all(is_remembered) {
-        records.close().await;
-        return open_all(session, &remembered, opening).await;
-    }
-    Err(Failure::Whereabouts(missing))
-}
-
-/// The place of a state that the user gives.
-pub(crate) fn said_by_user(session: &Session, said: &str) -> Result<Location, Failure> {
-    let location = Location::parse(said).map_err(|error| Failure::Usage(error.to_string()))?;
-    session.trust.said(&location, !said.starts_with('@'));
-    Ok(location)
-}
-
-/// Opens what nobody names any more and still has something in it. An expression with
-/// a mistake in it keeps nobody from the state that is named.
-async fn open_unnamed(
-    session: &Session,
-    states: &Evaluation,
-    records: &mut Records,
-    remembered: &[Location],
-) -> Result<(), Failure> {
-    let mut is_needed = remembered.iter().any(|it| unnamed::has_left(it, states));
-    for member in states.members.values() {
-        is_needed = is_needed
-            || !records.is_open(&member.path) && unnamed::may_keep_state(session, member).await;
-    }
-    if !is_needed {
-        return Ok(());
-    }
-    match survey::evaluate_as_recorded(session, records).await {
-        Ok(evaluation) => {
-            unnamed::open(session, &evaluation, records, Opening::Change).await?;
-        }
-        Err(error) => records.note(format!(
-            "states that no member names are left alone, because the expression could not be \
-             evaluated: {error}"
-        )),
-    }
-    Ok(())
-}
-
-async fn open_all(
-    session: &Session,
-    locations: &[Location],
-    opening: Opening,
-) -> Result<Records, Failure> {
-    let mut records = Records::default();
-    for location in locations {
-        records.open(session, location, opening).await?;
-    }
-    Ok(records)
-}
-
 /// What stands for the deployment: its file or flake, absolute.
 fn deployment(session: &Session) -> PathBuf {
     match session.evaluator.root() {
@@ -173,14 +62,14 @@ fn deployment(session: &Session) -> PathBuf {
 }
 
 /// Where the state was at the last apply.
-pub(crate) fn remembered(session: &Session) -> Vec<Location> {
+pub(crate) fn states(session: &Session) -> Vec<Location> {
     recall(session, &deployment(session)).states
 }
 
 /// What the expression said then for an input, as far as something is still recorded
 /// with it. Who gives the place of a state need not have the expression any more: what it
 /// was called is found by that place.
-pub(crate) fn remembered_inputs(session: &Session, input: &str) -> Vec<Value> {
+pub(crate) fn inputs(session: &Session, input: &str) -> Vec<Value> {
     let mut values = recall(session, &deployment(session)).said(input).to_vec();
     let files = session.memory.as_ref().and_then(|it| it.read_dir().ok());
     for file in files.into_iter().flatten().flatten() {
@@ -251,38 +140,6 @@ fn to_remember(
     values.into_values().collect()
 }
 
-/// Opens the state where it was at the last apply, if all of it is still there.
-pub(crate) async fn reopen(session: &Session) -> Option<Records> {
-    let locations = remembered(session);
-    if locations.is_empty() {
-        return None;
-    }
-    // Why not is told when it is opened where the expression says.
-    let records = open_all(session, &locations, Opening::Look).await.ok()?;
-    if records.absent().is_empty() {
-        Some(records)
-    } else {
-        records.close().await;
-        None
-    }
-}
-
-/// Whether what is open is what the expression says now, and what left it.
-pub(crate) fn is_where_it_was(evaluation: &Evaluation, records: &Records) -> bool {
-    let remembered: Vec<&Location> = records.locations().collect();
-    let wanted = survey::keepers(evaluation);
-    let is_named = |state: &&Location| wanted.contains(&state.label);
-    let is_there = |state: &&Location| {
-        let member = evaluation.members.get(&state.label);
-        match member {
-            Some(member) => member.is_known() && Location::from(member) == **state,
-            None => unnamed::has_left(state, evaluation),
-        }
-    };
-    remembered.iter().filter(|state| is_named(state)).count() == wanted.len()
-        && remembered.iter().all(is_there)
-}
-
 fn recall(session: &Session, deployment: &Path) -> Remembered {
     file(session, deployment)
         .and_then(|file| believed(session, &file))
@@ -332,16 +189,4 @@ fn file(session: &Session, deployment: &Path) -> Option<PathBuf> {
     deployment.hash(&mut hasher);
     let name = format!("{:016x}.json", hasher.finish());
     Some(session.memory.as_ref()?.join(name))
-}
-
-/// Where the user's programs remember such things.
-pub(crate) fn memory() -> Option<PathBuf> {
-    let named = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty());
-    let home = || {
-        std::env::home_dir()
-            .filter(|home| !home.as_os_str().is_empty())
-            .map(|home| home.join(".local/state"))
-    };
-    let directory = named.map(PathBuf::from).or_else(home)?;
-    Some(directory.join(OURS))
 }

@@ -1,27 +1,20 @@
-//! Opening a state resource.
+//! Opening one state resource, at one place.
 
 use std::rc::Rc;
 
-use super::{Absent, Keeper, Location, Opening, RecordsError};
-use crate::session::Session;
-use nixops4_protocol::Object;
 use nixops4_protocol::client::ClientError;
 use nixops4_protocol::message::{
     CreateResourceRequest, ReadResourceRequest, Request, RequestName, Response,
 };
 
-pub(super) struct Opened {
-    pub(super) keeper: Keeper,
-    pub(super) outputs: Option<Object>,
-    pub(super) note: Option<String>,
-    /// Why it could not be read, if it is taken as empty for that.
-    pub(super) reason: Option<String>,
-}
+use super::OpenMode;
+use crate::records::{Absent, Keeper, Location, Opened, RecordsError};
+use crate::session::Session;
 
 pub(super) async fn open(
     session: &Session,
     location: &Location,
-    opening: Opening,
+    mode: OpenMode,
 ) -> Result<Opened, RecordsError> {
     let providers = &session.providers;
     let command = session
@@ -41,10 +34,10 @@ pub(super) async fn open(
         note: None,
         reason: None,
     };
-    let description = match opening {
+    let description = match mode {
         // What is wrong with a provider is told when it is asked to make the place.
-        Opening::Make => providers.describe(&command).await.unwrap_or_default(),
-        Opening::Look | Opening::Change => providers.describe(&command).await.map_err(reading)?,
+        OpenMode::CreateIfMissing => providers.describe(&command).await.unwrap_or_default(),
+        OpenMode::Read | OpenMode::Write => providers.describe(&command).await.map_err(reading)?,
     };
     let offers = |request| {
         let kind = description
@@ -54,7 +47,7 @@ pub(super) async fn open(
     };
     let can_look = offers(RequestName::Read);
     opened.keeper.tells_history = offers(RequestName::StateHistory);
-    if opening == Opening::Make {
+    if mode == OpenMode::CreateIfMissing {
         let request = Request::Create(CreateResourceRequest {
             r#type: location.kind.clone(),
             input_properties: location.inputs.clone(),
@@ -87,7 +80,7 @@ pub(super) async fn open(
             Response::Read(answer) if answer.present => {
                 opened.outputs = Some(answer.output_properties.unwrap_or_default());
             }
-            Response::Read(_) if opening == Opening::Change => {
+            Response::Read(_) if mode == OpenMode::Write => {
                 return Err(RecordsError::Absent(Absent::new(location, None)));
             }
             Response::Read(_) => return Ok(opened),
@@ -106,7 +99,7 @@ pub(super) async fn open(
     match opened.keeper.start().await {
         // Of v0 alone, whoever can be read is there; its outputs stay unknown.
         Ok(()) => Ok(opened),
-        Err(ClientError::Refused(message)) if opening == Opening::Look && !can_look => {
+        Err(ClientError::Refused(message)) if mode == OpenMode::Read && !can_look => {
             let reason = message.lines().next().unwrap_or_default();
             opened.note = Some(format!(
                 "the state that '{}' keeps could not be read, and is taken as empty: {reason}",
