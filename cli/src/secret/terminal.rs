@@ -9,8 +9,8 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::signals::Interrupted;
 use crate::ui::Ui;
+use nixops4_resources_engine::Interrupted;
 
 /// Ctrl-C, while the terminal does not turn it into a signal.
 const INTERRUPT: u8 = 3;

@@ -166,6 +166,21 @@ fn finding_lines(out: &mut String, finding: &Finding, width: usize, paint: Paint
     }
 }
 
+/// What is asked before it is done.
+pub(super) fn question(report: &RemovalReport) -> String {
+    let parts: Vec<String> = [
+        (Fate::Delete, "delete"),
+        (Fate::Retain, "take out of service"),
+        (Fate::Forget, "forget"),
+    ]
+    .into_iter()
+    .map(|(fate, what)| (report.count(fate), what))
+    .filter(|(number, _)| *number > 0)
+    .map(|(number, what)| format!("{what} {number}"))
+    .collect();
+    format!("Really {}? Type yes: ", parts.join(" and "))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};

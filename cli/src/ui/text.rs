@@ -9,7 +9,7 @@ use nixops4_protocol::message::{Effect, PlannedValue};
 use serde_json::Value;
 
 use crate::report::Action;
-pub(crate) use crate::text::{escaped, harmless, line};
+pub(crate) use nixops4_resources_engine::text::{escaped, harmless, line};
 
 /// What the later lines of others begin with: no line of ours is set in as far.
 pub(crate) const LATER: &str = "        ";
@@ -171,7 +171,7 @@ mod tests {
     use serde_json::json;
 
     use super::{LATER, Paint, cut, field, harmless, line, seconds, theirs, value};
-    use crate::text::steers;
+    use nixops4_resources_engine::text::steers;
 
     proptest! {
         #[test]
