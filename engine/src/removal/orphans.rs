@@ -28,7 +28,7 @@ use crate::member::MemberPath;
 use crate::report::Orphan;
 use crate::session::Session;
 
-/// How a mark says that its thing was taken out of service.
+/// How a mark says that its thing was retired.
 const RETAINED: &str = " retained-since=";
 
 /// What was found.
@@ -283,7 +283,7 @@ impl Example {
     }
 }
 
-/// What was taken out of service before, at the place of an example, as far as its
+/// What was retired before, at the place of an example, as far as its
 /// provider lists that.
 pub(super) async fn retained(session: &Session, example: &Example) -> BTreeSet<String> {
     let description = session.providers.describe(&example.provider).await;
