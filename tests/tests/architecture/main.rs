@@ -1,5 +1,6 @@
 //! Dependencies point one way, and every crate keeps the workspace's rules.
 
+mod circles;
 mod credentials;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,15 +33,27 @@ fn packages() -> Vec<Value> {
 /// What a crate may use of the workspace, outside of its tests.
 fn may_use(name: &str) -> &'static [&'static str] {
     match name {
-        "nixops4-protocol" | "nixops4-http-client" | "nixops4-postgresql-client" => &[],
-        "nixops4-secrets-store" => &["nixops4-http-client", "nixops4-postgresql-client"],
+        "nixops4-protocol"
+        | "nixops4-file-trust"
+        | "nixops4-http-client"
+        | "nixops4-postgresql-client" => &[],
+        "nixops4-secrets-store" => &[
+            "nixops4-file-trust",
+            "nixops4-http-client",
+            "nixops4-postgresql-client",
+        ],
         "nixops4-provider-sdk" => &[
             "nixops4-http-client",
             "nixops4-postgresql-client",
             "nixops4-protocol",
             "nixops4-secrets-store",
         ],
-        "nixops4-resources" => &["nixops4-protocol", "nixops4-secrets-store"],
+        "nixops4-resources-engine" => &["nixops4-file-trust", "nixops4-protocol"],
+        "nixops4-resources" => &[
+            "nixops4-protocol",
+            "nixops4-resources-engine",
+            "nixops4-secrets-store",
+        ],
         "nixops4-resources-tests" => &[
             "nixops4-protocol",
             "nixops4-provider-sdk",
@@ -115,6 +128,49 @@ fn the_sdk_names_no_server() {
         assert!(may_use || !uses, "{}", entry.path().display());
     }
     assert!(read > 30, "{read}");
+}
+
+/// What the engine must not use, nor anything of ours that it uses: a terminal, a command
+/// line, secrets.
+const NOT_IN_THE_ENGINE: [&str; 9] = [
+    "anstream",
+    "anstyle",
+    "clap",
+    "clap_complete",
+    "console",
+    "crossterm",
+    "indicatif",
+    "nixops4-resources",
+    "nixops4-secrets-store",
+];
+
+#[test]
+fn the_engine_has_no_terminal_no_command_line_and_no_secrets() {
+    let packages = packages();
+    let ours: BTreeMap<_, _> = packages
+        .iter()
+        .map(|package| (package["name"].as_str().unwrap(), package))
+        .collect();
+    let mut wanted = vec!["nixops4-resources-engine"];
+    let mut seen = BTreeSet::new();
+    while let Some(name) = wanted.pop() {
+        for dependency in ours[name]["dependencies"].as_array().unwrap() {
+            if dependency["kind"] == "dev" {
+                continue;
+            }
+            let used = dependency["name"].as_str().unwrap();
+            assert!(!NOT_IN_THE_ENGINE.contains(&used), "{name} uses {used}");
+            let features = dependency["features"].as_array().unwrap();
+            assert!(
+                !features.iter().any(|feature| feature == "termios"),
+                "{name} uses a terminal by {used}"
+            );
+            if ours.contains_key(used) && seen.insert(used) {
+                wanted.push(used);
+            }
+        }
+    }
+    assert!(seen.contains("nixops4-protocol"), "{seen:?}");
 }
 
 #[test]
