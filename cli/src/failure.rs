@@ -9,7 +9,7 @@ use nixops4_secrets_store::clock::WrongClock;
 pub(crate) enum Failure {
     /// What was done with the deployment.
     #[error(transparent)]
-    Engine(#[from] engine::Failure),
+    Engine(Box<engine::Failure>),
     /// Bad use of the command.
     #[error("{0}")]
     Usage(String),
@@ -39,10 +39,17 @@ pub(crate) enum Failure {
 impl Failure {
     /// Whether the command was used wrongly.
     pub(crate) fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Usage(_) | Self::Engine(engine::Failure::Location(_))
-        )
+        match self {
+            Self::Usage(_) => true,
+            Self::Engine(failure) => matches!(**failure, engine::Failure::Location(_)),
+            _ => false,
+        }
+    }
+}
+
+impl From<engine::Failure> for Failure {
+    fn from(failure: engine::Failure) -> Self {
+        Self::Engine(Box::new(failure))
     }
 }
 

@@ -15,8 +15,13 @@ pub(crate) struct State {
     #[arg(long = "state", global = true, value_name = "LOCATION")]
     pub(crate) location: Option<String>,
     /// Only the state backend that is this member.
-    #[arg(long, alias = "kept-by", global = true, value_name = "PATH")]
-    pub(crate) state_member: Option<MemberPath>,
+    #[arg(
+        long = "state-member",
+        alias = "kept-by",
+        global = true,
+        value_name = "PATH"
+    )]
+    pub(crate) member: Option<MemberPath>,
     #[command(subcommand)]
     pub(crate) what: What,
 }

@@ -27,7 +27,7 @@ pub(crate) async fn run(session: &Session, ui: &Ui, arguments: &State) -> Result
         _ => None,
     };
     let location = arguments.location.as_deref();
-    let states = States::open(session, location, arguments.state_member.as_ref(), purpose).await?;
+    let states = States::open(session, location, arguments.member.as_ref(), purpose).await?;
     for note in states.notes() {
         ui.said("note", note);
     }
