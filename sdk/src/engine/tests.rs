@@ -362,15 +362,24 @@ async fn reading_and_listing_change_nothing() {
 
 #[test]
 fn what_was_recorded_under_former_names_is_read() {
-    let resource = record(json!({ "owner": "demo", "tint": "red", "name": "a" }), json!({}));
+    let resource = record(
+        json!({ "owner": "demo", "tint": "red", "name": "a" }),
+        json!({}),
+    );
     let renamed = inputs::renamed::<Model>(resource);
     assert_eq!(
         Json::Object(renamed.input_properties),
         json!({ "name": "a", "deployment": "demo", "colour": "red" })
     );
     for (wanted, message) in [
-        (json!({ "owner": "demo" }), "/owner: this input is called deployment now"),
-        (json!({ "tint": "red" }), "/tint: this input is called colour now"),
+        (
+            json!({ "owner": "demo" }),
+            "/owner: this input is called deployment now",
+        ),
+        (
+            json!({ "tint": "red" }),
+            "/tint: this input is called colour now",
+        ),
     ] {
         let refused = inputs::refuse_former::<Model>(&object(wanted)).unwrap_err();
         assert!(refused.to_string().starts_with(message), "{refused}");
