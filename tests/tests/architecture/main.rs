@@ -232,6 +232,7 @@ fn the_command_knows_no_input_by_its_name() {
     // What anything may be called, such as a field of a report.
     for common in [
         "generation",
+        "import",
         "key",
         "name",
         "path",
