@@ -1,6 +1,7 @@
 //! Dependencies point one way, and every crate keeps the workspace's rules.
 
 mod credentials;
+mod features;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
