@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::{self, Bad, Field, Verdict};
+use nixops4_resources_tests::conformance;
 use nixops4_resources_tests::garage::admin::{Admin, Key};
 use nixops4_resources_tests::garage::s3::Client;
 use nixops4_resources_tests::garage::{Cluster, Config};
@@ -14,6 +14,9 @@ use nixops4_resources_tests::pool::{Lease, Pool};
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
 
+pub(crate) use nixops4_resources_tests::conformance::cases::{
+    bad_http_connections as bad_connections, fields, text, wrong, wrong_at,
+};
 pub(crate) use nixops4_resources_tests::garage::is_there;
 
 static STAGES: Pool<Stage> = Pool::new(Stage::start);
@@ -258,12 +261,6 @@ impl conformance::Site for Site {
     }
 }
 
-/// A string as one.
-pub(crate) fn text(value: &Value) -> String {
-    let text = value.as_str().unwrap_or_else(|| panic!("no text: {value}"));
-    text.to_owned()
-}
-
 /// The name of a key or token without the mark behind it.
 pub(crate) fn plain(name: &str) -> &str {
     match name.split_once(" [nixops4-resources:") {
@@ -282,72 +279,4 @@ fn name_of(bucket: &Value) -> String {
         .find(|alias| !text(alias).starts_with("retained."));
     let name = global.first().or(own);
     name.map_or_else(|| "nameless".to_owned(), text)
-}
-
-/// What can be changed, from a table.
-pub(crate) fn fields<const N: usize>(table: [(&'static str, Value, Verdict); N]) -> Vec<Field> {
-    let field = |(pointer, value, verdict)| Field {
-        pointer,
-        value,
-        verdict,
-    };
-    table.map(field).into()
-}
-
-/// Inputs that are wrong at one place.
-pub(crate) fn wrong(pointer: &'static str, value: Value, words: &[&'static str]) -> Bad {
-    Bad {
-        patch: vec![(pointer, value)],
-        pointer,
-        words: words.to_vec(),
-    }
-}
-
-/// Inputs that are wrong somewhere else than where they are patched.
-pub(crate) fn wrong_at(
-    place: &'static str,
-    value: Value,
-    pointer: &'static str,
-    words: &[&'static str],
-) -> Bad {
-    Bad {
-        patch: vec![(place, value)],
-        pointer,
-        words: words.to_vec(),
-    }
-}
-
-/// What can be wrong with a connection.
-pub(crate) fn bad_connections() -> Vec<Bad> {
-    let endpoint = "/connection/endpoint";
-    vec![
-        wrong("/connection", Value::Null, &["missing field"]),
-        wrong(endpoint, Value::Null, &["missing field"]),
-        wrong(endpoint, json!("127.0.0.1:3903"), &["http"]),
-        wrong(endpoint, json!("ftp://127.0.0.1"), &["http"]),
-        wrong(endpoint, json!("http://127.0.0.1:1"), &["hint: "]),
-        wrong("/connection/nonsense", json!(1), &["unknown field"]),
-        wrong("/connection/token", Value::Null, &["missing field"]),
-        wrong(
-            "/connection/token",
-            json!({}),
-            &["has either `file`, or `env`"],
-        ),
-        wrong_at(
-            "/connection/token",
-            json!({"file": "/nonexistent"}),
-            "/connection/token/file",
-            &[
-                "unable to read the secret",
-                "No such file",
-                "hint: give the path",
-            ],
-        ),
-        wrong_at(
-            "/connection/token",
-            json!({"env": "UNSET"}),
-            "/connection/token/env",
-            &["UNSET is not set", "hint: set it"],
-        ),
-    ]
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use nixops4_resources_tests::canary::Canary;
+pub(crate) use nixops4_resources_tests::conformance::cases::wrong;
 use nixops4_resources_tests::conformance::{self, Bad};
 use nixops4_resources_tests::pool::{Lease, Pool};
 use nixops4_resources_tests::postgres::{Config, SUPERUSER, Server, verifier, versions};
@@ -226,15 +227,6 @@ macro_rules! conformance_of {
             );
         }
     };
-}
-
-/// Inputs that are wrong at one place.
-pub(crate) fn wrong(pointer: &'static str, value: Value, words: &[&'static str]) -> Bad {
-    Bad {
-        patch: vec![(pointer, value)],
-        pointer,
-        words: words.to_vec(),
-    }
 }
 
 /// What can be wrong with a connection.

@@ -4,36 +4,37 @@
 //! where the first can't be used any more: Garage never gives an id of a key again,
 //! nor, in `CreateBucket`, an alias that a key once had.
 
-use nixops4_provider_sdk::http::StatusCode;
+use nixops4_provider_sdk::http::{Failure, StatusCode, found};
 use nixops4_provider_sdk::{Context, Error, Mark, Result, Retry, SecretString};
 use sha2::{Digest as _, Sha256};
 
 use crate::api::{self, Absent, AccessKeyId, Alias, Bucket, BucketId, Key};
-use crate::cluster::{Cluster, Failure};
+use crate::cluster::{Cluster, says};
 use crate::name::BucketName;
 
-/// How many stand-ins an owner can have; each is used up by somebody deleting it,
+/// How many such keys an owner can have; each is used up by somebody deleting it,
 /// or by a name that was used before.
 const MOST: u32 = 1000;
 
-/// What the stand-in of an owner is called: the mark without its times.
+/// What the key of an owner is called: the mark without its times. Its id follows
+/// from that, so that it keeps the form that marks had in the beginning.
 fn title(mark: &Mark) -> String {
     let lasting = Mark {
         since: None,
         retained_since: None,
         ..mark.clone()
     };
-    lasting.to_string()
+    lasting.as_early()
 }
 
-/// The id of one of an owner's stand-ins: the same for everybody who makes it.
+/// The id of one of an owner's keys: the same for everybody who makes it.
 fn id(title: &str, number: u32) -> Result<AccessKeyId> {
     let digest = Sha256::digest(format!("{title} number={number}"));
     let id = format!("GK{}", hex::encode(&digest[..12]));
     AccessKeyId::try_from(id).map_err(Error::new)
 }
 
-/// The stand-ins of an owner that are there, usually one.
+/// The keys of an owner that are there, usually one.
 pub(crate) async fn all(cx: &Context, cluster: &Cluster, mark: &Mark) -> Result<Vec<Key>> {
     called(cx, cluster, &title(mark)).await
 }
@@ -41,26 +42,26 @@ pub(crate) async fn all(cx: &Context, cluster: &Cluster, mark: &Mark) -> Result<
 /// The keys that are called exactly so: names are not unique.
 pub(crate) async fn called(cx: &Context, cluster: &Cluster, title: &str) -> Result<Vec<Key>> {
     const DOING: &str = "unable to look for a key by its name";
-    match cluster.call(cx, api::key_by_name(title)).await {
+    match cluster.call(cx, api::key_by_name(title).doing(DOING)).await {
+        Ok(key) if key.name == title => return Ok(vec![key]),
+        Ok(_) => {}
+        Err(Failure::Refused(refusal)) if Absent::Key.is_said_by(&refusal) => {
+            return Ok(Vec::new());
+        }
         // More than one, or one whose name differs in the case of letters.
         Err(Failure::Refused(refusal)) if refusal.status == StatusCode::BAD_REQUEST => {}
-        answer => match cluster.found(answer, Absent::Key, DOING)? {
-            Some(key) if key.name == title => return Ok(vec![key]),
-            Some(_) => {}
-            None => return Ok(Vec::new()),
-        },
+        Err(failure) => return Err(failure.into()),
     }
     let mut keys = Vec::new();
     for listed in cluster.keys(cx).await? {
         if listed.name == title {
-            let answer = cluster.call(cx, api::key_by_id(&listed.id)).await;
-            keys.extend(cluster.found(answer, Absent::Key, DOING)?);
+            keys.extend(cluster.key(cx, &listed.id).await?);
         }
     }
     Ok(keys)
 }
 
-/// The bucket that one of the stand-ins has under this name.
+/// The bucket that one of these keys has under this name.
 pub(crate) async fn bucket(
     cx: &Context,
     cluster: &Cluster,
@@ -82,7 +83,7 @@ fn named(key: &Key, name: &BucketName) -> Option<BucketId> {
         .map(|bucket| bucket.id.clone())
 }
 
-/// The stand-in to mark what is there already with.
+/// The owner key to mark what is there already with.
 pub(crate) async fn any(cx: &Context, cluster: &Cluster, mark: &Mark) -> Result<AccessKeyId> {
     if let Some(key) = all(cx, cluster, mark).await?.first() {
         return Ok(key.access_key_id.clone());
@@ -106,29 +107,34 @@ pub(crate) async fn create_bucket(
     let doing = format!("unable to create bucket {name}");
     for number in 0..MOST {
         let id = id(&title(mark), number)?;
-        let mut answer = cluster.call(cx, api::create_bucket(&id, name)).await;
+        let create = async || {
+            cluster
+                .call(cx, api::create_bucket(&id, name).doing(&doing))
+                .await
+        };
+        let mut answer = create().await;
         if let Err(Failure::Refused(refusal)) = &answer
-            && refusal.says_absent(Absent::Key)
+            && Absent::Key.is_said_by(refusal)
         {
-            let Some(id) = make(cx, cluster, mark, number).await? else {
+            if make(cx, cluster, mark, number).await?.is_none() {
                 continue;
-            };
+            }
             cx.failpoint("bucket:stand-in");
-            answer = cluster.call(cx, api::create_bucket(&id, name)).await;
+            answer = create().await;
         }
         match answer {
-            Err(Failure::Refused(refusal)) if refusal.message.contains("alias already exists") => {
+            Err(Failure::Refused(refusal)) if says(&refusal, "alias already exists") => {
                 if let Some(bucket) = begun(cx, cluster, &id, name).await? {
                     return Ok(bucket);
                 }
             }
-            answer => return cluster.done(answer, &doing),
+            answer => return Ok(answer?),
         }
     }
     Err(used_up(mark))
 }
 
-/// The bucket of this name, if somebody has begun to make it; `None` if the stand-in
+/// The bucket of this name, if somebody has begun to make it; `None` if the owner key
 /// had one once. Fails if it is made.
 ///
 /// Garage tells the key of an alias, and then the bucket. In between, the key has a
@@ -139,9 +145,7 @@ async fn begun(
     id: &AccessKeyId,
     name: &BucketName,
 ) -> Result<Option<Bucket>> {
-    let answer = cluster.call(cx, api::key_by_id(id)).await;
-    let doing = "unable to see what the key that stands for the owner has";
-    let Some(key) = cluster.found(answer, Absent::Key, doing)? else {
+    let Some(key) = cluster.key(cx, id).await? else {
         return Ok(None);
     };
     if named(&key, name).is_some() {
@@ -175,12 +179,10 @@ async fn finish(
         access_key_id: key.clone(),
     };
     let add = api::add_alias(bucket, &alias(name));
-    let made = match cluster.call(cx, add).await {
+    let made = match cluster.call(cx, add.doing(DOING)).await {
         // The name is another one's.
-        Err(Failure::Refused(refusal)) if refusal.message.contains("already exists") => {
-            return Ok(None);
-        }
-        answer => cluster.found(answer, Absent::Bucket, DOING)?,
+        Err(Failure::Refused(refusal)) if says(&refusal, "already exists") => return Ok(None),
+        answer => found(answer, |refusal| Absent::Bucket.is_said_by(refusal))?,
     };
     // Now it shows what else it is called there: a name that was free fits any.
     let called = made.iter().flat_map(|bucket| &bucket.keys);
@@ -194,14 +196,17 @@ async fn finish(
     }
     for other in others {
         let other = BucketName::try_from(other).map_err(Error::new)?;
-        let answer = cluster.call(cx, api::add_alias(bucket, &alias(&other)));
-        cluster.done(answer.await, DOING)?;
+        cluster
+            .ask(cx, api::add_alias(bucket, &alias(&other)), DOING)
+            .await?;
     }
-    let answer = cluster.call(cx, api::remove_alias(bucket, &alias(name)));
-    cluster.done(answer.await, DOING).map(|_| None)
+    cluster
+        .ask(cx, api::remove_alias(bucket, &alias(name)), DOING)
+        .await
+        .map(|_| None)
 }
 
-/// Makes a stand-in, unless it is there; `None` if it was there once.
+/// Makes an owner key, unless it is there; `None` if it was there once.
 async fn make(
     cx: &Context,
     cluster: &Cluster,
@@ -213,25 +218,19 @@ async fn make(
     let id = id(&title, number)?;
     // Garage lets two at once make the same one, and keeps a bit of both for ever.
     let _alone = cx.alone(&format!("{} {id}", cluster.named())).await?;
-    let answer = cluster.call(cx, api::key_by_id(&id)).await;
-    if let Some(key) = cluster.found(answer, Absent::Key, DOING)? {
+    if let Some(key) = cluster.key(cx, &id).await? {
         return Ok(Some(key.access_key_id));
     }
     // Nobody uses it: whoever knew it could do nothing with it.
     let secret = SecretString::from(hex::encode(rand::random::<[u8; 32]>()));
-    match cluster
-        .call(cx, api::import_key(&id, &secret, &title))
-        .await
-    {
-        Err(Failure::Refused(refusal)) if refusal.is("KeyAlreadyExists") => {
+    let import = api::import_key(&id, &secret, &title).doing(DOING);
+    match cluster.call(cx, import).await {
+        Err(failure) if failure.is("KeyAlreadyExists") => {
             // Another machine was quicker, or it is of one that was deleted.
-            let answer = cluster.call(cx, api::key_by_id(&id)).await;
-            let found = cluster.found(answer, Absent::Key, DOING)?;
+            let found = cluster.key(cx, &id).await?;
             Ok(found.map(|key| key.access_key_id))
         }
-        answer => cluster
-            .done(answer, DOING)
-            .map(|key| Some(key.access_key_id)),
+        answer => Ok(Some(answer?.access_key_id)),
     }
 }
 

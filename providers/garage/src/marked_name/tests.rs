@@ -12,12 +12,13 @@ fn mark() -> Mark {
 
 #[test]
 fn what_has_a_mark() {
-    let title = Title::read("media [nixops4-resources: owner=shop type=garage_key generation=3]");
+    let title =
+        MarkedName::read("media [nixops4-resources: owner=shop type=garage_key generation=3]");
     assert_eq!((title.name.as_str(), title.generation), ("media", Some(3)));
     assert_eq!(title.mark.unwrap().deployment.as_str(), "shop");
     assert_eq!(title.making, None);
     // Brackets of people's own.
-    let title = Title::read("media [old] [nixops4-resources: owner=shop making=GK1]");
+    let title = MarkedName::read("media [old] [nixops4-resources: owner=shop making=GK1]");
     assert_eq!(title.name, "media [old]");
     assert_eq!(title.making.as_deref(), Some("GK1"));
 }
@@ -36,7 +37,7 @@ fn what_has_none() {
         // The key that stands for an owner is no key of anybody's.
         "nixops4-resources: owner=shop type=garage_bucket",
     ] {
-        let title = Title::read(text);
+        let title = MarkedName::read(text);
         assert_eq!((title.name.as_str(), title.mark), (text, None));
     }
 }
@@ -60,14 +61,14 @@ fn names_of_authors() {
 
 #[test]
 fn who_is_kin() {
-    let title = |name: &str, mark: Option<Mark>| Title {
+    let title = |name: &str, mark: Option<Mark>| MarkedName {
         name: name.to_owned(),
         mark,
         generation: Some(1),
         making: None,
     };
     let ours = title("media", Some(mark()));
-    let older = Title {
+    let older = MarkedName {
         generation: Some(7),
         ..ours.clone()
     };
@@ -91,12 +92,12 @@ proptest! {
         making in proptest::option::of("[A-Za-z0-9]{1,9}"),
     ) {
         prop_assume!(Name::try_from(name.clone()).is_ok());
-        let title = Title {
+        let title = MarkedName {
             name,
             mark: marked.then(mark),
             generation: generation.filter(|_| marked),
             making: making.filter(|_| marked),
         };
-        prop_assert_eq!(Title::read(&title.to_string()), title);
+        prop_assert_eq!(MarkedName::read(&title.to_string()), title);
     }
 }

@@ -6,12 +6,10 @@
 
 use std::fmt;
 
+use nixops4_provider_sdk::mark::{PREFIX, field};
 use nixops4_provider_sdk::{Mark, Ownership};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How a mark begins, wherever it stands.
-const MARK: &str = "nixops4-resources:";
 
 /// What is to be done with a thing that is taken over before its value is in the
 /// store.
@@ -44,7 +42,7 @@ impl TryFrom<String> for Name {
         if name.chars().any(char::is_control) || name.trim() != name {
             return refuse("a name is one line, with no space at either end");
         }
-        if name.contains(MARK) {
+        if name.contains(PREFIX) {
             return refuse("our own mark stands behind it");
         }
         Ok(Self(name))
@@ -59,7 +57,7 @@ impl fmt::Display for Name {
 
 /// A name on the server, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Title {
+pub(crate) struct MarkedName {
     pub(crate) name: String,
     pub(crate) mark: Option<Mark>,
     /// Which value of its secret it is, for people.
@@ -68,7 +66,7 @@ pub(crate) struct Title {
     pub(crate) making: Option<String>,
 }
 
-impl Title {
+impl MarkedName {
     /// Takes a name apart. One without a mark is a name through and through.
     pub(crate) fn read(text: &str) -> Self {
         Self::marked(text).unwrap_or_else(|| Self {
@@ -82,14 +80,10 @@ impl Title {
     fn marked(text: &str) -> Option<Self> {
         let (name, line) = text.strip_suffix(']')?.rsplit_once(" [")?;
         let mark = Mark::find_in(line).filter(|_| line.lines().count() == 1)?;
-        let field = |name: &str| {
-            let mut fields = line.split_whitespace();
-            fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
-        };
         Some(Self {
             name: name.to_owned(),
-            generation: field("generation").and_then(|number| number.parse().ok()),
-            making: field("making").map(str::to_owned),
+            generation: field(line, "generation").and_then(|number| number.parse().ok()),
+            making: field(line, "making").map(str::to_owned),
             mark: Some(mark),
         })
     }
@@ -120,7 +114,7 @@ impl Title {
     }
 }
 
-impl fmt::Display for Title {
+impl fmt::Display for MarkedName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.name)?;
         let Some(mark) = &self.mark else {
