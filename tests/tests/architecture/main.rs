@@ -2,6 +2,7 @@
 
 mod circles;
 mod credentials;
+mod features;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
