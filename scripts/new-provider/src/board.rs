@@ -81,7 +81,7 @@ impl Board<'_> {
             let mut file = File::open(self.path(name))?;
             let mut content = String::new();
             file.read_to_string(&mut content)?;
-            Ok((content, file.metadata()?.permissions().mode()))
+            Ok::<_, io::Error>((content, file.metadata()?.permissions().mode()))
         };
         match read() {
             Ok((content, mode)) => {
@@ -149,7 +149,7 @@ impl Board<'_> {
             write!(file, "{}\n{}\n", entry.comment, entry.text)?;
             file.as_file()
                 .set_permissions(Permissions::from_mode(mode))?;
-            Ok(file)
+            Ok::<_, io::Error>(file)
         };
         write().map_err(unwritable)
     }

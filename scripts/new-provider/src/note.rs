@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Effect, Error, Found, Mark, Object, Observed, Ownership, Prior,
-    ResourceKind, Result, Step, Value,
+    ResourceKind, Result, Step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
