@@ -175,9 +175,9 @@ fn circles(mut graph: Graph) -> Vec<String> {
     loop {
         let before = graph.len();
         let there: BTreeSet<Module> = graph.keys().cloned().collect();
-        graph
-            .values_mut()
-            .for_each(|used| used.retain(|it| there.contains(it)));
+        for used in graph.values_mut() {
+            used.retain(|it| there.contains(it));
+        }
         let used: BTreeSet<Module> = graph.values().flatten().cloned().collect();
         graph.retain(|file, uses| !uses.is_empty() && used.contains(file));
         if graph.len() == before {
