@@ -170,7 +170,7 @@ fn settings(common: &Common) -> Settings {
         allowed: Allowed {
             providers: providers.collect(),
             connections: common.allow_connection.clone(),
-            owners: common.allow_owner.clone(),
+            deployments: common.allow_deployment.clone(),
         },
         memory: memory_of_this_user(),
         secret_stores: || environment::stores().map_err(|error| error.to_string()),

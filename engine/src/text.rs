@@ -50,6 +50,7 @@ pub fn escaped(json: &str) -> String {
 /// Whether a terminal takes a character for more than something to show: the controls
 /// of ASCII and of Latin 1, what changes the direction of writing, and line ends; tags
 /// and annotations, which nobody sees.
+#[must_use]
 pub fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c,

@@ -34,16 +34,16 @@ pub enum Distrust {
     #[error(
         "what is recorded is said to be of the deployment {}, which the expression does not \
          name, nor did at the last apply here; its provider was not asked{}",
-        text::quoted(owner),
-        hint("--allow-owner", owner)
+        text::quoted(deployment),
+        hint("--allow-deployment", deployment)
     )]
-    Owner {
-        /// The deployment.
-        owner: String,
+    Deployment {
+        /// Its name.
+        deployment: String,
     },
-    /// What the expression names could not be built.
+    /// What the expression names could not be built, or does not say what it is.
     #[error("{0}")]
-    Unbuilt(String),
+    Unknown(String),
 }
 
 /// Each word in quotes, and nothing in them that steers a terminal.

@@ -10,9 +10,6 @@ use serde_json::Value;
 use crate::executables;
 use crate::records::Location;
 
-/// The input that says whose state a place keeps.
-const DEPLOYMENT: &str = "deployment";
-
 /// What the user allows although only a record says so.
 #[derive(Debug, Clone, Default)]
 pub struct Allowed {
@@ -21,7 +18,7 @@ pub struct Allowed {
     /// To send secrets to these servers: the connection, as it is recorded.
     pub connections: Vec<Value>,
     /// To touch what is recorded as of these deployments.
-    pub owners: Vec<String>,
+    pub deployments: Vec<String>,
 }
 
 /// What one run of the command may do because a record says so.
@@ -36,10 +33,8 @@ pub(crate) struct Trust {
     told: Mutex<BTreeSet<Vec<String>>>,
     /// Whether it was told that what is remembered is not believed.
     doubted: AtomicBool,
-    /// The connections that the expression had at the last apply here.
-    pub(super) connections: OnceLock<BTreeSet<String>>,
-    /// Whose things were in it.
-    pub(super) owners: OnceLock<BTreeSet<String>>,
+    /// The deployments and addresses that the expression had at the last apply here.
+    pub(super) remembered: OnceLock<BTreeSet<String>>,
 }
 
 impl Trust {
@@ -72,12 +67,10 @@ impl Trust {
         places.any(|place| locations.iter().any(|other| place.is_same_place(other)))
     }
 
-    /// Whether the state that the user gave is of the deployment of this name.
-    pub(super) fn is_deployment_given(&self, owner: &Value) -> bool {
+    /// The places of states that the user gave.
+    pub(super) fn given(&self) -> Vec<Location> {
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places
-            .iter()
-            .any(|place| place.inputs.get(DEPLOYMENT) == Some(owner))
+        places.clone()
     }
 
     pub(super) fn is_said(&self, words: &[String]) -> bool {
