@@ -1,6 +1,6 @@
 //! `plan` and `drift`, shown.
 
-use nixops4_resources_engine::{self as engine, Ending, Session, Signals};
+use nixops4_resources_engine::{self as engine, Outcome, Session, Signals};
 
 use crate::args::Drift;
 use crate::failure::Failure;
@@ -11,7 +11,7 @@ pub(crate) async fn plan(
     session: &Session,
     ui: &Ui,
     signals: &mut Signals,
-) -> Result<Ending, Failure> {
+) -> Result<Outcome, Failure> {
     let plan = engine::plan(session, signals).await?;
     ui.plan(&plan.report);
     Ok(plan.outcome()?)
@@ -23,7 +23,7 @@ pub(crate) async fn drift(
     ui: &Ui,
     wanted: &Drift,
     signals: &mut Signals,
-) -> Result<Ending, Failure> {
+) -> Result<Outcome, Failure> {
     let report = engine::drift(session, wanted.state.as_deref(), &wanted.paths, signals).await?;
     ui.drift(&report);
     Ok(report.outcome())

@@ -20,7 +20,7 @@ use std::time::SystemTime;
 
 use clap::Parser as _;
 use nixops4_resources_engine::{
-    Allowed, Destroy, Ending, Gc, Session, Settings, apply, destroy, executables, gc, import,
+    Allowed, Destroy, Gc, Outcome, Session, Settings, apply, destroy, executables, gc, import,
     member, memory_of_this_user, providers, shell,
 };
 use nixops4_secrets_store::{clock, environment};
@@ -67,9 +67,9 @@ pub fn main() -> ExitCode {
         (Ok(()), Err(error)) => Err(Failure::Io("cannot start".to_owned(), error)),
     };
     match result {
-        Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Failed) => ExitCode::FAILURE,
-        Ok(Ending::Pending) => {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::Pending) => {
             let asked = match &arguments.command {
                 Command::Plan(plan) => plan.detailed_exitcode,
                 Command::Drift(_) => true,
@@ -97,7 +97,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
+async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Outcome, Failure> {
     let common = &arguments.common;
     let begin = |settings| Session::new(settings, ui.clone());
     let session = || begin(settings(common));
@@ -142,19 +142,19 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
         Command::State(wanted) => state::run(&session(), ui, wanted).await,
         Command::Completion(wanted) => {
             ui.print(&completion::script(wanted.shell));
-            Ok(Ending::Done)
+            Ok(Outcome::Done)
         }
         Command::Describe(wanted) => {
             describe::describe(wanted.what.as_deref(), common.timeout, ui).await?;
-            Ok(Ending::Done)
+            Ok(Outcome::Done)
         }
         Command::Call(wanted) => {
             call::call(wanted, common.timeout, ui).await?;
-            Ok(Ending::Done)
+            Ok(Outcome::Done)
         }
         Command::Secret(wanted) => {
             secret::run(wanted, ui).await?;
-            Ok(Ending::Done)
+            Ok(Outcome::Done)
         }
     }
 }

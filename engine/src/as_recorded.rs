@@ -30,9 +30,9 @@ pub(crate) fn all_outputs(records: &Records) -> BTreeMap<MemberPath, Object> {
 /// unknown place is taken from wherever it is recorded.
 pub(crate) fn outputs(evaluation: &Evaluation, records: &Records) -> BTreeMap<MemberPath, Object> {
     let mut outputs = BTreeMap::new();
-    for (keeper, path, recorded) in records.all() {
+    for (backend, path, recorded) in records.all() {
         let is_its_state = match evaluation.members.get(path) {
-            Some(member) => member.state.as_ref() == Some(keeper),
+            Some(member) => member.state.as_ref() == Some(backend),
             None => evaluation
                 .structures
                 .iter()

@@ -1,19 +1,19 @@
-//! `plan` and `apply`, from the survey to the outcome.
+//! `plan` and `apply`, from the refresh to the outcome.
 
 use crate::backend::OpenMode;
-use crate::ending::Ending;
 use crate::failure::{Failure, Problem};
+use crate::outcome::Outcome;
 use crate::plan::decision;
-use crate::plan::judge::Judgement;
+use crate::plan::planner::PlannedAction;
+use crate::plan::refresh::{self, Refreshed};
 use crate::plan::report;
-use crate::plan::survey::{self, Survey};
 use crate::report::{Action, Event, PlanReport};
 use crate::session::Session;
 use crate::signals::Signals;
 
 /// How often an apply looks anew because somebody else records something between
 /// its looking and its writing.
-const SURVEYS: u32 = 3;
+const REFRESHES: u32 = 3;
 
 /// What apply would do, as [`plan()`] finds it.
 #[derive(Debug)]
@@ -28,17 +28,17 @@ impl Plan {
     /// How planning ended: whether something is pending, or could not be found out.
     /// Fails if apply would refuse the deployment as a whole, because two members are
     /// the same thing.
-    pub fn outcome(self) -> Result<Ending, Failure> {
+    pub fn outcome(self) -> Result<Outcome, Failure> {
         if let Some(refused) = self.refused {
             return Err(refused);
         }
         let plan = &self.report;
         Ok(if plan.counts.refuse + plan.counts.failed > 0 {
-            Ending::Failed
+            Outcome::Failed
         } else if plan.is_pending() {
-            Ending::Pending
+            Outcome::Pending
         } else {
-            Ending::Done
+            Outcome::Done
         })
     }
 }
@@ -50,12 +50,12 @@ impl Plan {
 /// in the report. Fails if the expression, an input or the state can't be used, and if
 /// it is interrupted.
 pub async fn plan(session: &Session, signals: &mut Signals) -> Result<Plan, Failure> {
-    let survey = surveyed(session, OpenMode::Read, signals).await?;
-    let report = report::report(&session.file.to_string_lossy(), &survey);
-    session.close(&survey.records, signals).await;
+    let refreshed = refresh(session, OpenMode::Read, signals).await?;
+    let report = report::report(&session.file.to_string_lossy(), &refreshed);
+    session.close(&refreshed.records, signals).await;
     Ok(Plan {
         report,
-        refused: refuse_duplicates(&survey).err(),
+        refused: refuse_duplicates(&refreshed).err(),
     })
 }
 
@@ -66,17 +66,17 @@ pub async fn plan(session: &Session, signals: &mut Signals) -> Result<Plan, Fail
 /// the next apply goes on where this one ended. The first interruption lets what runs
 /// finish, the second ends it. Fails if nothing could be begun; what failed from then on
 /// is told, and the outcome says so.
-pub async fn apply(session: &Session, signals: &mut Signals) -> Result<Ending, Failure> {
+pub async fn apply(session: &Session, signals: &mut Signals) -> Result<Outcome, Failure> {
     let mut attempt = 1;
-    let survey = loop {
-        let mut survey = surveyed(session, OpenMode::CreateIfMissing, signals).await?;
-        let plan = report::report(&session.file.to_string_lossy(), &survey);
-        let judged = || refuse_duplicates(&survey).and_then(|()| refuse_refusals(&plan));
-        let opened = match judged() {
+    let refreshed = loop {
+        let mut refreshed = refresh(session, OpenMode::CreateIfMissing, signals).await?;
+        let plan = report::report(&session.file.to_string_lossy(), &refreshed);
+        let planned = || refuse_duplicates(&refreshed).and_then(|()| refuse_refusals(&plan));
+        let opened = match planned() {
             Ok(()) if plan.has_work() => {
                 let beginning = async {
-                    survey::open_to_write(session, &mut survey).await?;
-                    crate::apply::begin(session, &survey).await
+                    refresh::open_to_write(session, &mut refreshed).await?;
+                    crate::apply::begin(session, &refreshed).await
                 };
                 signals
                     .race(beginning)
@@ -86,15 +86,15 @@ pub async fn apply(session: &Session, signals: &mut Signals) -> Result<Ending, F
             refused => refused,
         };
         // What was decided goes by what is no longer recorded.
-        if matches!(opened, Err(Failure::Overtaken)) && attempt < SURVEYS {
+        if matches!(opened, Err(Failure::Overtaken)) && attempt < REFRESHES {
             attempt += 1;
             continue;
         }
         session.ui.event(&Event::Plan { plan });
         opened?;
-        break survey;
+        break refreshed;
     };
-    let summary = crate::apply::apply(session, survey, signals).await?;
+    let summary = crate::apply::apply(session, refreshed, signals).await?;
     // Everything is recorded.
     let _ = signals.race(session.providers.close()).await;
     for skip in &summary.skipped {
@@ -103,31 +103,34 @@ pub async fn apply(session: &Session, signals: &mut Signals) -> Result<Ending, F
             reason: skip.reason.clone(),
         });
     }
-    let ending = if summary.success {
-        Ending::Done
+    let outcome = if summary.success {
+        Outcome::Done
     } else {
-        Ending::Failed
+        Outcome::Failed
     };
     session.ui.event(&Event::Summary(summary));
-    Ok(ending)
+    Ok(outcome)
 }
 
-async fn surveyed(
+async fn refresh(
     session: &Session,
     mode: OpenMode,
     signals: &mut Signals,
-) -> Result<Survey, Failure> {
-    signals.race(survey::survey(session, mode)).await?
+) -> Result<Refreshed, Failure> {
+    signals.race(refresh::refresh(session, mode)).await?
 }
 
 /// Two members that are the same thing would undo each other's work.
-fn refuse_duplicates(survey: &Survey) -> Result<(), Failure> {
-    let decided = survey.foreseen.iter().filter_map(|(member, judgement)| {
-        let Judgement::Decided(decision) = judgement else {
-            return None;
-        };
-        Some((&member.path, member.kind.as_str(), decision))
-    });
+fn refuse_duplicates(refreshed: &Refreshed) -> Result<(), Failure> {
+    let decided = refreshed
+        .propagated
+        .iter()
+        .filter_map(|(member, planned_action)| {
+            let PlannedAction::Decided(decision) = planned_action else {
+                return None;
+            };
+            Some((&member.path, member.kind.as_str(), decision))
+        });
     let problems: Vec<Problem> = decision::duplicates(decided)
         .into_iter()
         .filter_map(|(kind, identity, members)| {

@@ -168,7 +168,7 @@ async fn look_at(session: &Session, path: &MemberPath, recorded: &RecordedResour
         resource: Some(ExtantResource::from(recorded.clone())),
     });
     match session.providers.ask(&provider, path, &request).await {
-        Ok(Response::Plan(plan)) => judge(path, recorded, plan),
+        Ok(Response::Plan(plan)) => compare(path, recorded, plan),
         Ok(_) => Seen::Failed(
             ClientError::Mismatch {
                 request: "nixops4-resources/planResourceRequest",
@@ -179,7 +179,7 @@ async fn look_at(session: &Session, path: &MemberPath, recorded: &RecordedResour
     }
 }
 
-fn judge(path: &MemberPath, recorded: &RecordedResource, plan: PlanResourceResponse) -> Seen {
+fn compare(path: &MemberPath, recorded: &RecordedResource, plan: PlanResourceResponse) -> Seen {
     // Two secrets look the same here, and are a change all the same.
     let is_real = |change: &Change| {
         change.before != change.after

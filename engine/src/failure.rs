@@ -64,7 +64,7 @@ pub enum Failure {
          --from-state or --state, or apply",
         depends(.0)
     )]
-    Whereabouts(Vec<MemberPath>),
+    UnknownLocation(Vec<MemberPath>),
     /// The expression is gone.
     #[error("{error}{}", from_state(remembered))]
     NoExpression {
@@ -112,7 +112,7 @@ pub enum Failure {
          recorded"
     )]
     Overtaken,
-    /// The survey went on and on.
+    /// The refresh went on and on.
     #[error("the deployment does not settle: what members want depends on each other in circles")]
     Unstable,
     /// Members that wait for each other.

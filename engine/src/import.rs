@@ -8,14 +8,14 @@ use nixops4_protocol::message::{ReadResourceRequest, Request, RequestName, Respo
 use nixops4_protocol::state::{Extension, RecordedResource};
 
 use crate::backend::OpenMode;
-use crate::ending::Ending;
 use crate::eval::Member;
 use crate::failure::Failure;
 use crate::member::MemberPath;
+use crate::outcome::Outcome;
 use crate::plan::decision;
-use crate::plan::judge::{self, Judgement};
+use crate::plan::planner::{self, PlannedAction};
+use crate::plan::refresh::{self, Refreshed};
 use crate::plan::report;
-use crate::plan::survey::{self, Survey};
 use crate::providers;
 use crate::report::{Action, Event, Operation};
 use crate::session::Session;
@@ -31,22 +31,22 @@ pub async fn import(
     session: &mut Session,
     paths: &[MemberPath],
     signals: &mut Signals,
-) -> Result<Ending, Failure> {
+) -> Result<Outcome, Failure> {
     session.targets = paths.to_vec();
-    let work = from_survey(session, paths);
-    let ending = signals
+    let work = from_refreshed(session, paths);
+    let outcome = signals
         .race(work)
         .await
         .unwrap_or_else(|interrupted| Err(interrupted.into()));
     session.providers.close().await;
-    ending
+    outcome
 }
 
-async fn from_survey(session: &Session, paths: &[MemberPath]) -> Result<Ending, Failure> {
-    let mut survey = survey::survey(session, OpenMode::CreateIfMissing).await?;
-    let members = chosen(&survey, paths)?;
+async fn from_refreshed(session: &Session, paths: &[MemberPath]) -> Result<Outcome, Failure> {
+    let mut refreshed = refresh::refresh(session, OpenMode::CreateIfMissing).await?;
+    let members = chosen(&refreshed, paths)?;
     for member in &members {
-        if let Some(Judgement::Decided(decision)) = survey.judgements.get(&member.path)
+        if let Some(PlannedAction::Decided(decision)) = refreshed.planned_actions.get(&member.path)
             && decision.action == Action::Refuse
         {
             return Err(Failure::Import {
@@ -66,28 +66,28 @@ async fn from_survey(session: &Session, paths: &[MemberPath]) -> Result<Ending, 
             })?;
         found.push((member, recorded));
     }
-    survey::open_to_write(session, &mut survey).await?;
+    refresh::open_to_write(session, &mut refreshed).await?;
     for (member, recorded) in &found {
-        record(session, &survey, member, recorded).await?;
+        record(session, &refreshed, member, recorded).await?;
     }
-    survey.records.close().await;
-    let survey = survey::survey(session, OpenMode::Read).await?;
-    let plan = report::report(&session.file.to_string_lossy(), &survey);
+    refreshed.records.close().await;
+    let refreshed = refresh::refresh(session, OpenMode::Read).await?;
+    let plan = report::report(&session.file.to_string_lossy(), &refreshed);
     session.ui.event(&Event::Plan { plan: plan.clone() });
-    survey.records.close().await;
+    refreshed.records.close().await;
     let is_refused = plan
         .resources
         .iter()
         .any(|resource| matches!(resource.action, Action::Refuse | Action::Unknown));
     Ok(if is_refused {
-        Ending::Failed
+        Outcome::Failed
     } else {
-        Ending::Done
+        Outcome::Done
     })
 }
 
 /// The members that are meant, all of which can be imported.
-fn chosen(survey: &Survey, paths: &[MemberPath]) -> Result<Vec<Member>, Failure> {
+fn chosen(refreshed: &Refreshed, paths: &[MemberPath]) -> Result<Vec<Member>, Failure> {
     let fails = |path: &MemberPath, reason: &str| {
         Err(Failure::Import {
             path: path.clone(),
@@ -95,11 +95,11 @@ fn chosen(survey: &Survey, paths: &[MemberPath]) -> Result<Vec<Member>, Failure>
         })
     };
     let mut chosen = Vec::new();
-    for member in survey.evaluation.members.values() {
+    for member in refreshed.evaluation.members.values() {
         let Some(path) = paths.iter().find(|path| member.path.is_within(path)) else {
             continue;
         };
-        if survey.records.of(member).is_some() {
+        if refreshed.records.of(member).is_some() {
             // Below a path that was named, the rest may be new.
             if *path == member.path {
                 return fails(path, "it is recorded already");
@@ -131,7 +131,7 @@ fn chosen(survey: &Survey, paths: &[MemberPath]) -> Result<Vec<Member>, Failure>
 
 /// Reads what is there.
 async fn look(session: &Session, member: &Member) -> Result<RecordedResource, String> {
-    let kind = judge::check(session, member)
+    let kind = planner::check(session, member)
         .await
         .map_err(|problems| problems.join("\n"))?;
     if !kind.is_some_and(|kind| kind.description.offers(RequestName::Read)) {
@@ -180,21 +180,21 @@ async fn look(session: &Session, member: &Member) -> Result<RecordedResource, St
 
 async fn record(
     session: &Session,
-    survey: &Survey,
+    refreshed: &Refreshed,
     member: &Member,
     recorded: &RecordedResource,
 ) -> Result<(), Failure> {
     let begun = Instant::now();
-    let keeper = member
+    let backend = member
         .state
         .as_ref()
-        .and_then(|state| survey.records.keeper(state))
+        .and_then(|state| refreshed.records.backend(state))
         .ok_or_else(|| Failure::Import {
             path: member.path.clone(),
             reason: "its state could not be opened".to_owned(),
         })?;
-    let mut keeper = keeper.lock().await;
-    keeper.record(&member.path, "import", recorded).await?;
+    let mut backend = backend.lock().await;
+    backend.record(&member.path, "import", recorded).await?;
     session.ui.event(&Event::Finished {
         path: member.path.clone(),
         r#type: member.kind.clone(),

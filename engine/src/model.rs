@@ -27,11 +27,11 @@ use serde_json::Value;
 
 use crate::commands;
 use crate::drift;
-use crate::ending::Ending;
 use crate::eval::Evaluator;
 use crate::failure::Failure;
 use crate::frontend::{Answer, Frontend};
 use crate::member::MemberPath;
+use crate::outcome::Outcome;
 use crate::providers::Providers;
 use crate::removal;
 use crate::report::{Event, RemovalReport};
@@ -157,7 +157,7 @@ impl Stage {
         &self,
         command: &Command,
         client: &Rc<Client>,
-    ) -> (Option<Result<Ending, Failure>>, String) {
+    ) -> (Option<Result<Outcome, Failure>>, String) {
         let printed = Printed::default();
         let session = self.session(client, &printed, client.parallel());
         let ended = self
@@ -172,7 +172,7 @@ impl Stage {
         self.world.calm();
         let (ended, text) = self.run(command, &Client::new(&self.world, None, None));
         match ended {
-            Some(Ok(Ending::Done)) => text,
+            Some(Ok(Outcome::Done)) => text,
             other => panic!("{command:?}: {other:?}\n{text}\n{}", self.world),
         }
     }
@@ -209,7 +209,7 @@ async fn lives(
     printed: &Printed,
     command: &Command,
     client: &Rc<Client>,
-) -> Option<Result<Ending, Failure>> {
+) -> Option<Result<Outcome, Failure>> {
     tokio::select! {
         biased;
         () = client.killed() => None,
@@ -222,7 +222,7 @@ async fn obey(
     printed: &Printed,
     command: &Command,
     client: &Rc<Client>,
-) -> Result<Ending, Failure> {
+) -> Result<Outcome, Failure> {
     let mut signals = client.signals();
     match command {
         Command::Plan => {
@@ -256,14 +256,14 @@ async fn obey(
             let done = states.rename(from, to).await;
             states.close().await;
             session.end().await;
-            done.map(|_| Ending::Done)
+            done.map(|_| Outcome::Done)
         }
         Command::Forget(path) => {
             let states = States::open(session, None, None, Purpose::Change).await?;
             let done = states.forget(std::slice::from_ref(path)).await;
             states.close().await;
             session.end().await;
-            done.map(|_| Ending::Done)
+            done.map(|_| Outcome::Done)
         }
     }
 }

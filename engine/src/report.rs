@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::member::{MemberPath, OutputRef};
 
 pub use drift::{Drift, DriftReport, Finding, StateAt, Unseen};
-pub use removal::{Fate, Orphan, Removal, RemovalReport, Renamed};
+pub use removal::{Orphan, Removal, RemovalAction, RemovalReport, Renamed};
 
 /// The version of these formats.
 pub const FORMAT: u32 = 1;
@@ -73,7 +73,7 @@ pub enum Action {
     Create,
     /// It is changed in place.
     Update,
-    /// It would have to be made anew.
+    /// It must be replaced.
     Replace,
     /// It is there as wanted; only what is recorded of it changes.
     Record,
@@ -131,7 +131,7 @@ pub struct PlanCounts {
     pub create: usize,
     /// To be changed.
     pub update: usize,
-    /// To be made anew.
+    /// That must be replaced.
     pub replace: usize,
     /// To be recorded.
     pub record: usize,
@@ -265,7 +265,7 @@ pub enum Operation {
     Record,
     /// To remove it.
     Destroy,
-    /// To take it out of service and keep its data.
+    /// To retire it: it lets nobody in, and its data stays.
     Retain,
     /// Nothing: only its record is removed.
     Forget,
@@ -293,7 +293,7 @@ pub struct Summary {
     pub unchanged: usize,
     /// Resources that were removed.
     pub destroyed: usize,
-    /// Resources that were taken out of service; their data stays.
+    /// Resources that were retired; their data stays.
     pub retained: usize,
     /// Resources of which only the record was removed.
     pub forgotten: usize,

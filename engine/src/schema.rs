@@ -36,7 +36,7 @@ impl Kind {
     }
 
     /// What is wrong with a member's inputs: `POINTER: MESSAGE`, one each. What
-    /// is not known yet is not judged.
+    /// is not known yet is not planned.
     pub(crate) fn problems(&self, member: &Member) -> Vec<String> {
         let validator = match &self.validator {
             Ok(validator) => validator,

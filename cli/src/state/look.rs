@@ -79,10 +79,10 @@ fn shown(entry: &StateEntry, paint: Paint) -> String {
         None => text.push_str("  made by a provider that was not recorded\n"),
     }
     match &entry.depends_on {
-        None => text.push_str("  what it was made from is not known\n"),
-        Some(outputs) if outputs.is_empty() => text.push_str("  made from no other resource\n"),
+        None => text.push_str("  its dependencies are not known\n"),
+        Some(outputs) if outputs.is_empty() => text.push_str("  depends on no other resource\n"),
         Some(outputs) => {
-            text.push_str("  made from\n");
+            text.push_str("  depends on\n");
             for output in outputs {
                 let _ = match &output.output {
                     Some(name) => writeln!(text, "    {}.{}", output.path, text::line(name)),

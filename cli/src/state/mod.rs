@@ -8,14 +8,14 @@ mod transfer;
 mod verify;
 
 use nixops4_resources_engine::state::{Given, Purpose, States};
-use nixops4_resources_engine::{Ending, Session};
+use nixops4_resources_engine::{Outcome, Session};
 
 use crate::failure::Failure;
 use crate::ui::Ui;
 use args::{State, What};
 
 /// Does what was asked.
-pub(crate) async fn run(session: &Session, ui: &Ui, arguments: &State) -> Result<Ending, Failure> {
+pub(crate) async fn run(session: &Session, ui: &Ui, arguments: &State) -> Result<Outcome, Failure> {
     let purpose = match &arguments.what {
         What::Mv { .. } | What::Rm { .. } => Purpose::Change,
         What::Import { .. } => Purpose::Fill,
@@ -27,7 +27,7 @@ pub(crate) async fn run(session: &Session, ui: &Ui, arguments: &State) -> Result
         _ => None,
     };
     let location = arguments.location.as_deref();
-    let states = States::open(session, location, arguments.kept_by.as_ref(), purpose).await?;
+    let states = States::open(session, location, arguments.state_member.as_ref(), purpose).await?;
     for note in states.notes() {
         ui.said("note", note);
     }
@@ -43,7 +43,7 @@ async fn dispatch(
     arguments: &State,
     states: &States,
     given: Option<Given>,
-) -> Result<Ending, Failure> {
+) -> Result<Outcome, Failure> {
     match &arguments.what {
         What::List { paths } => look::list(ui, states, paths)?,
         What::Show { path } => look::show(ui, states, path)?,
@@ -60,5 +60,5 @@ async fn dispatch(
             }
         }
     }
-    Ok(Ending::Done)
+    Ok(Outcome::Done)
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use nixops4_resources_engine::Ending;
+use nixops4_resources_engine::Outcome;
 use nixops4_resources_engine::state::States;
 
 use crate::failure::Failure;
@@ -10,16 +10,16 @@ use crate::report::state::StateVerification;
 use crate::ui::text;
 use crate::ui::{Reader, Ui};
 
-pub(super) async fn verify(ui: &Ui, states: &States) -> Result<Ending, Failure> {
+pub(super) async fn verify(ui: &Ui, states: &States) -> Result<Outcome, Failure> {
     let verification = states.verify().await;
     match ui.reader() {
         Reader::Machine => ui.json(&verification, true),
         Reader::Person => ui.print(&written(&verification)),
     }
     Ok(if verification.success {
-        Ending::Done
+        Outcome::Done
     } else {
-        Ending::Failed
+        Outcome::Failed
     })
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn effect(effect: Effect) -> Option<&'static str> {
     match effect {
         Effect::InPlace => None,
         Effect::Disruptive => Some("interrupts whoever uses it"),
-        Effect::Replace => Some("only by making it anew, which loses what it holds"),
+        Effect::Replace => Some("must be replaced, which loses what it holds"),
     }
 }
 

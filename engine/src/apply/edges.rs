@@ -1,4 +1,4 @@
-//! Records what each resource was made from, once everything is done.
+//! Records the dependencies of each resource, once everything is done.
 //!
 //! What a job waited for is recorded with its result already, and marked as
 //! provisional. Outputs without a string, and those that became names of attributes, show
@@ -57,10 +57,10 @@ impl Edges<'_> {
     pub(super) async fn record(&self, session: &Session) -> Result<(), Error> {
         let found = session.evaluator.edges(self.done, self.evaluation).await?;
         for path in self.records.open_paths() {
-            let Some(keeper) = self.records.keeper(path) else {
+            let Some(backend) = self.records.backend(path) else {
                 continue;
             };
-            let mut keeper = keeper.lock().await;
+            let mut backend = backend.lock().await;
             let mut operations = Vec::new();
             for member in self.recorded_members() {
                 if member.state.as_ref() != Some(path) {
@@ -70,7 +70,7 @@ impl Edges<'_> {
                     continue;
                 };
                 let Ok(Some(mut recorded)) =
-                    state::resource(keeper.document(), member.path.names())
+                    state::resource(backend.document(), member.path.names())
                 else {
                     continue;
                 };
@@ -87,11 +87,11 @@ impl Edges<'_> {
                 extension.provisional = false;
                 extension.depends_on = Some(now);
                 recorded.extension = Some(extension);
-                let patch = state::record(keeper.document(), member.path.names(), &recorded);
+                let patch = state::record(backend.document(), member.path.names(), &recorded);
                 operations.extend(patch.0);
             }
             if !operations.is_empty() {
-                keeper
+                backend
                     .append("edges", json_patch::Patch(operations))
                     .await?;
             }

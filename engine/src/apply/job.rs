@@ -19,9 +19,9 @@ use tokio::sync::Mutex;
 use crate::eval::Member;
 use crate::member::{MemberPath, OutputRef};
 use crate::plan::decision::{self, Decision, Work};
-use crate::plan::judge::{self, Judgement};
+use crate::plan::planner::{self, PlannedAction};
 use crate::providers;
-use crate::records::{Keeper, Records};
+use crate::records::{Records, StateBackend};
 use crate::report::{Action, Event, Operation};
 use crate::session::Session;
 
@@ -62,7 +62,7 @@ pub(super) struct Job<'a> {
     /// The outputs that it was seen to wait for.
     pub(super) waited: BTreeSet<OutputRef>,
     /// Where the result is recorded, if it has state.
-    pub(super) keeper: Option<Rc<Mutex<Keeper>>>,
+    pub(super) backend: Option<Rc<Mutex<StateBackend>>>,
     pub(super) records: Rc<Records>,
     pub(super) claims: Claims,
 }
@@ -73,11 +73,11 @@ pub(super) struct Ended {
     pub(super) kind: String,
     pub(super) operation: Operation,
     pub(super) seconds: f64,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: JobOutcome,
 }
 
 /// What came out.
-pub(super) enum Outcome {
+pub(super) enum JobOutcome {
     /// Nothing was to be done.
     Unchanged(Object),
     /// It was done, and recorded if it has state.
@@ -94,7 +94,7 @@ impl Job<'_> {
         let mut operation = Operation::Plan;
         let outcome = match self.work(&mut operation).await {
             Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed(error),
+            Err(error) => JobOutcome::Failed(error),
         };
         Ended {
             path: self.member.path,
@@ -105,7 +105,7 @@ impl Job<'_> {
         }
     }
 
-    async fn work(&mut self, operation: &mut Operation) -> Result<Outcome, String> {
+    async fn work(&mut self, operation: &mut Operation) -> Result<JobOutcome, String> {
         let decision = self.decide().await?;
         let claimed = self
             .claims
@@ -119,7 +119,7 @@ impl Job<'_> {
         let work = decision.work;
         *operation = match (decision.action, work) {
             (Action::Refuse, _) => return Err(decision::refusal(&decision)),
-            (_, Work::Nothing) => return Ok(Outcome::Unchanged(decision.outputs)),
+            (_, Work::Nothing) => return Ok(JobOutcome::Unchanged(decision.outputs)),
             (Action::Ensure, _) => Operation::Ensure,
             (Action::Record, _) => Operation::Record,
             (_, Work::Create) => Operation::Create,
@@ -133,7 +133,7 @@ impl Job<'_> {
             Work::Create | Work::Nothing => Request::Create(CreateResourceRequest {
                 r#type: self.member.kind.clone(),
                 input_properties: self.member.inputs.clone(),
-                is_stateful: self.keeper.is_some(),
+                is_stateful: self.backend.is_some(),
             }),
         };
         self.realise().await?;
@@ -178,12 +178,12 @@ impl Job<'_> {
         if let Some(decision) = self.decision.take() {
             return Ok(decision);
         }
-        match judge::judge(self.session, &self.member, &self.records).await {
-            Ok(Judgement::Decided(decision)) => Ok(decision),
-            Ok(Judgement::Failed(error)) => Err(error),
-            Ok(Judgement::Later) => Err("its state could not be opened".to_owned()),
-            Err(judge::Error::Problems(problems)) => Err(problems.join("\n")),
-            Err(judge::Error::Eval(error)) => Err(error.to_string()),
+        match planner::plan_member(self.session, &self.member, &self.records).await {
+            Ok(PlannedAction::Decided(decision)) => Ok(decision),
+            Ok(PlannedAction::Failed(error)) => Err(error),
+            Ok(PlannedAction::Later) => Err("its state could not be opened".to_owned()),
+            Err(planner::Error::Problems(problems)) => Err(problems.join("\n")),
+            Err(planner::Error::Eval(error)) => Err(error.to_string()),
         }
     }
 
@@ -198,15 +198,15 @@ impl Job<'_> {
         }
     }
 
-    async fn record(&self, work: Work, outputs: Object) -> Outcome {
-        let Some(keeper) = &self.keeper else {
-            return Outcome::Worked(outputs);
+    async fn record(&self, work: Work, outputs: Object) -> JobOutcome {
+        let Some(backend) = &self.backend else {
+            return JobOutcome::Worked(outputs);
         };
         let prior = self.recorded.as_deref();
         let before = prior.and_then(|prior| prior.extension.as_ref());
         let is_same = prior.is_some_and(|prior| prior.input_properties == self.member.inputs);
         let known = before.filter(|_| is_same && before.is_some_and(Extension::knows_all));
-        // What new inputs were made from is found out in the end; an apply that is
+        // What new inputs depend on is found out in the end; an apply that is
         // killed before leaves this.
         let waited = self.waited.iter().map(|output| Dependency {
             path: output.path.0.clone(),
@@ -231,16 +231,16 @@ impl Job<'_> {
             others: prior.map(|prior| prior.others.clone()).unwrap_or_default(),
         };
         if prior == Some(&resource) {
-            return Outcome::Worked(outputs);
+            return JobOutcome::Worked(outputs);
         }
         let event = match work {
             Work::Update => "update",
             _ => "create",
         };
-        let mut keeper = keeper.lock().await;
-        match keeper.record(&self.member.path, event, &resource).await {
-            Ok(()) => Outcome::Worked(outputs),
-            Err(error) => Outcome::NotRecorded(error.to_string()),
+        let mut backend = backend.lock().await;
+        match backend.record(&self.member.path, event, &resource).await {
+            Ok(()) => JobOutcome::Worked(outputs),
+            Err(error) => JobOutcome::NotRecorded(error.to_string()),
         }
     }
 }

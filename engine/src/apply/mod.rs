@@ -1,10 +1,10 @@
 //! Applies a deployment: does what is ready, many at once, records each result
 //! at once, evaluates again when outputs arrive, until nothing is left.
 
+mod counts;
 mod edges;
 mod job;
 pub(crate) mod schedule;
-mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -18,61 +18,61 @@ use crate::eval::{EvalError, Evaluation, Known, Look};
 use crate::failure::Failure;
 use crate::member::{MemberPath, OutputRef};
 use crate::memory;
-use crate::plan::judge::Judgement;
+use crate::plan::planner::PlannedAction;
+use crate::plan::refresh::Refreshed;
 use crate::plan::scope;
-use crate::plan::survey::Survey;
 use crate::records::Records;
 use crate::report::{Event, Operation, Summary};
 use crate::session::Session;
 use crate::signals::{Interrupted, Signals};
-use job::{Claims, Job, Outcome};
+use counts::Counts;
+use job::{Claims, Job, JobOutcome};
 use schedule::{Next, Schedule};
-use summary::Tally;
 
 /// Says in the state what is about to be changed, which only one apply at a time can.
-pub(crate) async fn begin(session: &Session, survey: &Survey) -> Result<(), Failure> {
-    let scope = scope::scope(&survey.evaluation, &session.targets);
-    let members = survey.evaluation.members.values().filter(|member| {
+pub(crate) async fn begin(session: &Session, refreshed: &Refreshed) -> Result<(), Failure> {
+    let scope = scope::scope(&refreshed.evaluation, &session.targets);
+    let members = refreshed.evaluation.members.values().filter(|member| {
         let scope = scope.as_ref();
         scope.is_none_or(|scope| scope.contains(&member.path))
-            && !survey.settled.contains_key(&member.path)
+            && !refreshed.settled.contains_key(&member.path)
     });
-    let begun = survey.records.begin(members).await;
+    let begun = refreshed.records.begin(members).await;
     if begun.is_err() {
         // What it has begun elsewhere.
-        survey.records.end().await;
+        refreshed.records.end().await;
     }
     Ok(begun?)
 }
 
-/// Applies what a survey found.
+/// Applies what a refresh found.
 pub(crate) async fn apply(
     session: &Session,
-    survey: Survey,
+    refreshed: Refreshed,
     signals: &mut Signals,
 ) -> Result<Summary, Failure> {
     let begun = Instant::now();
-    let is_judged = |path: &&MemberPath| survey.judgements.contains_key(*path);
-    let unchanged = survey.settled.keys().filter(is_judged).count();
-    let mut done = survey.settled;
-    for (path, outputs) in survey.records.outputs() {
+    let is_planned = |path: &&MemberPath| refreshed.planned_actions.contains_key(*path);
+    let unchanged = refreshed.settled.keys().filter(is_planned).count();
+    let mut done = refreshed.settled;
+    for (path, outputs) in refreshed.records.outputs() {
         done.insert(path.clone(), outputs.clone());
     }
     let mut run = Run {
         session,
         waited: BTreeMap::new(),
         schedule: Schedule::new(
-            survey.evaluation,
+            refreshed.evaluation,
             done,
             session.parallel,
             session.targets.clone(),
         ),
-        judgements: survey.judgements,
-        records: Rc::new(survey.records),
+        planned_actions: refreshed.planned_actions,
+        records: Rc::new(refreshed.records),
         claims: Claims::default(),
         jobs: FuturesUnordered::new(),
         evaluation: None,
-        tally: Tally::new(unchanged),
+        counts: Counts::new(unchanged),
         failure: None,
         killed: false,
     };
@@ -83,11 +83,11 @@ pub(crate) async fn apply(
     run.note_waiting();
     let result = run.finish(signals).await;
     let killed = run.killed;
-    if !killed && !run.tally.interrupted && result.is_ok() {
+    if !killed && !run.counts.interrupted && result.is_ok() {
         let recording = run.record_edges();
         if signals.race(recording).await.is_err() {
-            run.tally.interrupted = true;
-            run.note("what was made from what is not recorded; the next apply does that");
+            run.counts.interrupted = true;
+            run.note("dependencies are not recorded; the next apply does that");
         }
     }
     let records = Rc::clone(&run.records);
@@ -123,22 +123,22 @@ struct Run<'a> {
     /// What members were seen to wait for.
     waited: BTreeMap<MemberPath, BTreeSet<OutputRef>>,
     schedule: Schedule,
-    judgements: BTreeMap<MemberPath, Judgement>,
+    planned_actions: BTreeMap<MemberPath, PlannedAction>,
     records: Rc<Records>,
     claims: Claims,
     jobs: FuturesUnordered<LocalBoxFuture<'a, job::Ended>>,
     evaluation: Option<LocalBoxFuture<'a, Result<Evaluation, EvalError>>>,
-    tally: Tally,
+    counts: Counts,
     /// Why it ends before everything is done.
     failure: Option<Failure>,
     killed: bool,
 }
 
 impl Run<'_> {
-    /// Takes over who is what from the survey.
+    /// Takes over who is what from the refresh.
     fn claim(&mut self) {
-        for (path, judgement) in &self.judgements {
-            if let Judgement::Decided(decision) = judgement
+        for (path, planned_action) in &self.planned_actions {
+            if let PlannedAction::Decided(decision) = planned_action
                 && let Some(member) = self.schedule.evaluation().members.get(path)
             {
                 // Two of one identity were refused before anything is applied.
@@ -158,7 +158,7 @@ impl Run<'_> {
         }
     }
 
-    /// Records what was made from what, if anything was made or that is not
+    /// Records dependencies, if anything was made or they are not
     /// known. What is done stands without it.
     async fn record_edges(&mut self) {
         let edges = edges::Edges {
@@ -167,12 +167,12 @@ impl Run<'_> {
             waited: &self.waited,
             records: &self.records,
         };
-        if !self.tally.has_recorded() && !edges.are_missing() {
+        if !self.counts.has_recorded() && !edges.are_missing() {
             return;
         }
         if let Err(error) = edges.record(self.session).await {
             self.note(&format!(
-                "what was made from what is not recorded, so that destroying has to find the \
+                "dependencies are not recorded, so that destroying has to find the \
                  order by trying: {error}"
             ));
         }
@@ -222,7 +222,7 @@ impl Run<'_> {
             self.kill();
             return Err(Interrupted.into());
         }
-        self.tally.interrupted = true;
+        self.counts.interrupted = true;
         self.stop();
         self.note(
             "stopping: what is running is finished, nothing new is started; Ctrl-C again kills it",
@@ -256,10 +256,10 @@ impl Run<'_> {
             return;
         };
         let recorded = self.records.of(member).cloned();
-        // The survey's decision stands if nothing that it was made by has changed
+        // The refresh's decision stands if nothing that it was made by has changed
         // since, which only what was unknown then has.
-        let decision = match self.judgements.remove(path) {
-            Some(Judgement::Decided(decision)) => Some(decision),
+        let decision = match self.planned_actions.remove(path) {
+            Some(PlannedAction::Decided(decision)) => Some(decision),
             _ => None,
         };
         let job = Job {
@@ -268,10 +268,10 @@ impl Run<'_> {
             decision,
             recorded,
             waited: self.waited.get(path).cloned().unwrap_or_default(),
-            keeper: member
+            backend: member
                 .state
                 .as_ref()
-                .and_then(|state| self.records.keeper(state)),
+                .and_then(|state| self.records.backend(state)),
             records: Rc::clone(&self.records),
             claims: self.claims.clone(),
         };
@@ -287,12 +287,12 @@ impl Run<'_> {
             outcome,
         } = ended;
         match outcome {
-            Outcome::Unchanged(outputs) => {
-                self.tally.unchanged += 1;
+            JobOutcome::Unchanged(outputs) => {
+                self.counts.unchanged += 1;
                 self.schedule.finished(&path, outputs);
             }
-            Outcome::Worked(outputs) => {
-                self.tally.worked(operation);
+            JobOutcome::Worked(outputs) => {
+                self.counts.worked(operation);
                 self.schedule.finished(&path, outputs);
                 self.session.ui.event(&Event::Finished {
                     path,
@@ -301,13 +301,13 @@ impl Run<'_> {
                     seconds,
                 });
             }
-            Outcome::Failed(error) => {
+            JobOutcome::Failed(error) => {
                 self.schedule.failed(&path);
                 self.fail(path, kind, operation, error, seconds);
             }
-            Outcome::NotRecorded(error) => {
+            JobOutcome::NotRecorded(error) => {
                 self.schedule.failed(&path);
-                self.tally.unrecorded.push(path.clone());
+                self.counts.unrecorded.push(path.clone());
                 let error = format!(
                     "it was done, but could not be recorded, so nothing new is started: {error}"
                 );
@@ -325,7 +325,7 @@ impl Run<'_> {
         error: String,
         seconds: f64,
     ) {
-        self.tally.failed(&path, operation, &error);
+        self.counts.failed(&path, operation, &error);
         self.session.ui.event(&Event::Failed {
             path,
             r#type: kind,
@@ -372,17 +372,17 @@ impl Run<'_> {
             Err(error) => {
                 self.schedule.not_evaluated();
                 let is_interrupted =
-                    self.tally.interrupted || matches!(error, EvalError::Interrupted(_));
+                    self.counts.interrupted || matches!(error, EvalError::Interrupted(_));
                 if is_interrupted {
-                    self.tally.interrupted = true;
+                    self.counts.interrupted = true;
                     self.stop();
                     return Ok(());
                 }
                 return Err(error.into());
             }
         };
-        // What was unknown when the survey was made is decided anew.
-        self.judgements.retain(|path, _| {
+        // What was unknown when the refresh was made is decided anew.
+        self.planned_actions.retain(|path, _| {
             self.schedule.evaluation().members.get(path) == evaluation.members.get(path)
         });
         self.schedule.evaluated(evaluation);
@@ -438,6 +438,7 @@ impl Run<'_> {
             &self.records,
         );
         let left = self.schedule.what_is_left();
-        self.tally.summary(left, abandoned, &self.schedule, elapsed)
+        self.counts
+            .summary(left, abandoned, &self.schedule, elapsed)
     }
 }

@@ -12,7 +12,7 @@ use crate::eval::{Evaluation, Known, Look, Member};
 use crate::failure::{Failure, Problem};
 use crate::member::MemberPath;
 use crate::memory;
-use crate::plan::judge;
+use crate::plan::planner;
 use crate::records::{Location, Records, RecordsError};
 use crate::session::Session;
 
@@ -170,7 +170,7 @@ async fn expression(session: &Session, mode: OpenMode) -> Result<Records, Failur
         }
         return Ok(records);
     }
-    Err(Failure::Whereabouts(missing))
+    Err(Failure::UnknownLocation(missing))
 }
 
 /// Opens what nobody names any more and still has something in it. An expression with
@@ -232,7 +232,7 @@ async fn named(
             continue;
         }
         realise(session, member).await?;
-        judge::check(session, member).await.map_err(|messages| {
+        planner::check(session, member).await.map_err(|messages| {
             Failure::Problems(
                 messages
                     .into_iter()

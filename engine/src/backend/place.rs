@@ -8,7 +8,7 @@ use nixops4_protocol::message::{
 };
 
 use super::OpenMode;
-use crate::records::{Absent, Keeper, Location, Opened, RecordsError};
+use crate::records::{Absent, Location, Opened, RecordsError, StateBackend};
 use crate::session::Session;
 
 pub(super) async fn open(
@@ -29,7 +29,7 @@ pub(super) async fn open(
         source,
     };
     let mut opened = Opened {
-        keeper: Keeper::new(location, Rc::clone(providers), command.clone()),
+        backend: StateBackend::new(location, Rc::clone(providers), command.clone()),
         outputs: None,
         note: None,
         reason: None,
@@ -46,7 +46,7 @@ pub(super) async fn open(
         kind.is_some_and(|kind| kind.offers(request))
     };
     let can_look = offers(RequestName::Read);
-    opened.keeper.tells_history = offers(RequestName::StateHistory);
+    opened.backend.tells_history = offers(RequestName::StateHistory);
     if mode == OpenMode::CreateIfMissing {
         let request = Request::Create(CreateResourceRequest {
             r#type: location.kind.clone(),
@@ -92,17 +92,17 @@ pub(super) async fn open(
         }
     }
     opened
-        .keeper
+        .backend
         .resource
         .output_properties
         .clone_from(&opened.outputs);
-    match opened.keeper.start().await {
+    match opened.backend.start().await {
         // Of v0 alone, whoever can be read is there; its outputs stay unknown.
         Ok(()) => Ok(opened),
         Err(ClientError::Refused(message)) if mode == OpenMode::Read && !can_look => {
             let reason = message.lines().next().unwrap_or_default();
             opened.note = Some(format!(
-                "the state that '{}' keeps could not be read, and is taken as empty: {reason}",
+                "the state backend '{}' could not be read, and is taken as empty: {reason}",
                 location.label,
             ));
             opened.reason = Some(reason.to_owned());

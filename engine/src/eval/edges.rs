@@ -1,4 +1,4 @@
-//! Which outputs the inputs of each member were made from.
+//! Which outputs the inputs of each member depend on.
 //!
 //! An evaluation of its own, in which each string of an output carries a context
 //! that names the output. Values never come from it: a context changes the
@@ -28,7 +28,7 @@ struct Origins {
     context: Vec<String>,
 }
 
-/// What members were made from, by member.
+/// The dependencies of members, by member.
 pub(crate) type Edges = BTreeMap<MemberPath, BTreeSet<OutputRef>>;
 
 impl Evaluator {

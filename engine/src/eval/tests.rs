@@ -22,7 +22,7 @@ impl Root {
             r#"let
   r = inputs: {{ resource = {{
     provider = {{ type = "stdio"; executable = "x"; args = [ "y" ]; }};
-    type = "t"; inherit inputs; outputsSkeleton = {{ out = {{ }}; }}; state = [ "keeper" ];
+    type = "t"; inherit inputs; outputsSkeleton = {{ out = {{ }}; }}; state = [ "backend" ];
   }}; }};
 in {{
   _type = "nixops4Component";
@@ -101,7 +101,7 @@ fn members_are_found_in_all_depths() {
     assert_eq!(member.executable, "x");
     assert_eq!(member.args, ["y"]);
     assert_eq!(member.kind, "t");
-    assert_eq!(member.state, Some(MemberPath(vec!["keeper".to_owned()])));
+    assert_eq!(member.state, Some(MemberPath(vec!["backend".to_owned()])));
 }
 
 #[test]
@@ -189,10 +189,10 @@ fn what_decides_about_members_is_named() {
 #[test]
 fn states_are_looked_at_first() {
     let root = Root::new(
-        r#"{ keeper.resource = (r { file = "f"; }).resource // { state = null; }; a = r { x = 1; }; }"#,
+        r#"{ backend.resource = (r { file = "f"; }).resource // { state = null; }; a = r { x = 1; }; }"#,
     );
     let evaluation = root.evaluate(Look::States, &[]).unwrap();
-    assert_eq!(inputs(&evaluation, &["keeper"])["file"], "f");
+    assert_eq!(inputs(&evaluation, &["backend"])["file"], "f");
     assert!(inputs(&evaluation, &["a"]).is_empty());
 }
 
@@ -252,7 +252,7 @@ fn what_is_no_deployment_is_told() {
             "the inputs of the member 'a' are a list",
         ),
         (
-            "{ a.resource = (r { }).resource // { state = \"keeper\"; }; }",
+            "{ a.resource = (r { }).resource // { state = \"backend\"; }; }",
             "state of the member 'a'",
         ),
         (

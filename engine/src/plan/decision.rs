@@ -229,7 +229,7 @@ pub(crate) fn refusal(decision: &Decision) -> String {
         "the provider refuses it, and does not say why".to_owned()
     } else {
         format!(
-            "{} cannot be changed without making it anew, which would lose what it holds",
+            "{} cannot be changed in place: it must be replaced, which would lose what it holds",
             replaced.join(", ")
         )
     }

@@ -2,7 +2,7 @@
 
 pub(crate) mod decision;
 pub(crate) mod difference;
-pub(crate) mod judge;
+pub(crate) mod planner;
+pub(crate) mod refresh;
 pub(crate) mod report;
 pub(crate) mod scope;
-pub(crate) mod survey;

@@ -1,10 +1,10 @@
-//! Puts a survey into the form that people and machines are shown. Pure.
+//! Puts a refresh into the form that people and machines are shown. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::decision;
-use super::judge::Judgement;
-use super::survey::Survey;
+use super::planner::PlannedAction;
+use super::refresh::Refreshed;
 use crate::eval::{Member, Part, Structure};
 use crate::member::{MemberPath, OutputRef};
 use crate::records::Records;
@@ -12,42 +12,42 @@ use crate::report::{
     Abandoned, Action, FORMAT, PlanCounts, PlanReport, PlannedResource, UnknownMembers, UnknownPart,
 };
 
-/// What the survey found, for its reader.
-pub(crate) fn report(file: &str, survey: &Survey) -> PlanReport {
-    let mut resources: Vec<PlannedResource> = survey
-        .foreseen
+/// What the refresh found, for its reader.
+pub(crate) fn report(file: &str, refreshed: &Refreshed) -> PlanReport {
+    let mut resources: Vec<PlannedResource> = refreshed
+        .propagated
         .iter()
-        .map(|(member, judgement)| resource(member, judgement))
+        .map(|(member, planned_action)| resource(member, planned_action))
         .collect();
-    resources.extend(new_states(survey));
+    resources.extend(new_states(refreshed));
     resources.sort_by(|a, b| a.path.cmp(&b.path));
     let counts = count(&resources);
     PlanReport {
         format: FORMAT,
         file: file.to_owned(),
         resources,
-        unknown_members: survey.structures.iter().map(unknown_members).collect(),
+        unknown_members: refreshed.structures.iter().map(unknown_members).collect(),
         abandoned: abandoned(
-            survey
+            refreshed
                 .evaluation
                 .members
                 .values()
-                .chain(survey.foreseen.iter().map(|(member, _)| member)),
-            &survey.structures,
-            &survey.records,
+                .chain(refreshed.propagated.iter().map(|(member, _)| member)),
+            &refreshed.structures,
+            &refreshed.records,
         ),
-        notes: survey.records.notes().to_vec(),
+        notes: refreshed.records.notes().to_vec(),
         counts,
     }
 }
 
 /// The state resources that apply would make.
-fn new_states(survey: &Survey) -> impl Iterator<Item = PlannedResource> {
-    let absent = survey.records.absent().iter();
+fn new_states(refreshed: &Refreshed) -> impl Iterator<Item = PlannedResource> {
+    let absent = refreshed.records.absent().iter();
     let absent: BTreeSet<&MemberPath> = absent.map(|absent| &absent.path).collect();
     absent
         .into_iter()
-        .filter_map(|path| survey.evaluation.members.get(path))
+        .filter_map(|path| refreshed.evaluation.members.get(path))
         .map(|member| PlannedResource {
             path: member.path.clone(),
             r#type: member.kind.clone(),
@@ -60,7 +60,7 @@ fn new_states(survey: &Survey) -> impl Iterator<Item = PlannedResource> {
         })
 }
 
-fn resource(member: &Member, judgement: &Judgement) -> PlannedResource {
+fn resource(member: &Member, planned_action: &PlannedAction) -> PlannedResource {
     let waits_for: BTreeSet<OutputRef> = member.waits_for().cloned().collect();
     let mut planned = PlannedResource {
         path: member.path.clone(),
@@ -72,16 +72,16 @@ fn resource(member: &Member, judgement: &Judgement) -> PlannedResource {
         note: None,
         error: None,
     };
-    match judgement {
-        Judgement::Later => {
+    match planned_action {
+        PlannedAction::Later => {
             planned.action = Action::Later;
             planned.note = member
                 .state
                 .as_ref()
                 .map(|state| format!("known once its state, '{state}', is there"));
         }
-        Judgement::Failed(error) => planned.error = Some(error.clone()),
-        Judgement::Decided(decision) => {
+        PlannedAction::Failed(error) => planned.error = Some(error.clone()),
+        PlannedAction::Decided(decision) => {
             planned.action = decision.action;
             planned.note = decision.note.map(str::to_owned);
             if decision.action == Action::Refuse {
@@ -119,16 +119,16 @@ pub(crate) fn abandoned<'a>(
         .collect();
     records
         .all()
-        .filter(|(keeper, path, _)| states.get(path) != Some(&Some(*keeper)))
+        .filter(|(backend, path, _)| states.get(path) != Some(&Some(*backend)))
         .filter(|(_, path, _)| {
             !structures
                 .iter()
                 .any(|structure| path.is_within(&structure.path))
         })
-        .map(|(keeper, path, recorded)| Abandoned {
+        .map(|(backend, path, recorded)| Abandoned {
             path: path.clone(),
             r#type: recorded.r#type.clone(),
-            state: keeper.clone(),
+            state: backend.clone(),
         })
         .collect()
 }

@@ -51,7 +51,7 @@ impl fmt::Display for Absent {
         match &self.reason {
             Some(reason) => write!(
                 f,
-                "the state that '{path}' keeps could not be read ({place}): {reason}"
+                "the state backend '{path}' could not be read ({place}): {reason}"
             )?,
             None => write!(
                 f,

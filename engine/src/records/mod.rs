@@ -3,9 +3,9 @@
 //! Knows state documents and the requests that read and extend them.
 
 mod absent;
-mod keeper;
 mod location;
 mod places;
+mod state_backend;
 mod turn;
 
 use std::collections::BTreeMap;
@@ -23,9 +23,9 @@ use crate::member::MemberPath;
 use crate::trust::distrust::Distrust;
 
 pub(crate) use absent::Absent;
-pub(crate) use keeper::Keeper;
 pub(crate) use location::Location;
 pub use location::LocationError;
+pub(crate) use state_backend::StateBackend;
 pub(crate) use turn::is_of_a_turn;
 
 /// How long a state provider may take to end.
@@ -43,7 +43,7 @@ pub enum RecordsError {
         source: ClientError,
     },
     /// Its provider is not started.
-    #[error("cannot open the state that '{path}' keeps: {reason}")]
+    #[error("cannot open the state backend '{path}': {reason}")]
     Distrusted {
         /// The state resource.
         path: MemberPath,
@@ -51,7 +51,7 @@ pub enum RecordsError {
         reason: Distrust,
     },
     /// State could not be read.
-    #[error("cannot read the state that '{path}' keeps: {source}")]
+    #[error("cannot read the state backend '{path}': {source}")]
     Read {
         /// The state resource.
         path: MemberPath,
@@ -59,7 +59,7 @@ pub enum RecordsError {
         source: ClientError,
     },
     /// An event could not be written.
-    #[error("cannot write into the state that '{path}' keeps: {source}")]
+    #[error("cannot write to the state backend '{path}': {source}")]
     Write {
         /// The state resource.
         path: MemberPath,
@@ -67,7 +67,7 @@ pub enum RecordsError {
         source: ClientError,
     },
     /// Somebody else was quicker to begin, or nobody can write.
-    #[error("nothing was applied: cannot write into the state that '{path}' keeps: {source}")]
+    #[error("nothing was applied: cannot write to the state backend '{path}': {source}")]
     Begin {
         /// The state resource.
         path: MemberPath,
@@ -77,7 +77,7 @@ pub enum RecordsError {
     /// Somebody else has begun, and not ended.
     #[error(
         "nothing was applied: {writer} is applying what this would change, since {time}, and records \
-         it in the state that '{path}' keeps\nhint: wait until they are done, then apply again; who \
+         it in the state backend '{path}'\nhint: wait until they are done, then apply again; who \
          was killed is no longer waited for, on another machine after a minute"
     )]
     AtWork {
@@ -90,7 +90,7 @@ pub enum RecordsError {
     },
     /// Its process was lost, and somebody else was quicker.
     #[error(
-        "cannot write into the state that '{path}' keeps: its process ended without an answer, and \
+        "cannot write to the state backend '{path}': its process ended without an answer, and \
          the same was changed by somebody else meanwhile; `nixops4-resources state history` shows \
          by whom"
     )]
@@ -99,7 +99,7 @@ pub enum RecordsError {
         path: MemberPath,
     },
     /// What was read is not a state.
-    #[error("cannot use the state that '{path}' keeps: {source}")]
+    #[error("cannot use the state backend '{path}': {source}")]
     Document {
         /// The state resource.
         path: MemberPath,
@@ -107,7 +107,7 @@ pub enum RecordsError {
         source: StateError,
     },
     /// A patch of ours does not fit the document.
-    #[error("cannot follow the state that '{path}' keeps: {source}")]
+    #[error("cannot follow the state backend '{path}': {source}")]
     Mirror {
         /// The state resource.
         path: MemberPath,
@@ -119,8 +119,8 @@ pub enum RecordsError {
     Absent(Absent),
     /// A provider that only knows v0.
     #[error(
-        "the state that '{path}' keeps has no history that anybody can read: its provider does not \
-         tell any (`nixops4-resources-state` does; it reads NixOps4's own state files, too: --state \
+        "the state backend '{path}' has no history: its provider does not \
+         keep one that can be read (`nixops4-resources-state` does; it reads NixOps4's own state files, too: --state \
          file:FILE#DEPLOYMENT)"
     )]
     NoHistory {
@@ -141,7 +141,7 @@ pub enum RecordsError {
 
 /// A state resource that was opened.
 pub(crate) struct Opened {
-    pub(crate) keeper: Keeper,
+    pub(crate) backend: StateBackend,
     pub(crate) outputs: Option<Object>,
     pub(crate) note: Option<String>,
     /// Why it could not be read, if it is taken as empty for that.
@@ -154,7 +154,7 @@ type Entries = BTreeMap<MemberPath, Arc<RecordedResource>>;
 /// Everything that is recorded, as it was when it was read.
 #[derive(Clone, Default)]
 pub(crate) struct Records {
-    keepers: BTreeMap<MemberPath, Rc<Mutex<Keeper>>>,
+    backends: BTreeMap<MemberPath, Rc<Mutex<StateBackend>>>,
     locations: BTreeMap<MemberPath, Location>,
     entries: BTreeMap<MemberPath, Entries>,
     /// The outputs of the state resources themselves.
@@ -175,32 +175,32 @@ impl Records {
             path: path.clone(),
             source,
         };
-        state::check(opened.keeper.document()).map_err(document_error)?;
-        let entries = state::resources(opened.keeper.document())
+        state::check(opened.backend.document()).map_err(document_error)?;
+        let entries = state::resources(opened.backend.document())
             .map_err(document_error)?
             .into_iter()
             .map(|(path, resource)| (MemberPath(path), Arc::new(resource)))
             .collect();
         self.entries.insert(path.clone(), entries);
         self.notes.extend(opened.note);
-        if !opened.keeper.is_there() {
+        if !opened.backend.is_there() {
             self.absent.push(Absent::new(location, opened.reason));
         }
         if let Some(outputs) = opened.outputs {
             self.outputs.insert(path.clone(), outputs);
         }
         self.locations.insert(path.clone(), location.clone());
-        self.keepers
-            .insert(path, Rc::new(Mutex::new(opened.keeper)));
+        self.backends
+            .insert(path, Rc::new(Mutex::new(opened.backend)));
         Ok(())
     }
 
     /// Whether the same is recorded here as there, in every state that either has.
     pub(crate) async fn are_as(&self, other: &Self) -> bool {
-        if !self.keepers.keys().eq(other.keepers.keys()) {
+        if !self.backends.keys().eq(other.backends.keys()) {
             return false;
         }
-        for (one, other) in self.keepers.values().zip(other.keepers.values()) {
+        for (one, other) in self.backends.values().zip(other.backends.values()) {
             if one.lock().await.document() != other.lock().await.document() {
                 return false;
             }
@@ -210,7 +210,7 @@ impl Records {
 
     /// Adds all that is open in `other`.
     pub(crate) fn append(&mut self, mut other: Self) {
-        self.keepers.append(&mut other.keepers);
+        self.backends.append(&mut other.backends);
         self.locations.append(&mut other.locations);
         self.entries.append(&mut other.entries);
         self.outputs.append(&mut other.outputs);
@@ -246,12 +246,12 @@ impl Records {
 
     /// Whether a state resource is open.
     pub(crate) fn is_open(&self, path: &MemberPath) -> bool {
-        self.keepers.contains_key(path)
+        self.backends.contains_key(path)
     }
 
     /// The state resources that are open.
     pub(crate) fn open_paths(&self) -> impl Iterator<Item = &MemberPath> {
-        self.keepers.keys()
+        self.backends.keys()
     }
 
     /// Where they are.
@@ -260,8 +260,8 @@ impl Records {
     }
 
     /// The state resource that records this.
-    pub(crate) fn keeper(&self, path: &MemberPath) -> Option<Rc<Mutex<Keeper>>> {
-        self.keepers.get(path).cloned()
+    pub(crate) fn backend(&self, path: &MemberPath) -> Option<Rc<Mutex<StateBackend>>> {
+        self.backends.get(path).cloned()
     }
 
     /// What is recorded of a member.
@@ -273,10 +273,10 @@ impl Records {
     pub(crate) fn all(
         &self,
     ) -> impl Iterator<Item = (&MemberPath, &MemberPath, &Arc<RecordedResource>)> {
-        self.entries.iter().flat_map(|(keeper, entries)| {
+        self.entries.iter().flat_map(|(backend, entries)| {
             entries
                 .iter()
-                .map(move |(path, recorded)| (keeper, path, recorded))
+                .map(move |(path, recorded)| (backend, path, recorded))
         })
     }
 
@@ -325,8 +325,8 @@ impl Records {
             }
         }
         for (state, members) in by_state {
-            if let Some(keeper) = self.keepers.get(state) {
-                keeper.lock().await.begin(&members).await?;
+            if let Some(backend) = self.backends.get(state) {
+                backend.lock().await.begin(&members).await?;
             }
         }
         Ok(())
@@ -334,15 +334,15 @@ impl Records {
 
     /// Says that it has ended.
     pub(crate) async fn end(&self) {
-        for keeper in self.keepers.values() {
-            keeper.lock().await.end().await;
+        for backend in self.backends.values() {
+            backend.lock().await.end().await;
         }
     }
 
     /// Lets the state providers end.
     pub(crate) async fn close(&self) {
-        for keeper in self.keepers.values() {
-            keeper.lock().await.close().await;
+        for backend in self.backends.values() {
+            backend.lock().await.close().await;
         }
     }
 }

@@ -4,14 +4,14 @@
 
 use super::servers::Servers;
 use super::target::{self, Target};
-use super::{Aside, Manner, remove, unrecorded};
+use super::{Findings, RemovalOptions, remove, unrecorded};
 use crate::as_recorded;
 use crate::backend::{self, OpenMode, Source};
-use crate::ending::Ending;
 use crate::eval::{EvalError, Evaluation};
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::memory;
+use crate::outcome::Outcome;
 use crate::records::Records;
 use crate::session::Session;
 use crate::signals::Signals;
@@ -39,7 +39,7 @@ pub async fn destroy(
     session: &Session,
     wanted: &Wanted<'_>,
     signals: &mut Signals,
-) -> Result<Ending, Failure> {
+) -> Result<Outcome, Failure> {
     let records = signals.race(open(session, wanted)).await??;
     let result = destroy_from(session, wanted, &records, signals).await;
     session.close(&records, signals).await;
@@ -71,20 +71,20 @@ async fn destroy_from(
     wanted: &Wanted<'_>,
     records: &Records,
     signals: &mut Signals,
-) -> Result<Ending, Failure> {
+) -> Result<Outcome, Failure> {
     let is_chosen = |path: &MemberPath| {
         wanted.paths.is_empty() || wanted.paths.iter().any(|of| path.is_within(of))
     };
     let recorded = super::recorded(records);
-    let mut aside = Aside {
+    let mut findings = Findings {
         notes: records.notes().to_vec(),
-        ..Aside::default()
+        ..Findings::default()
     };
     let evaluation = if wanted.from_state.is_some() {
         None
     } else {
         signals
-            .race(evaluated(session, records, &mut aside))
+            .race(evaluated(session, records, &mut findings))
             .await?
     };
     let servers = match &evaluation {
@@ -95,10 +95,10 @@ async fn destroy_from(
         _ => Servers::default(),
     };
     let mut targets: Vec<Target> = Vec::new();
-    for (path, (keeper, resource)) in recorded.into_iter().filter(|(path, _)| is_chosen(path)) {
+    for (path, (backend, resource)) in recorded.into_iter().filter(|(path, _)| is_chosen(path)) {
         let target = async {
             let resource = servers.reach(session, &resource).await;
-            target::target(session, path, Some(keeper), resource, wanted.forget).await
+            target::target(session, path, Some(backend), resource, wanted.forget).await
         };
         let target = signals.race(target).await?;
         let is_gone = |evaluation: &Evaluation| !evaluation.members.contains_key(&target.path);
@@ -109,14 +109,14 @@ async fn destroy_from(
         });
     }
     if let Some(evaluation) = evaluation {
-        aside.notes.extend(stays(&evaluation, &targets));
+        findings.notes.extend(stays(&evaluation, &targets));
         if !wanted.forget {
             let mut chosen = evaluation;
             chosen.members.retain(|path, _| is_chosen(path));
             let finding = unrecorded::find(session, &chosen, records);
             let found = signals.race(finding).await?;
             targets.extend(found.targets);
-            aside.notes.extend(found.notes);
+            findings.notes.extend(found.notes);
         }
     }
     for path in wanted.paths {
@@ -124,21 +124,25 @@ async fn destroy_from(
             return Err(Failure::NotRecorded(path.clone()));
         }
     }
-    let manner = Manner {
+    let options = RemovalOptions {
         yes: wanted.yes,
         event: "destroy",
         leaves: false,
     };
-    remove(session, targets, aside, records, manner, signals).await
+    remove(session, targets, findings, records, options, signals).await
 }
 
 /// What the expression says, as far as what is recorded goes. What is recorded can
 /// be destroyed without.
-async fn evaluated(session: &Session, records: &Records, aside: &mut Aside) -> Option<Evaluation> {
+async fn evaluated(
+    session: &Session,
+    records: &Records,
+    findings: &mut Findings,
+) -> Option<Evaluation> {
     match as_recorded::evaluate(session, records).await {
         Ok(evaluation) => Some(evaluation),
         Err(error) => {
-            aside.notes.push(format!(
+            findings.notes.push(format!(
                 "members that are not recorded, such as those without state, are left alone, \
                  because the expression could not be evaluated: {error}"
             ));

@@ -16,15 +16,15 @@ use serde_json::Value;
 use super::live::Live;
 use super::servers::Servers;
 use super::target::{self, Target};
-use super::{Aside, Manner, orphans, remove};
+use super::{Findings, RemovalOptions, orphans, remove};
 use crate::backend::OpenMode;
-use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::plan::judge::Judgement;
+use crate::outcome::Outcome;
+use crate::plan::planner::PlannedAction;
+use crate::plan::refresh::{self, Refreshed};
 use crate::plan::report;
-use crate::plan::survey::{self, Survey};
-use crate::report::{Fate, Renamed};
+use crate::report::{RemovalAction, Renamed};
 use crate::session::Session;
 use crate::shell;
 use crate::signals::Signals;
@@ -52,54 +52,66 @@ pub async fn gc(
     session: &Session,
     wanted: &Wanted<'_>,
     signals: &mut Signals,
-) -> Result<Ending, Failure> {
-    let surveying = survey::survey(session, OpenMode::Write);
-    let survey = signals.race(surveying).await??;
-    let result = collect(session, wanted, &survey, signals).await;
-    session.close(&survey.records, signals).await;
+) -> Result<Outcome, Failure> {
+    let refreshing = refresh::refresh(session, OpenMode::Write);
+    let refreshed = signals.race(refreshing).await??;
+    let result = collect(session, wanted, &refreshed, signals).await;
+    session.close(&refreshed.records, signals).await;
     result
 }
 
 async fn collect(
     session: &Session,
     wanted: &Wanted<'_>,
-    survey: &Survey,
+    refreshed: &Refreshed,
     signals: &mut Signals,
-) -> Result<Ending, Failure> {
-    let (targets, aside) = signals.race(examine(session, wanted, survey)).await??;
-    let manner = Manner {
+) -> Result<Outcome, Failure> {
+    let (targets, findings) = signals.race(examine(session, wanted, refreshed)).await??;
+    let options = RemovalOptions {
         yes: wanted.yes,
         event: "gc",
         leaves: true,
     };
-    remove(session, targets, aside, &survey.records, manner, signals).await
+    remove(
+        session,
+        targets,
+        findings,
+        &refreshed.records,
+        options,
+        signals,
+    )
+    .await
 }
 
 /// What is to go, and what was found beside that.
 async fn examine(
     session: &Session,
     wanted: &Wanted<'_>,
-    survey: &Survey,
-) -> Result<(Vec<Target>, Aside), Failure> {
-    complete(survey)?;
-    let live = live(survey);
-    let abandoned = report::abandoned(survey.evaluation.members.values(), &[], &survey.records);
+    refreshed: &Refreshed,
+) -> Result<(Vec<Target>, Findings), Failure> {
+    complete(refreshed)?;
+    let live = live(refreshed);
+    let abandoned = report::abandoned(
+        refreshed.evaluation.members.values(),
+        &[],
+        &refreshed.records,
+    );
     for path in wanted.paths {
         if !abandoned.iter().any(|gone| gone.path.is_within(path)) {
             return Err(Failure::NotAbandoned(path.clone()));
         }
     }
-    let recorded = super::recorded(&survey.records);
-    let mut aside = Aside {
-        notes: survey.records.notes().to_vec(),
-        ..Aside::default()
+    let recorded = super::recorded(&refreshed.records);
+    let mut findings = Findings {
+        notes: refreshed.records.notes().to_vec(),
+        ..Findings::default()
     };
     let mut servers = Servers::default();
     // Where only records go, no provider has to be there.
     if !wanted.forget {
-        servers = Servers::new(session, &survey.evaluation, &survey.records).await;
-        for (member, judgement) in &survey.foreseen {
-            if let Judgement::Decided(decision) = judgement {
+        servers = Servers::new(session, &refreshed.evaluation, &refreshed.records).await;
+        for (member, planned_action) in &refreshed.propagated {
+            if let PlannedAction::Decided(decision) = planned_action {
                 servers.learn(session, member, &decision.outputs).await;
             }
         }
@@ -109,10 +121,10 @@ async fn examine(
         wanted.paths.is_empty() || wanted.paths.iter().any(|of| gone.path.is_within(of))
     });
     // What is recorded in two states is meant as it is in this one.
-    let in_its_state: BTreeMap<_, _> = survey
+    let in_its_state: BTreeMap<_, _> = refreshed
         .records
         .all()
-        .map(|(keeper, path, resource)| ((keeper, path), resource))
+        .map(|(backend, path, resource)| ((backend, path), resource))
         .collect();
     let gone = chosen.filter_map(|gone| {
         let resource = *in_its_state.get(&(&gone.state, &gone.path))?;
@@ -120,9 +132,9 @@ async fn examine(
     });
     let mut looked: Vec<_> = stream::iter(gone)
         .map(async |(resource, gone)| {
-            let (path, keeper) = (gone.path.clone(), Some(gone.state.clone()));
+            let (path, backend) = (gone.path.clone(), Some(gone.state.clone()));
             let resource = servers.reach(session, resource).await;
-            let target = target::target(session, path, keeper, resource, wanted.forget).await;
+            let target = target::target(session, path, backend, resource, wanted.forget).await;
             let target = target.without_member();
             let still_wanted = still_wanted(session, &target, &index, &servers).await;
             (gone, target, still_wanted)
@@ -136,8 +148,8 @@ async fn examine(
         match still_wanted {
             Ok(None) => {}
             Ok(Some(other)) => {
-                aside.notes.push(advice(&gone.path, &gone.state, other));
-                aside.renamed.push(Renamed {
+                findings.notes.push(advice(&gone.path, &gone.state, other));
+                findings.renamed.push(Renamed {
                     from: gone.path,
                     to: other.member.path.clone(),
                     r#type: gone.r#type,
@@ -145,9 +157,9 @@ async fn examine(
                 continue;
             }
             // It stays anyway, and that is why.
-            Err(_) if target.fate == Fate::Refuse => {}
+            Err(_) if target.action == RemovalAction::Refuse => {}
             Err(reason) => {
-                target.fate = Fate::Refuse;
+                target.action = RemovalAction::Refuse;
                 target.note = Some(reason);
                 target.is_unclear = true;
             }
@@ -157,19 +169,19 @@ async fn examine(
     if wanted.orphans {
         let found = orphans::find(session, &live, &recorded, &servers).await;
         targets.extend(found.targets);
-        aside.retained = found.retained;
-        aside.notes.extend(found.notes);
+        findings.retained = found.retained;
+        findings.notes.extend(found.notes);
     }
-    Ok((targets, aside))
+    Ok((targets, findings))
 }
 
-fn advice(from: &MemberPath, keeper: &MemberPath, to: &Live) -> String {
+fn advice(from: &MemberPath, backend: &MemberPath, to: &Live) -> String {
     let to_path = &to.member.path;
     let words = [from, to_path].map(|path| shell::word(&path.to_string()));
     let [from_word, to_word] = &words;
     if from == to_path {
         return format!(
-            "'{from}' is recorded in '{keeper}', too, where the expression no longer keeps it; it \
+            "'{from}' is recorded in '{backend}', too, where the expression no longer keeps it; it \
              is left alone"
         );
     }
@@ -188,16 +200,16 @@ fn advice(from: &MemberPath, keeper: &MemberPath, to: &Live) -> String {
 }
 
 /// Nobody knows what is no longer wanted before everything wanted is known.
-fn complete(survey: &Survey) -> Result<(), Failure> {
-    let structures = survey
+fn complete(refreshed: &Refreshed) -> Result<(), Failure> {
+    let structures = refreshed
         .evaluation
         .structures
         .iter()
         .map(|structure| (structure.path.clone(), structure.waits_for.clone()));
-    let later = survey
-        .judgements
+    let later = refreshed
+        .planned_actions
         .iter()
-        .filter(|(_, judgement)| matches!(judgement, Judgement::Later))
+        .filter(|(_, planned_action)| matches!(planned_action, PlannedAction::Later))
         .map(|(path, _)| (path.clone(), std::collections::BTreeSet::new()));
     let unknown: Vec<_> = structures.chain(later).collect();
     if unknown.is_empty() {
@@ -207,16 +219,16 @@ fn complete(survey: &Survey) -> Result<(), Failure> {
     }
 }
 
-fn live(survey: &Survey) -> Vec<Live> {
-    survey
-        .foreseen
+fn live(refreshed: &Refreshed) -> Vec<Live> {
+    refreshed
+        .propagated
         .iter()
-        .map(|(member, judgement)| Live {
-            identity: match judgement {
-                Judgement::Decided(decision) => decision.identity.clone(),
+        .map(|(member, planned_action)| Live {
+            identity: match planned_action {
+                PlannedAction::Decided(decision) => decision.identity.clone(),
                 _ => Value::Null,
             },
-            is_recorded: survey.records.of(member).is_some(),
+            is_recorded: refreshed.records.of(member).is_some(),
             member: member.clone(),
         })
         .collect()
@@ -282,7 +294,7 @@ async fn still_wanted<'a>(
             return Ok(Some(live));
         }
     }
-    if target.fate == Fate::Forget {
+    if target.action == RemovalAction::Forget {
         return Ok(None);
     }
     for inputs in spelled {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::target::Target;
 use super::{Recorded, nodes, users_that_stay};
 use crate::member::MemberPath;
-use crate::report::Fate;
+use crate::report::RemovalAction;
 
 /// Takes the targets apart: what goes, and what is left alone, with the reason.
 pub(super) fn leave(
@@ -20,10 +20,14 @@ pub(super) fn leave(
     let mut to_follow = Vec::new();
     for target in &targets {
         let reason = match users.get(&target.path) {
-            _ if target.fate == Fate::Refuse => target.note.clone().unwrap_or_default(),
-            Some(users) if target.keeper.is_some() => {
-                let were = if users.len() == 1 { "was" } else { "were" };
-                format!("{} {were} made from it and stays", users.join(", "))
+            _ if target.action == RemovalAction::Refuse => target.note.clone().unwrap_or_default(),
+            Some(users) if target.backend.is_some() => {
+                let depend = if users.len() == 1 {
+                    "depends"
+                } else {
+                    "depend"
+                };
+                format!("{} {depend} on it and stays", users.join(", "))
             }
             _ => continue,
         };
@@ -35,9 +39,9 @@ pub(super) fn leave(
         for target in &targets {
             let path = &target.path;
             let reason = if node.uses.contains(path) {
-                format!("'{user}' was made from it and stays")
+                format!("'{user}' depends on it and stays")
             } else if node.seems_to_use.contains(path) {
-                format!("'{user}' seems to be made from it and stays")
+                format!("'{user}' seems to depend on it and stays")
             } else if node.is_incomplete && !node.is_secret && nodes[path].is_secret {
                 format!("'{user}' stays and may need it")
             } else {
@@ -70,14 +74,19 @@ mod tests {
 
     use super::{Recorded, Target, leave};
     use crate::member::MemberPath;
-    use crate::report::Fate;
+    use crate::report::RemovalAction;
 
     fn path(name: &str) -> MemberPath {
         MemberPath(vec![name.to_owned()])
     }
 
     /// One that is made from `uses`, or nobody knows from what.
-    fn target(name: &str, holds_secrets: bool, fate: Fate, uses: Option<&[&str]>) -> Target {
+    fn target(
+        name: &str,
+        holds_secrets: bool,
+        action: RemovalAction,
+        uses: Option<&[&str]>,
+    ) -> Target {
         let extension = uses.map(|uses| {
             let uses: Vec<Value> = uses
                 .iter()
@@ -92,11 +101,11 @@ mod tests {
         }
         Target {
             path: path(name),
-            keeper: Some(path("state")),
+            backend: Some(path("state")),
             recorded: serde_json::from_value(recorded).unwrap(),
             provider: None,
-            fate,
-            note: (fate == Fate::Refuse).then(|| "no".to_owned()),
+            action,
+            note: (action == RemovalAction::Refuse).then(|| "no".to_owned()),
             contract: Some(Contract {
                 holds_secrets,
                 ..Contract::unknown(&Object::new())
@@ -107,28 +116,29 @@ mod tests {
 
     #[test]
     fn what_stays_keeps_what_it_uses_and_no_more() {
-        let one = |name: &str, uses: &[&str]| target(name, false, Fate::Delete, Some(uses));
+        let one =
+            |name: &str, uses: &[&str]| target(name, false, RemovalAction::Delete, Some(uses));
         for (kept, left) in [
             (
-                target("kept", false, Fate::Refuse, Some(&["b"])),
+                target("kept", false, RemovalAction::Refuse, Some(&["b"])),
                 &[
-                    "a: 'b' was made from it and stays",
-                    "b: 'kept' was made from it and stays",
+                    "a: 'b' depends on it and stays",
+                    "b: 'kept' depends on it and stays",
                     "kept: no",
                 ][..],
             ),
             // Of which nobody knows what it uses.
             (
-                target("kept", false, Fate::Refuse, None),
+                target("kept", false, RemovalAction::Refuse, None),
                 &[
-                    "a: 'kept' seems to be made from it and stays",
+                    "a: 'kept' seems to depend on it and stays",
                     "kept: no",
                     "secret: 'kept' stays and may need it",
                 ],
             ),
-            (target("kept", false, Fate::Delete, None), &[]),
+            (target("kept", false, RemovalAction::Delete, None), &[]),
         ] {
-            let secret = target("secret", true, Fate::Delete, Some(&[]));
+            let secret = target("secret", true, RemovalAction::Delete, Some(&[]));
             let targets = vec![
                 one("a", &[]),
                 one("b", &["a"]),

@@ -1,4 +1,4 @@
-//! What the expression has now, beside which everything else is judged.
+//! What the expression has now, beside which everything else is planned.
 
 use serde_json::Value;
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod destroy;
 mod examples;
-mod foresee;
+
 pub(crate) mod gc;
 mod leave;
 mod live;
@@ -12,6 +12,7 @@ mod run;
 mod servers;
 mod target;
 mod unrecorded;
+mod warnings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,12 +20,12 @@ use std::sync::Arc;
 use nixops4_protocol::state::{Extension, RecordedResource};
 use serde_json::Value;
 
-use crate::ending::Ending;
 use crate::failure::{Failure, Problem};
 use crate::frontend::Answer;
 use crate::member::MemberPath;
+use crate::outcome::Outcome;
 use crate::records::Records;
-use crate::report::{Event, FORMAT, Fate, Removal, RemovalReport, Summary};
+use crate::report::{Event, FORMAT, Removal, RemovalAction, RemovalReport, Summary};
 use crate::session::Session;
 use crate::signals::Signals;
 use order::Node;
@@ -40,13 +41,13 @@ pub(crate) type Recorded = BTreeMap<MemberPath, (MemberPath, Arc<RecordedResourc
 pub(crate) fn recorded(records: &Records) -> Recorded {
     records
         .all()
-        .map(|(keeper, path, recorded)| (path.clone(), (keeper.clone(), Arc::clone(recorded))))
+        .map(|(backend, path, recorded)| (path.clone(), (backend.clone(), Arc::clone(recorded))))
         .collect()
 }
 
 /// What was found beside the targets.
 #[derive(Debug, Default)]
-pub(crate) struct Aside {
+pub(crate) struct Findings {
     pub(crate) renamed: Vec<crate::report::Renamed>,
     pub(crate) retained: Vec<crate::report::Orphan>,
     pub(crate) notes: Vec<String>,
@@ -54,7 +55,7 @@ pub(crate) struct Aside {
 
 /// How a removal is done.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner {
+pub(crate) struct RemovalOptions {
     /// Nobody is asked.
     pub(crate) yes: bool,
     /// How the state's history calls it.
@@ -68,29 +69,29 @@ pub(crate) struct Manner {
 pub(crate) async fn remove(
     session: &Session,
     targets: Vec<Target>,
-    mut aside: Aside,
+    mut findings: Findings,
     records: &Records,
-    manner: Manner,
+    options: RemovalOptions,
     signals: &mut Signals,
-) -> Result<Ending, Failure> {
+) -> Result<Outcome, Failure> {
     let recorded = recorded(records);
-    // Of what is recorded under two names, the old one says what it was made from
-    // when it was still called that.
-    let outdated: BTreeSet<MemberPath> = aside
+    // Of what is recorded under two names, the old one tells the dependencies
+    // that it had when it was still called that.
+    let outdated: BTreeSet<MemberPath> = findings
         .renamed
         .iter()
         .filter(|renamed| recorded.contains_key(&renamed.to))
         .map(|renamed| renamed.from.clone())
         .collect();
     let mut unclear = Vec::new();
-    let targets = if manner.leaves {
+    let targets = if options.leaves {
         let (going, left) = leave::leave(targets, &recorded, &outdated);
         for (target, reason) in left {
             if target.is_unclear {
                 unclear.push(target.failure(reason));
             } else {
                 let path = &target.path;
-                aside
+                findings
                     .notes
                     .push(format!("'{path}' is left alone: {reason}"));
             }
@@ -99,7 +100,7 @@ pub(crate) async fn remove(
     } else {
         targets
     };
-    let mut warnings = signals.race(foresee::warnings(session, &targets)).await?;
+    let mut warnings = signals.race(warnings::warnings(session, &targets)).await?;
     let resources = targets.iter().map(|target| Removal {
         warnings: warnings.remove(&target.path).unwrap_or_default(),
         ..target.report()
@@ -107,9 +108,9 @@ pub(crate) async fn remove(
     let report = RemovalReport {
         format: FORMAT,
         resources: resources.collect(),
-        renamed: aside.renamed,
-        retained: aside.retained,
-        notes: aside.notes,
+        renamed: findings.renamed,
+        retained: findings.retained,
+        notes: findings.notes,
     };
     session.ui.event(&Event::Removal {
         plan: report.clone(),
@@ -118,26 +119,26 @@ pub(crate) async fn remove(
     if targets.is_empty() {
         return Ok(end(session, Summary::default(), unclear));
     }
-    if !manner.yes {
+    if !options.yes {
         confirm(session, &report, signals).await?;
     }
     let nodes = nodes(&targets, &recorded);
-    let summary = run::run(session, targets, nodes, records, manner.event, signals).await;
+    let summary = run::run(session, targets, nodes, records, options.event, signals).await;
     Ok(end(session, summary, unclear))
 }
 
 /// Says how it ended. What nobody could look at has failed.
-fn end(session: &Session, mut summary: Summary, unclear: Vec<crate::report::Failure>) -> Ending {
+fn end(session: &Session, mut summary: Summary, unclear: Vec<crate::report::Failure>) -> Outcome {
     summary.failed.extend(unclear);
     summary.success =
         summary.failed.is_empty() && summary.skipped.is_empty() && !summary.interrupted;
-    let ending = if summary.success {
-        Ending::Done
+    let outcome = if summary.success {
+        Outcome::Done
     } else {
-        Ending::Failed
+        Outcome::Failed
     };
     session.ui.event(&Event::Summary(summary));
-    ending
+    outcome
 }
 
 async fn confirm(
@@ -165,21 +166,25 @@ fn refuse(
     let users_that_stay = users_that_stay(targets, recorded, outdated);
     let mut problems: Vec<Problem> = targets
         .iter()
-        .filter(|target| target.fate == Fate::Refuse)
+        .filter(|target| target.action == RemovalAction::Refuse)
         .map(|target| Problem {
             path: target.path.clone(),
             message: target.note.clone().unwrap_or_default(),
         })
         .collect();
-    for target in targets.iter().filter(|target| target.keeper.is_some()) {
+    for target in targets.iter().filter(|target| target.backend.is_some()) {
         if let Some(users) = users_that_stay.get(&target.path) {
             problems.push(Problem {
                 path: target.path.clone(),
                 message: format!(
-                    "{} {} made from it and would stay: destroy that too, or change it first and \
+                    "{} {} on it and would stay: destroy that too, or change it first and \
                      apply",
                     users.join(", "),
-                    if users.len() == 1 { "was" } else { "were" }
+                    if users.len() == 1 {
+                        "depends"
+                    } else {
+                        "depend"
+                    }
                 ),
             });
         }
@@ -191,7 +196,7 @@ fn refuse(
     }
 }
 
-/// What stays and was made from something, by what that is.
+/// What stays and depends on something, by what that is.
 fn users_that_stay(
     targets: &[Target],
     recorded: &Recorded,
@@ -209,7 +214,7 @@ fn users_that_stay(
     users_that_stay
 }
 
-/// What a resource was made from, if that was recorded.
+/// The dependencies of a resource, if they were recorded.
 fn uses(recorded: &RecordedResource) -> Option<BTreeSet<MemberPath>> {
     let depends_on = recorded.extension.as_ref()?.depends_on.as_ref()?;
     Some(
@@ -222,7 +227,7 @@ fn uses(recorded: &RecordedResource) -> Option<BTreeSet<MemberPath>> {
 
 fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> {
     let mut known_texts = BTreeMap::<&str, BTreeSet<&MemberPath>>::new();
-    let unrecorded = targets.iter().filter(|target| target.keeper.is_none());
+    let unrecorded = targets.iter().filter(|target| target.backend.is_none());
     let recorded = recorded
         .iter()
         .map(|(path, (_, resource))| (path, &**resource));

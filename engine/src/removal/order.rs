@@ -13,11 +13,11 @@ use crate::member::MemberPath;
 /// A resource that is to go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Node {
-    /// What it was made from, as recorded.
+    /// Its dependencies, as recorded.
     pub(crate) uses: BTreeSet<MemberPath>,
     /// Whether that may not be all.
     pub(crate) is_incomplete: bool,
-    /// What it was probably made from.
+    /// Its probable dependencies.
     pub(crate) seems_to_use: BTreeSet<MemberPath>,
     /// Whether it keeps a secret.
     pub(crate) is_secret: bool,

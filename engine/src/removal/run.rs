@@ -12,7 +12,7 @@ use super::order::{Node, Order};
 use super::target::Target;
 use crate::member::MemberPath;
 use crate::records::Records;
-use crate::report::{self, Event, Fate, Operation, Skip, Summary};
+use crate::report::{self, Event, Operation, RemovalAction, Skip, Summary};
 use crate::session::Session;
 use crate::signals::Signals;
 
@@ -61,7 +61,7 @@ pub(super) async fn run(
             session.ui.event(&Event::Started {
                 path,
                 r#type: target.recorded.r#type.clone(),
-                operation: operation(target.fate),
+                operation: operation(target.action),
             });
             jobs.push(Box::pin(one(session, target, records, event)));
         }
@@ -100,11 +100,11 @@ pub(super) async fn run(
     summary
 }
 
-fn operation(fate: Fate) -> Operation {
-    match fate {
-        Fate::Retain => Operation::Retain,
-        Fate::Forget => Operation::Forget,
-        Fate::Delete | Fate::Refuse => Operation::Destroy,
+fn operation(action: RemovalAction) -> Operation {
+    match action {
+        RemovalAction::Retain => Operation::Retain,
+        RemovalAction::Forget => Operation::Forget,
+        RemovalAction::Delete | RemovalAction::Refuse => Operation::Destroy,
     }
 }
 
@@ -115,7 +115,7 @@ fn note(
     target: &Target,
     ended: Ended,
 ) {
-    let operation = operation(target.fate);
+    let operation = operation(target.action);
     let Ended {
         path,
         seconds,
@@ -180,7 +180,7 @@ fn finish(
         .map(|(path, error)| report::Failure {
             operation: targets
                 .get(&path)
-                .map_or(Operation::Destroy, |target| operation(target.fate)),
+                .map_or(Operation::Destroy, |target| operation(target.action)),
             path,
             error,
         })
@@ -214,7 +214,7 @@ async fn destroy(
     records: &Records,
     event: &'static str,
 ) -> Result<(), Wrong> {
-    if target.fate != Fate::Forget {
+    if target.action != RemovalAction::Forget {
         let request = Request::Destroy(DestroyResourceRequest {
             resource: ExtantResource::from(target.recorded.clone()),
         });
@@ -234,14 +234,14 @@ async fn destroy(
             Err(error) => return Err(Wrong::Failed(error.to_string())),
         }
     }
-    let Some(keeper) = &target.keeper else {
+    let Some(backend) = &target.backend else {
         return Ok(());
     };
-    let Some(keeper) = records.keeper(keeper) else {
+    let Some(backend) = records.backend(backend) else {
         return Err(Wrong::NotRecorded("its state is not open".to_owned()));
     };
-    let mut keeper = keeper.lock().await;
-    keeper
+    let mut backend = backend.lock().await;
+    backend
         .forget(&target.path, event)
         .await
         .map_err(|error| Wrong::NotRecorded(error.to_string()))

@@ -9,7 +9,7 @@ use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
 
 use crate::member::MemberPath;
-use crate::report::{Failure, Fate, Operation, Removal};
+use crate::report::{Failure, Operation, Removal, RemovalAction};
 use crate::session::Session;
 
 const PROTECTED: &str = "it is protected: set `protect = false`, apply, and then destroy it";
@@ -21,11 +21,11 @@ const PROTECTED_AND_GONE: &str =
 pub(crate) struct Target {
     pub(crate) path: MemberPath,
     /// The state resource that records it; absent if none does.
-    pub(crate) keeper: Option<MemberPath>,
+    pub(crate) backend: Option<MemberPath>,
     pub(crate) recorded: RecordedResource,
     /// What does it; absent where nobody may be asked, which is refused then.
     pub(crate) provider: Option<ProviderCommand>,
-    pub(crate) fate: Fate,
+    pub(crate) action: RemovalAction,
     pub(crate) note: Option<String>,
     /// What its inputs and outputs mean, if anybody was asked.
     pub(crate) contract: Option<Contract>,
@@ -62,8 +62,8 @@ impl Target {
         Removal {
             path: self.path.clone(),
             r#type: self.recorded.r#type.clone(),
-            fate: self.fate,
-            state: self.keeper.clone(),
+            action: self.action,
+            state: self.backend.clone(),
             note: self.note.clone(),
             warnings: Vec::new(),
         }
@@ -74,20 +74,20 @@ impl Target {
 pub(crate) async fn target(
     session: &Session,
     path: MemberPath,
-    keeper: Option<MemberPath>,
+    backend: Option<MemberPath>,
     recorded: RecordedResource,
     forget: bool,
 ) -> Target {
     let mut is_unclear = false;
     let (mut provider, mut contract) = (None, None);
-    let (fate, note) = if forget {
+    let (action, note) = if forget {
         let note = "its provider is not asked; see to the thing itself by hand";
-        (Fate::Forget, Some(note.to_owned()))
+        (RemovalAction::Forget, Some(note.to_owned()))
     } else {
         match described(session, &recorded).await {
             Err(reason) => {
                 is_unclear = true;
-                (Fate::Refuse, Some(reason))
+                (RemovalAction::Refuse, Some(reason))
             }
             Ok((command, description)) => {
                 provider = Some(command);
@@ -95,16 +95,16 @@ pub(crate) async fn target(
                     .as_ref()
                     .and_then(|description| description.kinds.get(&recorded.r#type));
                 contract = kind.map(|kind| kind.contract().into_owned());
-                fate(&recorded, kind)
+                action(&recorded, kind)
             }
         }
     };
     Target {
         path,
-        keeper,
+        backend,
         recorded,
         provider,
-        fate,
+        action,
         note,
         contract,
         is_unclear,
@@ -124,15 +124,18 @@ async fn described(
     }
 }
 
-fn fate(recorded: &RecordedResource, kind: Option<&KindDescription>) -> (Fate, Option<String>) {
+fn action(
+    recorded: &RecordedResource,
+    kind: Option<&KindDescription>,
+) -> (RemovalAction, Option<String>) {
     let inputs = &recorded.input_properties;
     if kind.is_some_and(|kind| kind.contract().is_protected(inputs)) {
-        return (Fate::Refuse, Some(PROTECTED.to_owned()));
+        return (RemovalAction::Refuse, Some(PROTECTED.to_owned()));
     }
     let Some(kind) = kind.filter(|kind| kind.offers(RequestName::Destroy)) else {
         let note = "its provider cannot destroy: remove the thing by hand, and then its record \
                     with --forget";
-        return (Fate::Refuse, Some(note.to_owned()));
+        return (RemovalAction::Refuse, Some(note.to_owned()));
     };
     let contract = kind.contract();
     let policy = contract.deletion_policy_input.as_deref();
@@ -142,8 +145,8 @@ fn fate(recorded: &RecordedResource, kind: Option<&KindDescription>) -> (Fate, O
         properties.get(policy?)?.get("default")
     };
     match said.or_else(default).and_then(Value::as_str) {
-        Some("retain") => (Fate::Retain, None),
-        _ => (Fate::Delete, None),
+        Some("retain") => (RemovalAction::Retain, None),
+        _ => (RemovalAction::Delete, None),
     }
 }
 
@@ -153,8 +156,8 @@ mod tests {
     use nixops4_protocol::state::RecordedResource;
     use serde_json::{Value, json};
 
-    use super::fate;
-    use crate::report::Fate;
+    use super::action;
+    use crate::report::RemovalAction;
 
     fn recorded(inputs: &Value) -> RecordedResource {
         serde_json::from_value(json!({ "type": "t", "input_properties": inputs })).unwrap()
@@ -175,29 +178,37 @@ mod tests {
         let deletes = kind(&destroys, &json!("delete"));
         let cannot = kind(&json!([]), &json!("delete"));
         for (inputs, kind, expected) in [
-            (json!({}), Some(&retains), Fate::Retain),
-            (json!({}), Some(&deletes), Fate::Delete),
+            (json!({}), Some(&retains), RemovalAction::Retain),
+            (json!({}), Some(&deletes), RemovalAction::Delete),
             (
                 json!({"deletionPolicy": null}),
                 Some(&retains),
-                Fate::Retain,
+                RemovalAction::Retain,
             ),
             (
                 json!({"deletionPolicy": "delete"}),
                 Some(&retains),
-                Fate::Delete,
+                RemovalAction::Delete,
             ),
             (
                 json!({"deletionPolicy": "retain"}),
                 Some(&deletes),
-                Fate::Retain,
+                RemovalAction::Retain,
             ),
-            (json!({"protect": true}), Some(&deletes), Fate::Refuse),
-            (json!({"protect": false}), Some(&deletes), Fate::Delete),
-            (json!({}), Some(&cannot), Fate::Refuse),
-            (json!({}), None, Fate::Refuse),
+            (
+                json!({"protect": true}),
+                Some(&deletes),
+                RemovalAction::Refuse,
+            ),
+            (
+                json!({"protect": false}),
+                Some(&deletes),
+                RemovalAction::Delete,
+            ),
+            (json!({}), Some(&cannot), RemovalAction::Refuse),
+            (json!({}), None, RemovalAction::Refuse),
         ] {
-            assert_eq!(fate(&recorded(&inputs), kind).0, expected, "{inputs}");
+            assert_eq!(action(&recorded(&inputs), kind).0, expected, "{inputs}");
         }
     }
 }

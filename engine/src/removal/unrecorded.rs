@@ -15,7 +15,7 @@ use super::target::{self, Target};
 use crate::eval::{Evaluation, Member};
 use crate::member::MemberPath;
 use crate::plan::decision::Decision;
-use crate::plan::judge::{self, Judgement};
+use crate::plan::planner::{self, PlannedAction};
 use crate::records::Records;
 use crate::report::Action;
 use crate::session::Session;
@@ -30,19 +30,19 @@ pub(super) struct Found {
 /// Looks at the members that no state has.
 pub(super) async fn find(session: &Session, evaluation: &Evaluation, records: &Records) -> Found {
     let mut found = Found::default();
-    let keepers = evaluation.state_members();
+    let backends = evaluation.state_members();
     let members = evaluation.members.values().filter(|member| {
         let path = &member.path;
-        !keepers.contains(path) && !records.is_open(path) && records.of(member).is_none()
+        !backends.contains(path) && !records.is_open(path) && records.of(member).is_none()
     });
-    let mut judged: Vec<_> = stream::iter(members)
+    let mut planned: Vec<_> = stream::iter(members)
         .map(async |member| (member, look(session, member, records).await))
         .buffer_unordered(session.parallel)
         .collect()
         .await;
-    judged.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    planned.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     let mut retained = Retained::default();
-    for (member, looked) in judged {
+    for (member, looked) in planned {
         match looked {
             Ok(None) => {}
             Ok(Some(decision)) if retained.has(session, member, &decision).await => {}
@@ -61,7 +61,7 @@ async fn look(
     member: &Member,
     records: &Records,
 ) -> Result<Option<Decision>, String> {
-    let kind = judge::check(session, member)
+    let kind = planner::check(session, member)
         .await
         .map_err(|problems| problems.join("; "))?;
     let offers = |request| {
@@ -76,22 +76,24 @@ async fn look(
             ),
         };
     }
-    match judge::judge(session, member, records).await {
+    match planner::plan_member(session, member, records).await {
         // Nothing leads to what its own name is not known of.
-        Ok(Judgement::Decided(decision)) if !member.is_known() && decision.identity.is_null() => {
+        Ok(PlannedAction::Decided(decision))
+            if !member.is_known() && decision.identity.is_null() =>
+        {
             match member.state {
                 Some(_) => Ok(None),
                 None => Err(unknown(member)),
             }
         }
-        Ok(Judgement::Decided(decision)) => Ok(Some(decision).filter(|decision| {
+        Ok(PlannedAction::Decided(decision)) => Ok(Some(decision).filter(|decision| {
             // What is refused is somebody else's, and what would be made isn't there.
             !matches!(decision.action, Action::Create | Action::Refuse)
         })),
-        Ok(Judgement::Later) => Ok(None),
-        Ok(Judgement::Failed(reason)) => Err(reason),
-        Err(judge::Error::Problems(problems)) => Err(problems.join("; ")),
-        Err(judge::Error::Eval(error)) => Err(error.to_string()),
+        Ok(PlannedAction::Later) => Ok(None),
+        Ok(PlannedAction::Failed(reason)) => Err(reason),
+        Err(planner::Error::Problems(problems)) => Err(problems.join("; ")),
+        Err(planner::Error::Eval(error)) => Err(error.to_string()),
     }
 }
 
@@ -101,7 +103,7 @@ fn unknown(member: &Member) -> String {
     format!("its inputs are not known without {}", waits.join(", "))
 }
 
-/// What was taken out of service before, by the places that were searched.
+/// What was retired before, by the places that were searched.
 #[derive(Default)]
 struct Retained(BTreeMap<Place, BTreeSet<String>>);
 

@@ -4,8 +4,8 @@ use nixops4_protocol::message::Change;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::ending::Ending;
 use crate::member::MemberPath;
+use crate::outcome::Outcome;
 
 /// What `drift` found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, JsonSchema)]
@@ -34,13 +34,13 @@ impl DriftReport {
     /// How it ended: pending if something differs, failed if something could not be
     /// looked at.
     #[must_use]
-    pub fn outcome(&self) -> Ending {
+    pub fn outcome(&self) -> Outcome {
         if !self.failed.is_empty() {
-            Ending::Failed
+            Outcome::Failed
         } else if self.findings.is_empty() {
-            Ending::Done
+            Outcome::Done
         } else {
-            Ending::Pending
+            Outcome::Pending
         }
     }
 }

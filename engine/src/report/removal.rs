@@ -17,8 +17,7 @@ pub struct RemovalReport {
     /// What is no longer in the expression under this name, and is left alone
     /// because another member is the same thing.
     pub renamed: Vec<Renamed>,
-    /// What carries our mark on a server, was taken out of service before, and
-    /// is left alone.
+    /// What carries our mark on a server, was retired before, and is left alone.
     pub retained: Vec<Orphan>,
     /// What the reader should know beside that.
     pub notes: Vec<String>,
@@ -33,7 +32,8 @@ pub struct Removal {
     /// Resource type on the wire.
     pub r#type: String,
     /// What happens to it.
-    pub fate: Fate,
+    #[serde(rename = "fate")]
+    pub action: RemovalAction,
     /// The state resource that records it; absent if none does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<MemberPath>,
@@ -48,10 +48,10 @@ pub struct Removal {
 /// What happens to a resource that goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum Fate {
+pub enum RemovalAction {
     /// It is removed from its server.
     Delete,
-    /// It is taken out of service, and its data stays.
+    /// It is retired: it lets nobody in, and its data stays.
     Retain,
     /// Only its record is removed; the thing itself stays as it is.
     Forget,
@@ -84,12 +84,12 @@ pub struct Orphan {
 }
 
 impl RemovalReport {
-    /// How many have this fate.
+    /// How many have this action.
     #[must_use]
-    pub fn count(&self, fate: Fate) -> usize {
+    pub fn count(&self, action: RemovalAction) -> usize {
         self.resources
             .iter()
-            .filter(|resource| resource.fate == fate)
+            .filter(|resource| resource.action == action)
             .count()
     }
 }

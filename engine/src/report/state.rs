@@ -48,7 +48,7 @@ pub struct StateEntry {
     pub state: MemberPath,
     /// The provider's executable and its arguments, where they were recorded.
     pub provider: Option<Vec<String>>,
-    /// What it was made from; null where that is not known.
+    /// Its dependencies; null where they are not known.
     pub depends_on: Option<Vec<DependsOn>>,
     /// The inputs that it was made with; `show` prints them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +58,7 @@ pub struct StateEntry {
     pub outputs: Option<Object>,
 }
 
-/// Another resource whose output an input was made from.
+/// A dependency: another resource whose output an input uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DependsOn {

@@ -23,17 +23,17 @@ impl States {
                 return Err(StateError::Root(path.clone()).into());
             }
         }
-        let (_, keeper) = self.that_has(from)?;
-        let mut keeper = keeper.lock().await;
+        let (_, backend) = self.that_has(from)?;
+        let mut backend = backend.lock().await;
         let patch =
-            state::rename(keeper.document(), from.names(), to.names()).map_err(|source| {
+            state::rename(backend.document(), from.names(), to.names()).map_err(|source| {
                 RecordsError::Rename {
                     from: from.clone(),
                     to: to.clone(),
                     source,
                 }
             })?;
-        keeper.append("mv", patch).await?;
+        backend.append("mv", patch).await?;
         let below = self.recorded().filter(|(_, path, _)| path.is_within(from));
         Ok(StateChanged {
             event: "mv",
@@ -54,7 +54,7 @@ impl States {
             self.that_has(path)?;
             let below = self.recorded();
             let below = below.filter(|(_, recorded, _)| recorded.is_within(path));
-            entries.extend(below.map(|(keeper, path, it)| StateEntry::new(keeper, path, it)));
+            entries.extend(below.map(|(backend, path, it)| StateEntry::new(backend, path, it)));
         }
         Ok(entries)
     }
@@ -65,12 +65,12 @@ impl States {
     pub async fn forget(&self, paths: &[MemberPath]) -> Result<StateChanged, Failure> {
         let resources = self.below(paths)?.len();
         for path in paths {
-            let (_, keeper) = self.that_has(path)?;
-            let mut keeper = keeper.lock().await;
-            let patch = state::forget_all(keeper.document(), path.names());
+            let (_, backend) = self.that_has(path)?;
+            let mut backend = backend.lock().await;
+            let patch = state::forget_all(backend.document(), path.names());
             // One that was named twice is gone already.
             if patch != Patch(Vec::new()) {
-                keeper.append("rm", patch).await?;
+                backend.append("rm", patch).await?;
             }
         }
         Ok(StateChanged {

@@ -12,27 +12,27 @@ pub enum StateError {
     NotRecorded(MemberPath),
     /// More than one state, and nobody said which.
     #[error(
-        "this deployment has several states, kept by {}: say which with --kept-by PATH",
+        "this deployment has several state backends, {}: choose one with --state-member PATH",
         names(.0)
     )]
     Several(Vec<MemberPath>),
     /// No state at all.
-    #[error("this deployment keeps no state")]
+    #[error("this deployment has no state backend")]
     None,
     /// The member keeps no state.
-    #[error("'{path}' keeps no state of this deployment; {} do", names(.keepers))]
-    NoKeeper {
+    #[error("'{path}' is no state backend of this deployment; there are {}", names(.backends))]
+    NoBackend {
         /// The member.
         path: MemberPath,
         /// Those that do.
-        keepers: Vec<MemberPath>,
+        backends: Vec<MemberPath>,
     },
     /// The root has no name.
     #[error("'{0}' can't be renamed or forgotten as a whole; name members")]
     Root(MemberPath),
     /// The place to copy to has something in it.
     #[error(
-        "the state that '{path}' keeps has {number} resources recorded in it already; nothing was \
+        "the state backend '{path}' already has {number} resources recorded; nothing was \
          changed. Give a place with nothing in it, or forget what is in it with `state rm`"
     )]
     NotEmpty {

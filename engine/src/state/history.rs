@@ -23,11 +23,11 @@ impl States {
         last: Option<usize>,
     ) -> Result<StateHistory, Failure> {
         let mut events = Vec::new();
-        for path in &self.keepers {
-            let Some(keeper) = self.records.keeper(path) else {
+        for path in &self.backends {
+            let Some(backend) = self.records.backend(path) else {
                 continue;
             };
-            for event in keeper.lock().await.history().await? {
+            for event in backend.lock().await.history().await? {
                 events.push(StateChange {
                     state: path.clone(),
                     index: event.index,

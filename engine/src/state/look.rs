@@ -15,7 +15,7 @@ impl States {
             .filter(|(_, path, _)| {
                 paths.is_empty() || paths.iter().any(|wanted| path.is_within(wanted))
             })
-            .map(|(keeper, path, recorded)| StateEntry::new(keeper, path, recorded))
+            .map(|(backend, path, recorded)| StateEntry::new(backend, path, recorded))
             .collect();
         resources.sort_by(|a, b| a.path.cmp(&b.path));
         for path in paths {
@@ -39,12 +39,12 @@ impl States {
             .collect();
         match found[..] {
             [] => Err(StateError::NotRecorded(path.clone())),
-            [(keeper, _, recorded)] => {
-                Ok(StateEntry::new(keeper, path, recorded).with_properties(recorded))
+            [(backend, _, recorded)] => {
+                Ok(StateEntry::new(backend, path, recorded).with_properties(recorded))
             }
             _ => {
-                let keepers = found.iter().map(|(keeper, _, _)| (*keeper).clone());
-                Err(StateError::Several(keepers.collect()))
+                let backends = found.iter().map(|(backend, _, _)| (*backend).clone());
+                Err(StateError::Several(backends.collect()))
             }
         }
     }

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use crate::backend::{self, OpenMode, Source};
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::records::{Keeper, Records};
+use crate::records::{Records, StateBackend};
 use crate::session::Session;
 
 pub use error::StateError;
@@ -38,7 +38,7 @@ pub enum Purpose {
 /// The states of a deployment, or the one that was chosen, open.
 pub struct States {
     records: Records,
-    keepers: Vec<MemberPath>,
+    backends: Vec<MemberPath>,
 }
 
 impl States {
@@ -65,19 +65,19 @@ impl States {
         let open = records.open_paths().cloned().collect();
         let chosen = match of {
             Some(path) if records.is_open(path) => Ok(vec![path.clone()]),
-            Some(path) => Err(StateError::NoKeeper {
+            Some(path) => Err(StateError::NoBackend {
                 path: path.clone(),
-                keepers: open,
+                backends: open,
             }
             .into()),
             None => Ok(open),
         };
-        let there = chosen.and_then(|keepers| {
-            records.refuse_absent(|path| keepers.contains(path))?;
-            Ok(keepers)
+        let there = chosen.and_then(|backends| {
+            records.refuse_absent(|path| backends.contains(path))?;
+            Ok(backends)
         });
         match there {
-            Ok(keepers) => Ok(Self { records, keepers }),
+            Ok(backends) => Ok(Self { records, backends }),
             Err(failure) => {
                 records.close().await;
                 Err(failure)
@@ -94,7 +94,7 @@ impl States {
     /// Whether there is more than one.
     #[must_use]
     pub fn are_several(&self) -> bool {
-        self.keepers.len() > 1
+        self.backends.len() > 1
     }
 
     /// Lets the processes end that keep them.
@@ -103,23 +103,26 @@ impl States {
     }
 
     /// The only one.
-    fn one(&self) -> Result<(&MemberPath, Rc<Mutex<Keeper>>), StateError> {
-        match &self.keepers[..] {
+    fn one(&self) -> Result<(&MemberPath, Rc<Mutex<StateBackend>>), StateError> {
+        match &self.backends[..] {
             [] => Err(StateError::None),
             [path] => self
                 .records
-                .keeper(path)
-                .map(|keeper| (path, keeper))
+                .backend(path)
+                .map(|backend| (path, backend))
                 .ok_or(StateError::None),
             several => Err(StateError::Several(several.to_vec())),
         }
     }
 
     /// The one that has something at or below `path` recorded.
-    fn that_has(&self, path: &MemberPath) -> Result<(&MemberPath, Rc<Mutex<Keeper>>), StateError> {
-        let mut having = self.keepers.iter().filter(|keeper| {
+    fn that_has(
+        &self,
+        path: &MemberPath,
+    ) -> Result<(&MemberPath, Rc<Mutex<StateBackend>>), StateError> {
+        let mut having = self.backends.iter().filter(|backend| {
             self.recorded()
-                .any(|(other, recorded, _)| other == *keeper && recorded.is_within(path))
+                .any(|(other, recorded, _)| other == *backend && recorded.is_within(path))
         });
         let Some(first) = having.next() else {
             return Err(StateError::NotRecorded(path.clone()));
@@ -129,8 +132,8 @@ impl States {
             let all = std::iter::once(first.clone()).chain(others);
             return Err(StateError::Several(all.collect()));
         }
-        let keeper = self.records.keeper(first).ok_or(StateError::None)?;
-        Ok((first, keeper))
+        let backend = self.records.backend(first).ok_or(StateError::None)?;
+        Ok((first, backend))
     }
 
     /// All that they have recorded.
@@ -145,6 +148,6 @@ impl States {
     > {
         self.records
             .all()
-            .filter(|(keeper, _, _)| self.keepers.contains(keeper))
+            .filter(|(backend, _, _)| self.backends.contains(backend))
     }
 }

@@ -15,7 +15,7 @@ use crate::backend::{self, OpenMode, Source};
 use crate::eval::{Known, Look};
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::records::{Keeper, Location, Records, RecordsError};
+use crate::records::{Location, Records, RecordsError, StateBackend};
 use crate::report::state::StateChanged;
 use crate::session::Session;
 
@@ -31,24 +31,24 @@ pub struct Copied {
 impl States {
     /// What is recorded now, as a state document, of the only state that there is.
     pub async fn document(&self) -> Result<Value, Failure> {
-        let (_, keeper) = self.one()?;
-        let keeper = keeper.lock().await;
-        Ok(keeper.document().clone())
+        let (_, backend) = self.one()?;
+        let backend = backend.lock().await;
+        Ok(backend.document().clone())
     }
 
     /// Hands over the events of the only state that there is, the oldest first; one that
     /// says all, where its provider tells none.
     pub async fn export(&self, mut take: impl FnMut(&ExportedEvent)) -> Result<(), Failure> {
-        let (_, keeper) = self.one()?;
-        let mut keeper = keeper.lock().await;
+        let (_, backend) = self.one()?;
+        let mut backend = backend.lock().await;
         let mut events = 0;
         let each = |event| {
             events += 1;
             take(&ExportedEvent::from(event));
         };
-        match keeper.each_event(0, each).await {
+        match backend.each_event(0, each).await {
             Ok(()) | Err(RecordsError::NoHistory { .. }) if events == 0 => {
-                take(&ExportedEvent::from(whole(keeper.document())));
+                take(&ExportedEvent::from(whole(backend.document())));
             }
             told => told?,
         }
@@ -58,8 +58,8 @@ impl States {
     /// Copies what the only state has to the place of the member `to`, or to a location,
     /// which is made if it isn't there. Fails if something else is recorded there.
     pub async fn copy(&self, session: &Session, to: &str) -> Result<Copied, Failure> {
-        let (from, keeper) = self.one()?;
-        let document = keeper.lock().await.document().clone();
+        let (from, backend) = self.one()?;
+        let document = backend.lock().await.document().clone();
         let location = match to.parse::<MemberPath>() {
             Ok(path) if !to.contains(':') && !to.starts_with('@') => {
                 place_of(session, &path).await?
@@ -69,8 +69,8 @@ impl States {
         let mut records = Records::default();
         let source = Source::Location(&location);
         backend::open(session, source, OpenMode::CreateIfMissing, &mut records).await?;
-        let keeper = records.keeper(&location.label).ok_or(StateError::None)?;
-        let put = put(&mut *keeper.lock().await, &location.label, document).await;
+        let backend = records.backend(&location.label).ok_or(StateError::None)?;
+        let put = put(&mut *backend.lock().await, &location.label, document).await;
         records.close().await;
         Ok(Copied {
             changed: StateChanged {
@@ -85,8 +85,8 @@ impl States {
     /// Puts what was given into the only state that there is. Fails if something else is
     /// recorded there.
     pub async fn import(&self, given: Given) -> Result<StateChanged, Failure> {
-        let (path, keeper) = self.one()?;
-        let resources = put(&mut *keeper.lock().await, path, given.document).await?;
+        let (path, backend) = self.one()?;
+        let resources = put(&mut *backend.lock().await, path, given.document).await?;
         Ok(StateChanged {
             event: "import",
             paths: vec![path.clone()],
@@ -161,9 +161,9 @@ async fn place_of(session: &Session, path: &MemberPath) -> Result<Location, Fail
             session.evaluator.realise(&member.input_paths).await?;
             Ok(Location::from(member))
         }
-        _ => Err(StateError::NoKeeper {
+        _ => Err(StateError::NoBackend {
             path: path.clone(),
-            keepers: evaluation.state_members().into_iter().collect(),
+            backends: evaluation.state_members().into_iter().collect(),
         }
         .into()),
     }
@@ -224,9 +224,13 @@ fn given(file: &Path) -> Result<Given, Failure> {
 }
 
 /// Puts a whole document where nothing is recorded; says of how many resources.
-async fn put(keeper: &mut Keeper, path: &MemberPath, document: Value) -> Result<usize, Failure> {
-    let there = state::resources(keeper.document()).map_err(StateError::Document)?;
-    if !there.is_empty() && *keeper.document() != document {
+async fn put(
+    backend: &mut StateBackend,
+    path: &MemberPath,
+    document: Value,
+) -> Result<usize, Failure> {
+    let there = state::resources(backend.document()).map_err(StateError::Document)?;
+    if !there.is_empty() && *backend.document() != document {
         return Err(StateError::NotEmpty {
             path: path.clone(),
             number: there.len(),
@@ -236,8 +240,8 @@ async fn put(keeper: &mut Keeper, path: &MemberPath, document: Value) -> Result<
     let number = state::resources(&document)
         .map_err(StateError::Document)?
         .len();
-    if *keeper.document() != document {
-        keeper.append("import", all(document)).await?;
+    if *backend.document() != document {
+        backend.append("import", all(document)).await?;
     }
     Ok(number)
 }

@@ -17,19 +17,19 @@ impl States {
     /// what is recorded. What is wrong is in the report.
     pub async fn verify(&self) -> StateVerification {
         let mut states = Vec::new();
-        for path in &self.keepers {
-            let Some(keeper) = self.records.keeper(path) else {
+        for path in &self.backends {
+            let Some(backend) = self.records.backend(path) else {
                 continue;
             };
-            let mut keeper = keeper.lock().await;
+            let mut backend = backend.lock().await;
             let mut problems = Vec::new();
             let mut notes = Vec::new();
             let mut events = None;
             let mut replay = Replay::default();
-            match keeper.each_event(0, |event| replay.see(event)).await {
+            match backend.each_event(0, |event| replay.see(event)).await {
                 Ok(()) => {
                     events = Some(replay.events);
-                    problems.extend(replay.problem(keeper.document()));
+                    problems.extend(replay.problem(backend.document()));
                     notes.extend(replay.odd_times());
                 }
                 Err(RecordsError::NoHistory { .. }) => notes.push(
@@ -39,7 +39,7 @@ impl States {
                 Err(error) => problems.push(error.to_string()),
             }
             let mut resources = 0;
-            match state::resources(keeper.document()) {
+            match state::resources(backend.document()) {
                 Ok(recorded) => {
                     resources = recorded.len();
                     problems.extend(circles(&recorded));
@@ -153,7 +153,7 @@ fn circles(recorded: &Recorded) -> Vec<String> {
     )]
 }
 
-/// What was made from something that is recorded no more.
+/// What depends on something that is recorded no more.
 fn dangling(recorded: &Recorded) -> Vec<String> {
     let edges = edges(recorded);
     let mut notes = Vec::new();
@@ -161,7 +161,7 @@ fn dangling(recorded: &Recorded) -> Vec<String> {
         let gone = others.iter().filter(|other| !edges.contains_key(other));
         for other in gone {
             notes.push(format!(
-                "'{path}' was made from '{other}', which is not recorded here"
+                "'{path}' depends on '{other}', which is not recorded here"
             ));
         }
     }
@@ -252,7 +252,7 @@ mod tests {
         );
         assert_eq!(
             dangling(&odd),
-            ["'c' was made from 'none', which is not recorded here"]
+            ["'c' depends on 'none', which is not recorded here"]
         );
     }
 }

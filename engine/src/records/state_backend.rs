@@ -23,7 +23,7 @@ const VERSION: &str = concat!("nixops4-resources ", env!("CARGO_PKG_VERSION"));
 const HISTORY_AT_ONCE: u64 = 200;
 
 /// An open state resource.
-pub(crate) struct Keeper {
+pub(crate) struct StateBackend {
     pub(super) path: MemberPath,
     pub(crate) resource: ExtantResource,
     /// Absent if the place isn't there yet.
@@ -43,7 +43,7 @@ pub(crate) struct Keeper {
     command: ProviderCommand,
 }
 
-impl Keeper {
+impl StateBackend {
     pub(crate) fn new(
         location: &Location,
         providers: Rc<Providers>,

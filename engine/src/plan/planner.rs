@@ -1,4 +1,4 @@
-//! Decides about one member: checks it, asks its provider, or compares.
+//! Plans one member: checks it, asks its provider, or compares.
 
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, PoisonError};
@@ -18,7 +18,7 @@ use crate::session::Session;
 
 /// What is known of a member.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Judgement {
+pub(crate) enum PlannedAction {
     /// What is to be done.
     Decided(Decision),
     /// Its state can't be read yet.
@@ -27,14 +27,14 @@ pub(crate) enum Judgement {
     Failed(String),
 }
 
-impl Judgement {
+impl PlannedAction {
     /// Whether nothing is to be done.
     pub(crate) fn is_settled(&self) -> bool {
         matches!(self, Self::Decided(decision) if decision.is_settled())
     }
 }
 
-/// Why a member can't be judged.
+/// Why a member can't be planned.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The author has to change something.
@@ -44,11 +44,11 @@ pub(crate) enum Error {
 }
 
 /// Decides about a member.
-pub(crate) async fn judge(
+pub(crate) async fn plan_member(
     session: &Session,
     member: &Member,
     records: &Records,
-) -> Result<Judgement, Error> {
+) -> Result<PlannedAction, Error> {
     let realise =
         async |paths: &[String]| session.evaluator.realise(paths).await.map_err(Error::Eval);
     realise(&member.provider_paths).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn judge(
         .as_ref()
         .is_some_and(|state| !records.is_open(state))
     {
-        return Ok(Judgement::Later);
+        return Ok(PlannedAction::Later);
     }
     let recorded = records.of(member).map(AsRef::as_ref);
     if let Some(problem) = recorded.and_then(|recorded| decision::type_change(member, recorded)) {
@@ -68,7 +68,7 @@ pub(crate) async fn judge(
         if let Some(kind) = &kind {
             decision.at_default = decision::at_default(&decision.changes, &kind.description.inputs);
         }
-        Judgement::Decided(decision)
+        PlannedAction::Decided(decision)
     };
     let is_asked = session.refresh
         && kind
@@ -92,13 +92,13 @@ pub(crate) async fn judge(
             .await
         {
             Ok(Response::Plan(plan)) => with_defaults(decision::from_plan(member, recorded, plan)),
-            Ok(_) => Judgement::Failed(
+            Ok(_) => PlannedAction::Failed(
                 ClientError::Mismatch {
                     request: "nixops4-resources/planResourceRequest",
                 }
                 .to_string(),
             ),
-            Err(error) => Judgement::Failed(error.to_string()),
+            Err(error) => PlannedAction::Failed(error.to_string()),
         },
     )
 }

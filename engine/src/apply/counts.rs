@@ -8,7 +8,7 @@ use crate::report::{Abandoned, Failure, Operation, Skip, Summary};
 
 /// What happened so far.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Counts {
     pub(super) unchanged: usize,
     pub(super) interrupted: bool,
     pub(super) unrecorded: Vec<MemberPath>,
@@ -19,7 +19,7 @@ pub(super) struct Tally {
     failures: Vec<Failure>,
 }
 
-impl Tally {
+impl Counts {
     /// With what was as wanted before anything was applied.
     pub(super) fn new(unchanged: usize) -> Self {
         Self {

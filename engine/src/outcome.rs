@@ -2,7 +2,7 @@
 
 /// How a command ended that did not fail altogether.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum Outcome {
     /// Everything is as wanted.
     Done,
     /// Something failed, and was told.

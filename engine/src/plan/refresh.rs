@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::Object;
 
-use super::judge::{self, Judgement};
+use super::planner::{self, PlannedAction};
 use super::scope;
 use crate::as_recorded;
 use crate::backend::{self, OpenMode, Source};
@@ -18,43 +18,43 @@ use crate::memory;
 use crate::records::Records;
 use crate::session::Session;
 
-/// How often the foreseen outputs of what will change are carried on to those
+/// How often the propagated outputs of what will change are carried on to those
 /// that use them, for display.
-const FORESIGHT: usize = 12;
+const PROPAGATIONS: usize = 12;
 
 /// What is known before anything is applied.
-pub(crate) struct Survey {
+pub(crate) struct Refreshed {
     /// By the outputs that are certain.
     pub(crate) evaluation: Evaluation,
     /// What is to be done, by the same.
-    pub(crate) judgements: BTreeMap<MemberPath, Judgement>,
+    pub(crate) planned_actions: BTreeMap<MemberPath, PlannedAction>,
     /// The outputs of everything that need not be touched.
     pub(crate) settled: BTreeMap<MemberPath, Object>,
     /// What is recorded.
     pub(crate) records: Records,
     /// Whether the state was only looked at, and may not be there to be written.
     pub(crate) only_looked: bool,
-    /// What the reader is shown: the same, with the outputs that are foreseen.
-    pub(crate) foreseen: Vec<(Member, Judgement)>,
+    /// What the reader is shown: the same, with the outputs that are propagated.
+    pub(crate) propagated: Vec<(Member, PlannedAction)>,
     /// Places whose members stay unknown, even so.
     pub(crate) structures: Vec<Structure>,
 }
 
 /// Remembers what was decided about which inputs.
 #[derive(Default)]
-struct Judge {
-    cache: BTreeMap<MemberPath, (Member, Judgement)>,
+struct Planner {
+    cache: BTreeMap<MemberPath, (Member, PlannedAction)>,
 }
 
-impl Judge {
+impl Planner {
     async fn all(
         &mut self,
         session: &Session,
         evaluation: &Evaluation,
         records: &Records,
-        keepers: &BTreeSet<MemberPath>,
-    ) -> Result<BTreeMap<MemberPath, Judgement>, Failure> {
-        let mut judgements = BTreeMap::new();
+        backends: &BTreeSet<MemberPath>,
+    ) -> Result<BTreeMap<MemberPath, PlannedAction>, Failure> {
+        let mut planned_actions = BTreeMap::new();
         let mut to_ask = Vec::new();
         let scope = scope::scope(evaluation, &session.targets);
         let is_wanted = |path: &MemberPath| scope.as_ref().is_none_or(|scope| scope.contains(path));
@@ -64,41 +64,43 @@ impl Judge {
             }
             match self.cache.get(path) {
                 _ if records.is_open(path) => {}
-                _ if keepers.contains(path) => {
-                    judgements.insert(path.clone(), Judgement::Later);
+                _ if backends.contains(path) => {
+                    planned_actions.insert(path.clone(), PlannedAction::Later);
                 }
-                Some((seen, judgement))
-                    if seen == member && !matches!(judgement, Judgement::Later) =>
+                Some((seen, planned_action))
+                    if seen == member && !matches!(planned_action, PlannedAction::Later) =>
                 {
-                    judgements.insert(path.clone(), judgement.clone());
+                    planned_actions.insert(path.clone(), planned_action.clone());
                 }
                 _ => to_ask.push(member),
             }
         }
         let asked: Vec<_> = stream::iter(to_ask)
-            .map(async |member| (member, judge::judge(session, member, records).await))
+            .map(async |member| (member, planner::plan_member(session, member, records).await))
             .buffer_unordered(session.parallel)
             .collect()
             .await;
         let mut problems = Vec::new();
-        for (member, judged) in asked {
-            match judged {
-                Ok(judgement) => {
-                    self.cache
-                        .insert(member.path.clone(), (member.clone(), judgement.clone()));
-                    judgements.insert(member.path.clone(), judgement);
+        for (member, planned) in asked {
+            match planned {
+                Ok(planned_action) => {
+                    self.cache.insert(
+                        member.path.clone(),
+                        (member.clone(), planned_action.clone()),
+                    );
+                    planned_actions.insert(member.path.clone(), planned_action);
                 }
-                Err(judge::Error::Problems(messages)) => {
+                Err(planner::Error::Problems(messages)) => {
                     problems.extend(messages.into_iter().map(|message| Problem {
                         path: member.path.clone(),
                         message,
                     }));
                 }
-                Err(judge::Error::Eval(error)) => return Err(error.into()),
+                Err(planner::Error::Eval(error)) => return Err(error.into()),
             }
         }
         if problems.is_empty() {
-            Ok(judgements)
+            Ok(planned_actions)
         } else {
             problems.sort_by(|a, b| a.path.cmp(&b.path));
             Err(Failure::Problems(problems))
@@ -109,7 +111,7 @@ impl Judge {
 /// Outputs that a member is believed to have.
 type Assumed = BTreeMap<MemberPath, Object>;
 
-/// What a survey begins with.
+/// What a refresh begins with.
 struct Beginning {
     records: Records,
     /// With what is assumed, if that was evaluated already.
@@ -172,53 +174,61 @@ async fn reopen(session: &Session) -> Option<Records> {
 
 /// Opens the state again, to write into it. Its provider refuses what others have
 /// changed since it was read, which is only now, so that what they changed since
-/// the survey read it is refused here, as [`Failure::Overtaken`].
-pub(crate) async fn open_to_write(session: &Session, survey: &mut Survey) -> Result<(), Failure> {
-    if !survey.only_looked {
+/// the refresh read it is refused here, as [`Failure::Overtaken`].
+pub(crate) async fn open_to_write(
+    session: &Session,
+    refreshed: &mut Refreshed,
+) -> Result<(), Failure> {
+    if !refreshed.only_looked {
         return Ok(());
     }
-    survey.records.close().await;
+    refreshed.records.close().await;
     let mut records = Records::default();
     for source in [Source::Named, Source::Unnamed] {
-        let source = source(&survey.evaluation);
+        let source = source(&refreshed.evaluation);
         backend::open(session, source, OpenMode::CreateIfMissing, &mut records).await?;
     }
-    if !records.are_as(&survey.records).await {
+    if !records.are_as(&refreshed.records).await {
         records.close().await;
         return Err(Failure::Overtaken);
     }
-    survey.records = records;
-    survey.only_looked = false;
+    refreshed.records = records;
+    refreshed.only_looked = false;
     Ok(())
 }
 
-/// Surveys the deployment.
-pub(crate) async fn survey(session: &Session, mode: OpenMode) -> Result<Survey, Failure> {
+/// Refreshes the deployment.
+pub(crate) async fn refresh(session: &Session, mode: OpenMode) -> Result<Refreshed, Failure> {
     let Beginning {
         mut records,
         mut evaluation,
         mut assumed,
         only_looked,
     } = begin(session, mode).await?;
-    let mut judge = Judge::default();
+    let mut planner = Planner::default();
     let mut changed = BTreeSet::new();
     let mut rounds = 0;
-    let (evaluation, judgements) = loop {
+    let (evaluation, planned_actions) = loop {
         let evaluation = if let Some(evaluation) = evaluation.take() {
             evaluation
         } else {
             let known = as_recorded::known(&assumed, &records);
             session.evaluator.evaluate(Look::All, &known).await?
         };
-        let keepers = evaluation.state_members();
-        let judgements = judge.all(session, &evaluation, &records, &keepers).await?;
-        for (path, judgement) in &judgements {
+        let backends = evaluation.state_members();
+        let planned_actions = planner
+            .all(session, &evaluation, &records, &backends)
+            .await?;
+        for (path, planned_action) in &planned_actions {
             let is_known = evaluation.members[path].is_known();
-            if is_known && !judgement.is_settled() && !matches!(judgement, Judgement::Later) {
+            if is_known
+                && !planned_action.is_settled()
+                && !matches!(planned_action, PlannedAction::Later)
+            {
                 changed.insert(path.clone());
             }
         }
-        let mut settled = settled(&evaluation, &judgements);
+        let mut settled = settled(&evaluation, &planned_actions);
         settled.retain(|path, _| !changed.contains(path));
         // What is not a target is believed to be as recorded.
         if let Some(scope) = scope::scope(&evaluation, &session.targets) {
@@ -231,7 +241,7 @@ pub(crate) async fn survey(session: &Session, mode: OpenMode) -> Result<Survey, 
             && !backend::open(session, Source::Named(&evaluation), mode, &mut records).await?
             && !backend::open(session, Source::Unnamed(&evaluation), mode, &mut records).await?
         {
-            break (evaluation, judgements);
+            break (evaluation, planned_actions);
         }
         if is_stable {
             assumed.extend(
@@ -255,35 +265,35 @@ pub(crate) async fn survey(session: &Session, mode: OpenMode) -> Result<Survey, 
     if records.absent().is_empty() {
         memory::remember(session, &evaluation, &records);
     }
-    let (foreseen, structures) = foresee(
+    let (propagated, structures) = propagate(
         session,
-        &mut judge,
+        &mut planner,
         &evaluation,
-        &judgements,
+        &planned_actions,
         &assumed,
         &records,
     )
     .await?;
-    Ok(Survey {
+    Ok(Refreshed {
         evaluation,
-        judgements,
+        planned_actions,
         settled: assumed,
         records,
         only_looked,
-        foreseen,
+        propagated,
         structures,
     })
 }
 
 fn settled(
     evaluation: &Evaluation,
-    judgements: &BTreeMap<MemberPath, Judgement>,
+    planned_actions: &BTreeMap<MemberPath, PlannedAction>,
 ) -> BTreeMap<MemberPath, Object> {
-    judgements
+    planned_actions
         .iter()
         .filter(|(path, _)| evaluation.members[*path].is_known())
-        .filter_map(|(path, judgement)| match judgement {
-            Judgement::Decided(decision) if decision.is_settled() => {
+        .filter_map(|(path, planned_action)| match planned_action {
+            PlannedAction::Decided(decision) if decision.is_settled() => {
                 Some((path.clone(), decision.outputs.clone()))
             }
             _ => None,
@@ -291,47 +301,49 @@ fn settled(
         .collect()
 }
 
-/// Carries the outputs that providers foresee on to those that use them. What
+/// Carries the outputs that providers plan on to those that use them. What
 /// comes out is shown and nothing more.
-async fn foresee(
+async fn propagate(
     session: &Session,
-    judge: &mut Judge,
+    planner: &mut Planner,
     evaluation: &Evaluation,
-    judgements: &BTreeMap<MemberPath, Judgement>,
+    planned_actions: &BTreeMap<MemberPath, PlannedAction>,
     settled: &BTreeMap<MemberPath, Object>,
     records: &Records,
-) -> Result<(Vec<(Member, Judgement)>, Vec<Structure>), Failure> {
+) -> Result<(Vec<(Member, PlannedAction)>, Vec<Structure>), Failure> {
     let mut evaluation = evaluation.clone();
-    let mut judgements = judgements.clone();
+    let mut planned_actions = planned_actions.clone();
     let mut used = BTreeMap::new();
-    for _ in 0..FORESIGHT {
-        let foreseen: BTreeMap<MemberPath, Object> = judgements
+    for _ in 0..PROPAGATIONS {
+        let propagated: BTreeMap<MemberPath, Object> = planned_actions
             .iter()
             .filter(|(path, _)| !settled.contains_key(*path))
-            .filter_map(|(path, judgement)| match judgement {
-                Judgement::Decided(decision) if !decision.outputs.is_empty() => {
+            .filter_map(|(path, planned_action)| match planned_action {
+                PlannedAction::Decided(decision) if !decision.outputs.is_empty() => {
                     Some((path.clone(), decision.outputs.clone()))
                 }
                 _ => None,
             })
             .collect();
-        if foreseen == used || !somebody_waits_for(&evaluation, &foreseen) {
+        if propagated == used || !somebody_waits_for(&evaluation, &propagated) {
             break;
         }
         let mut known = as_recorded::known(settled, records);
-        for (path, outputs) in &foreseen {
+        for (path, outputs) in &propagated {
             known.add(path, outputs.clone(), false);
         }
-        used = foreseen;
+        used = propagated;
         evaluation = session.evaluator.evaluate(Look::All, &known).await?;
-        let keepers = evaluation.state_members();
-        judgements = judge.all(session, &evaluation, records, &keepers).await?;
+        let backends = evaluation.state_members();
+        planned_actions = planner
+            .all(session, &evaluation, records, &backends)
+            .await?;
     }
     let structures = evaluation.structures;
     let shown = evaluation
         .members
         .into_iter()
-        .filter_map(|(path, member)| Some((member, judgements.remove(&path)?)))
+        .filter_map(|(path, member)| Some((member, planned_actions.remove(&path)?)))
         .collect();
     Ok((shown, structures))
 }

@@ -10,10 +10,10 @@ use nixops4_protocol::message::{
 
 use super::target::Target;
 use crate::member::MemberPath;
-use crate::report::Fate;
+use crate::report::RemovalAction;
 use crate::session::Session;
 
-/// The warnings of those targets whose kinds foresee what may fail.
+/// The warnings of those targets whose kinds tell what may fail.
 pub(super) async fn warnings(
     session: &Session,
     targets: &[Target],
@@ -30,7 +30,7 @@ async fn of(session: &Session, target: &Target) -> Vec<String> {
     let Some(provider) = &target.provider else {
         return Vec::new();
     };
-    if !matches!(target.fate, Fate::Delete | Fate::Retain) {
+    if !matches!(target.action, RemovalAction::Delete | RemovalAction::Retain) {
         return Vec::new();
     }
     let description = session.providers.describe(provider).await;
