@@ -21,20 +21,14 @@ const FOR_TESTS: &str = "#[cfg(test)]\nmod ";
 fn sources(of: &str) -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(of);
     let root = root.join("src");
-    let mut found = BTreeMap::new();
-    let mut folders = vec![root.clone()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
-                let name = path.strip_prefix(&root).unwrap().display().to_string();
-                found.insert(name, std::fs::read_to_string(path).unwrap());
-            }
-        }
-    }
-    found
+    let files = walkdir::WalkDir::new(&root).into_iter();
+    let files = files.map(|file| file.unwrap().into_path());
+    let sources = files.filter(|file| file.extension().is_some_and(|it| it == "rs"));
+    let named = sources.map(|file| {
+        let name = file.strip_prefix(&root).unwrap().display().to_string();
+        (name, std::fs::read_to_string(&file).unwrap())
+    });
+    named.collect()
 }
 
 /// What the compiler sees outside of tests.
