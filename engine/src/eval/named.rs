@@ -199,7 +199,7 @@ mod tests {
         }
         let mut named = Named::default();
         named.learn(&evaluation);
-        let names =
+        let words =
             |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
         for (asked, values, expected) in [
             (&["at"][..], json!({ "at": "db1" }), true),
@@ -223,7 +223,7 @@ mod tests {
             let Value::Object(values) = values else {
                 panic!("no object: {values}");
             };
-            assert_eq!(named.says(&names(asked), &values), expected, "{values:?}");
+            assert_eq!(named.says(&words(asked), &values), expected, "{values:?}");
         }
     }
 }

@@ -261,13 +261,11 @@ fn the_command_knows_no_input_by_its_name() {
                 }
                 continue;
             }
-            if path.extension() != Some("rs".as_ref()) {
-                continue;
-            }
+            let is_rust = path.extension() == Some("rs".as_ref());
             let text = std::fs::read_to_string(&path).unwrap();
             let path = path.strip_prefix(&root).unwrap().display().to_string();
-            let is_test = path.ends_with("tests.rs") || path.ends_with("model.rs");
-            for line in code(&text).filter(|_| !is_test) {
+            let is_test = path.ends_with("/tests.rs") || path.ends_with("/model.rs");
+            for line in code(&text).filter(|_| is_rust && !is_test) {
                 for name in &names {
                     if !line.contains(&format!("\"{name}\"")) {
                         continue;
