@@ -14,7 +14,7 @@ use nixops4_resources_tests::sandbox::Sandbox;
 use nixops4_resources_tests::{judges, mark};
 use serde_json::{Value, json};
 
-use crate::garage::{bad_connections, fields, text, wrong};
+use crate::garage::{bad_connections, fields, text, wrong, wrong_at};
 
 static SERVERS: Pool<Bao> = Pool::new(|| Bao::start().expect("is_there was asked before"));
 
@@ -118,9 +118,10 @@ impl<K: Kind> Fixture for Things<K> {
             wrong("/name", Value::Null, &["missing field"]),
             wrong("/name", json!("a/b"), &["1 to 128"]),
             wrong("/name", json!("x".repeat(129)), &["1 to 128"]),
-            wrong(
+            wrong_at(
+                "/connection/tls",
+                json!({"fingerprint": "00:11"}),
                 "/connection/tls/fingerprint",
-                json!("00:11"),
                 &["64 hexadecimal digits"],
             ),
         ]);
@@ -269,7 +270,7 @@ impl Kind for Entity {
         vec![
             Drift {
                 pointer: "/policies",
-                make: |at, name| at.write(name, &json!({"policies": ["root"]})),
+                make: |at, name| at.write(name, &json!({"policies": ["other"]})),
             },
             Drift {
                 pointer: "/disabled",
