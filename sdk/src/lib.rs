@@ -57,6 +57,8 @@
 //!     const TYPE: &'static str = "files_line";
 //!     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
 //!     const IDENTITY_INPUTS: &'static [&'static str] = &["path"];
+//!     const HOLDS_SECRETS: bool = false;
+//!     type Reach = reach::Here;
 //!     type Inputs = Inputs;
 //!     type Outputs = Outputs;
 //!     type Prior = Prior<Recorded, Object>;
@@ -147,6 +149,7 @@ pub mod pair;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod provider;
+pub mod reach;
 pub mod retry;
 pub mod schema;
 pub mod secret;

@@ -4,9 +4,21 @@ use std::fmt;
 use std::path::PathBuf;
 
 use nixops4_provider_sdk::http::{Endpoint, Trust, read_authorities};
+use nixops4_provider_sdk::reach::{Place, ReachInputs};
 use nixops4_provider_sdk::{Result, SecretRef};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+/// What reaches everything that is on a cluster.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reach {
+    pub(crate) connection: Connection,
+}
+
+impl ReachInputs for Reach {
+    const NAMES: &'static [&'static str] = &["connection"];
+    const TO: Place = Place::Server;
+}
 
 /// How to reach the admin API of a Garage cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

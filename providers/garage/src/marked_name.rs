@@ -6,12 +6,10 @@
 
 use std::fmt;
 
+use nixops4_provider_sdk::mark::{PREFIX, field};
 use nixops4_provider_sdk::{Mark, Ownership};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How a mark begins, wherever it stands.
-const MARK: &str = "nixops4-resources:";
 
 /// What is to be done with a thing that is taken over before its value is in the
 /// store.
@@ -44,7 +42,7 @@ impl TryFrom<String> for Name {
         if name.chars().any(char::is_control) || name.trim() != name {
             return refuse("a name is one line, with no space at either end");
         }
-        if name.contains(MARK) {
+        if name.contains(PREFIX) {
             return refuse("our own mark stands behind it");
         }
         Ok(Self(name))
@@ -82,14 +80,10 @@ impl MarkedName {
     fn marked(text: &str) -> Option<Self> {
         let (name, line) = text.strip_suffix(']')?.rsplit_once(" [")?;
         let mark = Mark::find_in(line).filter(|_| line.lines().count() == 1)?;
-        let field = |name: &str| {
-            let mut fields = line.split_whitespace();
-            fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
-        };
         Some(Self {
             name: name.to_owned(),
-            generation: field("generation").and_then(|number| number.parse().ok()),
-            making: field("making").map(str::to_owned),
+            generation: field(line, "generation").and_then(|number| number.parse().ok()),
+            making: field(line, "making").map(str::to_owned),
             mark: Some(mark),
         })
     }

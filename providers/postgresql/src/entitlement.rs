@@ -12,11 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::acl::{Demand, Difference, Entry, Mode, Privilege};
 use crate::connection::Connection;
-use crate::failure;
-use crate::granting::{Looked, Recorded, Wish, Work, fulfil, look, settle, superseded};
-use crate::holding::Holding;
+use crate::granting::{Aim, Looked, Recorded, Wish, Work, compare, settle, superseded};
+use crate::holding::{self, Holding};
 use crate::name::Name;
-use crate::server::{Server, column};
 use crate::sql::Ident;
 
 /// What an expression can read of declared privileges.
@@ -38,7 +36,7 @@ pub(crate) struct Outputs {
     /// The database's object identifier.
     database_oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    system_identifier: String,
+    server_id: String,
 }
 
 /// The outputs by which the role and the database are known again.
@@ -50,7 +48,7 @@ pub(crate) struct RecordedOutputs {
     #[serde(default)]
     database_oid: Option<i64>,
     #[serde(default)]
-    system_identifier: Option<String>,
+    server_id: Option<String>,
 }
 
 impl RecordedOutputs {
@@ -59,7 +57,7 @@ impl RecordedOutputs {
             wish,
             role_oid: self.role_oid,
             database_oid: self.database_oid,
-            system_identifier: self.system_identifier.clone(),
+            server_id: self.server_id.clone(),
         }
     }
 }
@@ -67,7 +65,7 @@ impl RecordedOutputs {
 /// What the role has, compared with the wish.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    system_identifier: String,
+    server_id: String,
     database: Name,
     database_oid: i64,
     demand: Demand,
@@ -98,21 +96,34 @@ pub(crate) async fn observe(
 ) -> Result<Option<Observed<Facts>>> {
     let known_id = recorded
         .as_ref()
-        .and_then(|recorded| recorded.system_identifier.clone());
+        .and_then(|recorded| recorded.server_id.clone());
+    let recorded = recorded.as_ref();
+    let former = recorded.filter(|recorded| !recorded.is_settled_by(wish));
+    let aim = match former {
+        Some(recorded) => Aim::TakeBack {
+            recorded,
+            now: Some(wish),
+        },
+        None => Aim::Fulfil(wish),
+    };
     let seen = wish
-        .reading(cx, known_id.as_deref(), async |server| {
-            let (demand, work) = match look(server, wish).await? {
+        .on(cx, known_id.as_deref(), async |server| {
+            let questions = aim.questions(server).await?;
+            let mut readings = holding::read(server, &questions).await?;
+            let Some(now) = readings.pop() else {
+                return Ok(None);
+            };
+            let (demand, work) = match compare(server, wish, &now)? {
                 Looked::Found(demand, work) => (demand, work),
                 Looked::Missing(_) => return Ok(None),
             };
-            let (database, database_oid) = here(server).await?;
-            let moved_from = recorded
-                .as_ref()
-                .and_then(|recorded| moved(recorded, wish, database_oid));
-            let superseded = match recorded {
-                Some(recorded) if moved_from.is_none() => superseded(server, &recorded, Some(wish))
-                    .await?
-                    .map(|work| (recorded, work)),
+            let (database, database_oid) = now.database.clone();
+            let moved_from = recorded.and_then(|recorded| moved(recorded, wish, database_oid));
+            let superseded = match (former, readings.pop()) {
+                (Some(recorded), Some(former)) if moved_from.is_none() => {
+                    superseded(server, recorded, &former, Some((wish, &now)))?
+                        .map(|work| (recorded.clone(), work))
+                }
                 _ => None,
             };
             let holds = work
@@ -123,9 +134,9 @@ pub(crate) async fn observe(
             if asks && !holds && superseded.is_none() && moved_from.is_none() {
                 return Ok(None);
             }
-            let system_identifier = server.id.clone();
+            let server_id = server.id.clone();
             Ok(Some(Facts {
-                system_identifier,
+                server_id,
                 database,
                 database_oid,
                 demand,
@@ -145,17 +156,6 @@ pub(crate) async fn observe(
     }
 }
 
-/// The database that is connected to.
-async fn here(server: &mut Server) -> Result<(Name, i64)> {
-    let row = sqlx::query(
-        "SELECT datname::text, oid::int8 FROM pg_database WHERE datname = current_database()",
-    )
-    .fetch_one(&mut server.connection)
-    .await
-    .map_err(|error| failure::stating("unable to identify the database", &error))?;
-    Ok((Name::of_server(column(&row, 0)?)?, column(&row, 1)?))
-}
-
 /// The database in which it was declared before, if that is another one than
 /// this, and not only another name of it.
 fn moved(recorded: &Recorded, wish: &Wish, database_oid: i64) -> Option<Name> {
@@ -170,27 +170,36 @@ pub(crate) async fn observe_recorded(
     cx: &Context,
     recorded: Recorded,
 ) -> Result<Option<Observed<Facts>>> {
-    let known_id = recorded.system_identifier.clone();
+    let known_id = recorded.server_id.clone();
     let wish = recorded.wish.clone();
+    let aim = Aim::TakeBack {
+        recorded: &recorded,
+        now: None,
+    };
     let seen = wish
-        .reading(cx, known_id.as_deref(), async |server| {
-            let Some(work) = superseded(server, &recorded, None).await? else {
+        .on(cx, known_id.as_deref(), async |server| {
+            let questions = aim.questions(server).await?;
+            let mut readings = holding::read(server, &questions).await?;
+            let Some(reading) = readings.pop() else {
                 return Ok(None);
             };
-            let (database, database_oid) = here(server).await?;
+            let Some(work) = superseded(server, &recorded, &reading, None)? else {
+                return Ok(None);
+            };
+            let (database, database_oid) = reading.database;
             let demand = Demand {
                 privileges: wish.privileges.clone(),
                 grantable: wish.grantable,
                 mode: wish.mode,
             };
-            let system_identifier = server.id.clone();
+            let server_id = server.id.clone();
             Ok(Some(Facts {
-                system_identifier,
+                server_id,
                 database,
                 database_oid,
                 demand,
                 work: work.clone(),
-                superseded: Some((recorded, work)),
+                superseded: Some((recorded.clone(), work)),
                 moved_from: None,
             }))
         })
@@ -347,13 +356,17 @@ fn remaining(holding: &Holding, difference: &Difference) -> Vec<Entry> {
 /// Does one step. `whose` names the privileges.
 pub(crate) async fn apply(cx: &Context, wish: &Wish, whose: &str, change: Change) -> Result<()> {
     match change {
-        Change::Fulfil => fulfil(cx, wish, &format!("unable to set {whose}")).await,
+        Change::Fulfil => {
+            let doing = format!("unable to set {whose}");
+            settle(cx, wish, &doing, Aim::Fulfil(wish)).await
+        }
         Change::TakeBack(recorded) => {
             let doing = format!("unable to take back what was declared before of {whose}");
-            settle(cx, wish, &doing, async |server| {
-                superseded(server, &recorded, Some(wish)).await
-            })
-            .await
+            let aim = Aim::TakeBack {
+                recorded: &recorded,
+                now: Some(wish),
+            };
+            settle(cx, wish, &doing, aim).await
         }
         Change::Refused => Err(Error::new(format!("{whose} can't be changed in place"))),
     }
@@ -362,10 +375,11 @@ pub(crate) async fn apply(cx: &Context, wish: &Wish, whose: &str, change: Change
 /// Takes back what was recorded.
 pub(crate) async fn delete(cx: &Context, recorded: &Recorded, whose: &str) -> Result<()> {
     let doing = format!("unable to revoke {whose}");
-    settle(cx, &recorded.wish, &doing, async |server| {
-        superseded(server, recorded, None).await
-    })
-    .await
+    let aim = Aim::TakeBack {
+        recorded,
+        now: None,
+    };
+    settle(cx, &recorded.wish, &doing, aim).await
 }
 
 /// Why nothing can be retained here.
@@ -390,7 +404,7 @@ pub(crate) fn outputs(wish: &Wish, facts: &Facts) -> Outputs {
         privileges: facts.demand.privileges.iter().copied().collect(),
         role_oid: facts.work.grantee.oid,
         database_oid: facts.database_oid,
-        system_identifier: facts.system_identifier.clone(),
+        server_id: facts.server_id.clone(),
     }
 }
 

@@ -1,15 +1,18 @@
 //! A connection to a server, kept from one request to the next.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use nixops4_provider_sdk::postgresql::client::{
     Failure, LIFT_TIMEOUTS, Lifted, Link, Meaning, Session, Target, connect,
 };
 use nixops4_provider_sdk::{Context, Error, Object, Result, Retry};
 use serde::Deserialize;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Either, Row as _};
 
 use crate::admin::Admin;
 use crate::connection::Connection;
@@ -31,6 +34,31 @@ pub(crate) struct Server {
     /// Whether the verifiers of passwords can be read.
     pub(crate) reads_verifiers: bool,
     link: Link,
+    /// The queries that are planned for this session, each with its number.
+    planned: HashMap<String, usize>,
+}
+
+impl Server {
+    /// The statement that asks a query with these arguments. The server plans the query
+    /// once for the session: that takes longer than to answer it. `types` are those of
+    /// the arguments.
+    pub(crate) async fn planned(
+        &mut self,
+        query: String,
+        types: &str,
+        arguments: &str,
+    ) -> Result<String> {
+        let next = self.planned.len();
+        let number = match self.planned.entry(query) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let statement = format!("PREPARE planned_{next} ({types}) AS {}", new.key());
+                run(&mut self.connection, "unable to prepare a query", statement).await?;
+                *new.insert(next)
+            }
+        };
+        Ok(format!("EXECUTE planned_{number} ({arguments})"))
+    }
 }
 
 /// How many connections a process keeps: to the maintenance database, and to
@@ -167,6 +195,7 @@ async fn connect_to(cx: &Context, at: &Connection) -> Result<Server> {
         admin: found.admin,
         reads_verifiers: found.reads_verifiers,
         link,
+        planned: HashMap::new(),
     })
 }
 
@@ -322,6 +351,41 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// Why a message of several statements was not done to its end.
+pub(crate) struct Halted {
+    /// How many were.
+    pub(crate) done: usize,
+    pub(crate) error: sqlx::Error,
+}
+
+impl Halted {
+    pub(crate) fn stating(&self, doing: &str) -> Error {
+        failure::stating(doing, &self.error)
+    }
+}
+
+/// Runs statements that this crate has put together, in one message; gives the rows
+/// of each.
+pub(crate) async fn ask(
+    connection: &mut PgConnection,
+    statements: String,
+) -> Result<Vec<Vec<PgRow>>, Halted> {
+    // See `run`.
+    let mut found = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_many(connection);
+    let (mut answers, mut rows) = (Vec::new(), Vec::new());
+    loop {
+        match found.try_next().await {
+            Ok(Some(Either::Right(row))) => rows.push(row),
+            Ok(Some(Either::Left(_))) => answers.push(std::mem::take(&mut rows)),
+            Ok(None) => return Ok(answers),
+            Err(error) => {
+                let done = answers.len();
+                return Err(Halted { done, error });
+            }
+        }
+    }
+}
+
 /// A column of a row.
 pub(crate) fn column<'r, T>(row: &'r PgRow, at: usize) -> Result<T>
 where
@@ -341,7 +405,7 @@ pub(crate) struct RecordedOutputs {
     pub(crate) oid: Option<i64>,
     /// The identifier of its server.
     #[serde(default)]
-    pub(crate) system_identifier: Option<String>,
+    pub(crate) server_id: Option<String>,
 }
 
 /// The outputs that say where something is, known from the connection alone.

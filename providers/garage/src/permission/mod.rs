@@ -9,6 +9,7 @@ use nixops4_provider_sdk::{
 
 use crate::api::{self, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
 use crate::marked_name::MarkedName;
 
@@ -30,7 +31,7 @@ pub(crate) struct Facts {
     older: Vec<Grant>,
     /// What was recorded, if it is another one and still there.
     recorded: Option<Grant>,
-    system_identifier: String,
+    server_id: String,
 }
 
 impl Facts {
@@ -60,8 +61,10 @@ impl ResourceKind for Permission {
     const TYPE: &'static str = "garage_permission";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
+    const HOLDS_SECRETS: bool = false;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -107,7 +110,7 @@ impl ResourceKind for Permission {
         Outputs {
             bucket_id: facts.grant.bucket.clone(),
             access_key_id: facts.grant.key.clone(),
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 
@@ -126,7 +129,7 @@ impl ResourceKind for Permission {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         let bucket = cluster
             .bucket(cx, &inputs.bucket_id)
@@ -139,7 +142,7 @@ impl ResourceKind for Permission {
             grant,
             older: older(&bucket, &title),
             recorded: None,
-            system_identifier: cluster.known_by(node),
+            server_id: cluster.known_by(node),
         };
         if let Some(prior) = prior {
             let PriorInputs {
@@ -198,7 +201,7 @@ impl ResourceKind for Permission {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.system_identifier.as_deref();
+        let node = prior.outputs.server_id.as_deref();
         let inputs = &prior.inputs;
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         let Some(bucket) = cluster.bucket(cx, &inputs.bucket_id).await? else {
@@ -212,7 +215,7 @@ impl ResourceKind for Permission {
             grant,
             older: older(&bucket, &title),
             recorded: None,
-            system_identifier: cluster.known_by(node),
+            server_id: cluster.known_by(node),
         };
         Ok((!facts.grant.permissions.is_none()).then_some(Observed {
             facts,

@@ -124,7 +124,7 @@ pub(super) fn prior_of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Pri
         },
         outputs: bucket::PriorOutputs {
             id: prior.outputs.bucket_id.clone(),
-            system_identifier: prior.outputs.system_identifier.clone(),
+            server_id: prior.outputs.server_id.clone(),
         },
     }
 }
@@ -142,7 +142,7 @@ pub(super) fn prior_of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Pr
         outputs: credential::PriorOutputs {
             id: prior.outputs.access_key_id.clone(),
             secret: prior.outputs.secret_key_ref.clone(),
-            system_identifier: prior.outputs.system_identifier.clone(),
+            server_id: prior.outputs.server_id.clone(),
         },
     })
 }
