@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::kind::{DeletionPolicy, DeploymentName, ResourceKind};
+use crate::kind::{DeletionPolicy, ResourceKind};
+use crate::mark::DeploymentName;
 use crate::typed;
 
 /// The inputs that every kind has.

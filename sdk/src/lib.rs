@@ -135,20 +135,26 @@
 //! }
 //! ```
 
+pub mod bulk_list;
+pub mod carrier;
+pub mod composite;
 pub mod context;
 pub mod engine;
 pub mod error;
+pub mod fields;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod kept;
 pub mod kind;
 pub mod mark;
-pub mod pair;
+pub mod ownership;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod provider;
+pub mod relation;
 pub mod schema;
 pub mod secret;
+pub mod server;
 pub mod state_kind;
 pub mod trusted;
 
@@ -163,22 +169,28 @@ mod model;
 mod plan;
 mod redaction;
 mod retry;
+mod run;
 mod serve;
 mod slot;
 mod typed;
 
+pub use bulk_list::BulkList;
+pub use carrier::Carrier;
+pub use composite::Composite;
 pub use context::Context;
 pub use error::{Error, Result, Retry};
-pub use kind::{
-    DeletionPolicy, DeploymentName, Found, Observed, Ownership, Prior, ResourceKind, Step, Value,
-};
+pub use fields::Fields;
+pub use kind::{DeletionPolicy, Found, Observed, Prior, ResourceKind, Step, Value};
 pub use logging::progress;
-pub use mark::Mark;
+pub use mark::{DeploymentName, Mark};
 pub use nixops4_protocol::Object;
 pub use nixops4_protocol::describe::StateNeed;
 pub use nixops4_protocol::message::Effect;
+pub use ownership::Ownership;
 pub use provider::Provider;
+pub use relation::Relation;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::SecretRef;
+pub use server::{Server, ServerId};
 pub use slot::Alone;
 pub use state_kind::StateKind;

@@ -3,15 +3,20 @@
 //! One line of text, in whatever comment or description the server has for the
 //! thing. Text of others may stand on other lines.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use crate::kind::DeploymentName;
+use crate::error::shortened;
 
-const PREFIX: &str = "nixops4-resources:";
+/// How a mark begins, wherever it stands.
+pub const PREFIX: &str = "nixops4-resources:";
+/// The fields of a mark. What a later version adds is passed over.
+const FIELDS: [&str; 4] = ["owner", "type", "since", "retained-since"];
 
 /// Who manages a thing, as what, since when, and whether it is only kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,36 +65,49 @@ impl Mark {
     /// What every mark of this owner has in it, for searching.
     #[must_use]
     pub fn trace(&self) -> String {
-        format!("{PREFIX} owner={}", self.deployment)
+        format!("{} owner={}", PREFIX, self.deployment)
     }
 
     /// Finds the mark in a comment. A line that begins like one but can't be
     /// read is no mark: what it stands on is foreign.
     #[must_use]
     pub fn find_in(comment: &str) -> Option<Self> {
-        comment.lines().find_map(Self::parse_line)
+        let mut lines = comment.lines();
+        Some(lines.find_map(Self::read_line)?.0)
     }
 
-    fn parse_line(line: &str) -> Option<Self> {
-        let mut fields = HashMap::new();
-        for field in line.strip_prefix(PREFIX)?.split_whitespace() {
+    /// Reads a line that is a mark and nothing else, and the fields in it that a mark
+    /// doesn't have: a later version's, or notes of whoever wrote it.
+    #[must_use]
+    pub fn read_line(line: &str) -> Option<(Self, Vec<(String, String)>)> {
+        let is_one_line = !line.contains(['\n', '\r']);
+        let fields = line.strip_prefix(PREFIX).filter(|_| is_one_line)?;
+        let mut own = HashMap::new();
+        let mut notes = Vec::new();
+        let mut names = HashSet::new();
+        for field in fields.split_whitespace() {
             let (name, value) = field.split_once('=')?;
-            // Two of a kind: somebody has put a mark together by hand. What a later
-            // version adds is passed over.
-            if fields.insert(name, value).is_some() {
+            // Two of a kind: somebody has put a mark together by hand.
+            if !names.insert(name) {
                 return None;
             }
+            if FIELDS.contains(&name) {
+                own.insert(name, value);
+            } else {
+                notes.push((name.to_owned(), value.to_owned()));
+            }
         }
-        let time = |name| match fields.get(name) {
+        let time = |name| match own.get(name) {
             Some(text) => OffsetDateTime::parse(text, &Rfc3339).ok().map(Some),
             None => Some(None),
         };
-        Some(Self {
-            deployment: DeploymentName::try_from((*fields.get("owner")?).to_owned()).ok()?,
-            resource_type: fields.get("type").map(|name| (*name).to_owned()),
+        let mark = Self {
+            deployment: DeploymentName::try_from((*own.get("owner")?).to_owned()).ok()?,
+            resource_type: own.get("type").map(|name| (*name).to_owned()),
             since: time("since")?,
             retained_since: time("retained-since")?,
-        })
+        };
+        Some((mark, notes))
     }
 }
 
@@ -115,6 +133,44 @@ impl fmt::Display for Mark {
             }
         }
         Ok(())
+    }
+}
+
+/// The deployment that a thing belongs to: 1 to 64 letters, digits and `. _ / -`,
+/// beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"))]
+pub struct DeploymentName(String);
+
+impl DeploymentName {
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for DeploymentName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if begins && name.len() <= 64 && name.chars().all(fits) {
+            return Ok(Self(name));
+        }
+        let name = shortened(&name, 100);
+        Err(format!(
+            "{name:?} can't be a deployment: use 1 to 64 letters, digits and . _ / -, beginning with a \
+             letter or digit"
+        ))
+    }
+}
+
+impl fmt::Display for DeploymentName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
     }
 }
 

@@ -3,19 +3,18 @@
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nixops4_provider_sdk::http::{
     HeaderValue, HttpClient, HttpRequest, Method, StatusCode, bearer, below, header,
 };
-use nixops4_provider_sdk::{Context, Error, Result, Retry};
+use nixops4_provider_sdk::{BulkList, Context, Error, Result, Retry};
 use serde::de::DeserializeOwned;
 
 use crate::api::{
     self, Absent, AccessKeyId, Bucket, Key, ListedKey, Node, NodeInfo, Refusal, Request,
 };
 use crate::connection::Connection;
-use crate::survey::{self, Said, Survey};
 
 /// Before a node says that it can't get hold of the others, it waits for them.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -30,8 +29,8 @@ pub(crate) struct Cluster {
     connection: Connection,
     /// The node that answers.
     node: NodeInfo,
-    buckets: Survey<Bucket>,
-    keys: Survey<Key>,
+    buckets: BulkList<Bucket>,
+    keys: BulkList<Key>,
 }
 
 /// Why a request came to nothing.
@@ -87,8 +86,8 @@ impl Cluster {
             token,
             connection: at.clone(),
             node: NodeInfo::default(),
-            buckets: Survey::default(),
-            keys: Survey::default(),
+            buckets: BulkList::default(),
+            keys: BulkList::default(),
         };
         let met = cx.session::<Met>();
         let known = met.0.borrow().clone();
@@ -221,21 +220,18 @@ impl Cluster {
         name: &str,
         find: impl Fn(&[Bucket]) -> Option<&Bucket>,
     ) -> Option<Option<Bucket>> {
-        let ask = || self.buckets.ask(name, &find, |bucket| bucket.id.as_str());
-        let list = api::survey_buckets;
-        self.surveyed(cx, &self.buckets, ask, list).await
+        let list = async |limit| self.listed(cx, api::survey_buckets(limit)).await;
+        self.buckets
+            .find(name, find, |bucket| bucket.id.as_str(), list)
+            .await
     }
 
     /// The same of a key.
     pub(crate) async fn surveyed_key(&self, cx: &Context, id: &AccessKeyId) -> Option<Option<Key>> {
-        let ask = || {
-            self.keys.ask(
-                id.as_str(),
-                |keys| keys.iter().find(|key| key.access_key_id == *id),
-                |key| key.access_key_id.as_str(),
-            )
-        };
-        self.surveyed(cx, &self.keys, ask, api::survey_keys).await
+        self.find_key(cx, id.as_str(), |keys| {
+            keys.iter().find(|key| key.access_key_id == *id)
+        })
+        .await
     }
 
     /// The same of the only key that `is_it` knows by this name.
@@ -246,50 +242,34 @@ impl Cluster {
         is_it: impl Fn(&Key) -> bool,
     ) -> Option<Option<Key>> {
         let several = Cell::new(false);
-        let ask = || {
-            self.keys.ask(
-                name,
-                |keys| {
-                    let mut found = keys.iter().filter(|key| is_it(key));
-                    let first = found.next();
-                    several.set(found.next().is_some());
-                    first
-                },
-                |key| key.access_key_id.as_str(),
-            )
-        };
-        let found = self.surveyed(cx, &self.keys, ask, api::survey_keys).await;
-        found.filter(|_| !several.get())
+        let found = self.find_key(cx, name, |keys| {
+            let mut found = keys.iter().filter(|key| is_it(key));
+            let first = found.next();
+            several.set(found.next().is_some());
+            first
+        });
+        found.await.filter(|_| !several.get())
     }
 
-    async fn surveyed<T: Clone + DeserializeOwned>(
+    async fn find_key(
         &self,
         cx: &Context,
-        survey: &Survey<T>,
-        ask: impl Fn() -> Said<T>,
-        list: impl FnOnce(usize) -> Request<Vec<T>>,
-    ) -> Option<Option<T>> {
-        let said = match ask() {
-            Said::List => {
-                let begun = Instant::now();
-                let answer = self.call(cx, list(survey::MOST)).await;
-                let listed = match self.done(answer, "unable to look at all together") {
-                    Ok(listed) => Some(listed),
-                    Err(error) => {
-                        // An older Garage, or a token that may not: one by one, then.
-                        tracing::debug!("{}", error.summary());
-                        None
-                    }
-                };
-                survey.listed(begun, listed);
-                ask()
-            }
-            said => said,
-        };
-        match said {
-            Said::This(found) => Some(found),
-            Said::Nothing | Said::List => None,
-        }
+        name: &str,
+        find: impl Fn(&[Key]) -> Option<&Key>,
+    ) -> Option<Option<Key>> {
+        let list = async |limit| self.listed(cx, api::survey_keys(limit)).await;
+        self.keys
+            .find(name, find, |key| key.access_key_id.as_str(), list)
+            .await
+    }
+
+    async fn listed<T: DeserializeOwned>(
+        &self,
+        cx: &Context,
+        request: Request<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let answer = self.call(cx, request).await;
+        self.done(answer, "unable to look at all together")
     }
 
     /// Every key.

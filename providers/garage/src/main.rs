@@ -15,7 +15,6 @@ mod ownership;
 mod permission;
 mod s3;
 mod standin;
-mod survey;
 mod tenant;
 mod title;
 
@@ -31,8 +30,8 @@ fn main() -> ExitCode {
     )
     .kind::<bucket::Bucket>()
     .kind::<credential::Managed<key::Key>>()
-    .kind::<permission::Permission>()
+    .relation::<permission::Permission>()
     .kind::<credential::Managed<admin_token::AdminToken>>()
-    .kind::<tenant::Tenant>()
+    .composite::<tenant::Tenant>()
     .run()
 }

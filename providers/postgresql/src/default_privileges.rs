@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Mark, Object, Observed, Prior, ResourceKind, Result, Step,
-};
+use nixops4_provider_sdk::{Context, Error, Object, Prior, Relation, Result, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -189,9 +187,8 @@ fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
     DefaultPrivileges::identity(&former(&prior.inputs)).to_string()
 }
 
-impl ResourceKind for DefaultPrivileges {
+impl Relation for DefaultPrivileges {
     const TYPE: &'static str = "postgresql_default_privileges";
-    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &[
         "connection",
         "database",
@@ -200,6 +197,7 @@ impl ResourceKind for DefaultPrivileges {
         "role",
         "objectType",
     ];
+    const CREATE: Change = Change::Fulfil;
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -238,7 +236,7 @@ impl ResourceKind for DefaultPrivileges {
         Ok(Self::identity(&former(&prior.inputs)))
     }
 
-    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
         entitlement::steps(&wish(want), have)
     }
 
@@ -254,7 +252,7 @@ impl ResourceKind for DefaultPrivileges {
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Observed<Facts>>> {
+    ) -> Result<Option<Facts>> {
         entitlement::observe(cx, &wish(inputs), prior.map(recorded)).await
     }
 
@@ -263,23 +261,11 @@ impl ResourceKind for DefaultPrivileges {
         entitlement::apply(cx, &wish(inputs), &whose, change).await
     }
 
-    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
-        // A default privilege has no place for a mark.
-        Ok(())
-    }
-
-    async fn observe_recorded(
-        cx: &Context,
-        prior: &Self::Prior,
-    ) -> Result<Option<Observed<Facts>>> {
+    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
         entitlement::observe_recorded(cx, recorded(prior)).await
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
         entitlement::delete(cx, &recorded(prior), &whose(prior)).await
-    }
-
-    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
-        Err(entitlement::retained(&whose(prior)))
     }
 }

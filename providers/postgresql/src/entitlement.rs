@@ -4,9 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use nixops4_provider_sdk::{
-    Context, Effect, Error, Object, Observed, Ownership, Result, Step, Value,
-};
+use nixops4_provider_sdk::{Context, Effect, Error, Fields as _, Object, Result, Step, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +93,7 @@ pub(crate) async fn observe(
     cx: &Context,
     wish: &Wish,
     recorded: Option<Recorded>,
-) -> Result<Option<Observed<Facts>>> {
+) -> Result<Option<Facts>> {
     let known_id = recorded
         .as_ref()
         .and_then(|recorded| recorded.system_identifier.clone());
@@ -138,10 +136,7 @@ pub(crate) async fn observe(
     match seen {
         // The database isn't there yet.
         Err(error) if error.pointer() == Some("/database") => Ok(None),
-        seen => Ok(seen?.map(|facts| Observed {
-            facts,
-            ownership: Ownership::Unmarkable,
-        })),
+        seen => seen,
     }
 }
 
@@ -166,10 +161,7 @@ fn moved(recorded: &Recorded, wish: &Wish, database_oid: i64) -> Option<Name> {
 }
 
 /// Looks for what was recorded; `None` where nothing of it is left.
-pub(crate) async fn observe_recorded(
-    cx: &Context,
-    recorded: Recorded,
-) -> Result<Option<Observed<Facts>>> {
+pub(crate) async fn observe_recorded(cx: &Context, recorded: Recorded) -> Result<Option<Facts>> {
     let known_id = recorded.system_identifier.clone();
     let wish = recorded.wish.clone();
     let seen = wish
@@ -198,18 +190,12 @@ pub(crate) async fn observe_recorded(
     match seen {
         // With the database went what was granted in it.
         Err(error) if error.pointer() == Some("/database") => Ok(None),
-        seen => Ok(seen?.map(|facts| Observed {
-            facts,
-            ownership: Ownership::Unmarkable,
-        })),
+        seen => seen,
     }
 }
 
 /// The steps to the wish.
-pub(crate) fn steps(wish: &Wish, have: Option<&Facts>) -> Vec<Step<Change>> {
-    let Some(have) = have else {
-        return vec![Step::create(Change::Fulfil)];
-    };
+pub(crate) fn steps(wish: &Wish, have: &Facts) -> Vec<Step<Change>> {
     let mut steps = Vec::new();
     if let Some(former) = &have.moved_from {
         let (before, after) = (Value::known(former), Value::known(&wish.database));
@@ -368,18 +354,6 @@ pub(crate) async fn delete(cx: &Context, recorded: &Recorded, whose: &str) -> Re
     .await
 }
 
-/// Why nothing can be retained here.
-pub(crate) fn retained(whose: &str) -> Error {
-    Error::input(
-        "/deletionPolicy",
-        format!("{whose} can't be retained: a privilege has no data, and is either held or not"),
-    )
-    .hint(
-        "set deletionPolicy = \"delete\" and apply, then destroy; or only forget it in the \
-             state, and the role keeps its privileges",
-    )
-}
-
 /// The outputs of what is there.
 pub(crate) fn outputs(wish: &Wish, facts: &Facts) -> Outputs {
     Outputs {
@@ -398,12 +372,11 @@ pub(crate) fn outputs(wish: &Wish, facts: &Facts) -> Outputs {
 pub(crate) fn predict(wish: &Wish) -> Object {
     let at = &wish.connection;
     let database = wish.database.as_ref().unwrap_or(&at.database);
-    let mut outputs = Object::new();
-    outputs.insert("role".to_owned(), wish.role.as_str().into());
-    outputs.insert("host".to_owned(), at.host.as_str().into());
-    outputs.insert("port".to_owned(), at.port.into());
-    outputs.insert("database".to_owned(), database.as_str().into());
-    outputs
+    Object::new()
+        .with("role", &wish.role)
+        .with("host", at.host.as_str())
+        .with("port", at.port)
+        .with("database", database)
 }
 
 /// Whose privileges, for errors: on `what` in which database of which server.

@@ -3,14 +3,14 @@
 mod create;
 mod inputs;
 
+use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Effect, Error, Found, Mark, Object, Observed, ResourceKind, Result,
-    Step, Value,
+    Context, DeletionPolicy, Effect, Error, Fields as _, Found, Mark, Object, Observed,
+    ResourceKind, Result, Step, Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
-use crate::comment::with_mark;
 use crate::connection::Connection;
 use crate::everywhere;
 use crate::failure;
@@ -148,15 +148,10 @@ impl ResourceKind for Extension {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
-        outputs.insert("database".to_owned(), inputs.database.as_str().into());
-        if let Some(schema) = &inputs.schema {
-            outputs.insert("schema".to_owned(), schema.as_str().into());
-        }
-        if let Some(version) = &inputs.version {
-            outputs.insert("version".to_owned(), version.as_str().into());
-        }
-        outputs
+        predicted_outputs(&inputs.name, &inputs.connection)
+            .with("database", &inputs.database)
+            .with_some("schema", inputs.schema.as_ref())
+            .with_some("version", inputs.version.as_deref())
     }
 
     async fn observe(
@@ -438,7 +433,7 @@ async fn mark_it(
     doing: &str,
 ) -> Result<()> {
     let database = Name::of_server(facts.whereabouts.database.clone())?;
-    let text = with_mark(facts.comment.as_deref(), mark);
+    let text = Comment::marked(facts.comment.as_deref(), mark);
     let whom = For {
         roles: &[facts.owner_role.as_str()],
         database_owner: false,

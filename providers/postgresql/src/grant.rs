@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Mark, Object, Observed, Prior, ResourceKind, Result, Step,
-};
+use nixops4_provider_sdk::{Context, Error, Object, Prior, Relation, Result, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -268,9 +266,8 @@ fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
     Grant::identity(&former(&prior.inputs)).to_string()
 }
 
-impl ResourceKind for Grant {
+impl Relation for Grant {
     const TYPE: &'static str = "postgresql_grant";
-    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &[
         "connection",
         "database",
@@ -282,6 +279,7 @@ impl ResourceKind for Grant {
         "futureBy",
         "columns",
     ];
+    const CREATE: Change = Change::Fulfil;
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -314,7 +312,7 @@ impl ResourceKind for Grant {
         Ok(Self::identity(&former(&prior.inputs)))
     }
 
-    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
         entitlement::steps(&wish(want), have)
     }
 
@@ -330,7 +328,7 @@ impl ResourceKind for Grant {
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Observed<Facts>>> {
+    ) -> Result<Option<Facts>> {
         entitlement::observe(cx, &wish(inputs), prior.map(recorded)).await
     }
 
@@ -339,24 +337,12 @@ impl ResourceKind for Grant {
         entitlement::apply(cx, &wish(inputs), &whose, change).await
     }
 
-    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
-        // A privilege has no place for a mark.
-        Ok(())
-    }
-
-    async fn observe_recorded(
-        cx: &Context,
-        prior: &Self::Prior,
-    ) -> Result<Option<Observed<Facts>>> {
+    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
         entitlement::observe_recorded(cx, recorded(prior)).await
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
         entitlement::delete(cx, &recorded(prior), &whose(prior)).await
-    }
-
-    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
-        Err(entitlement::retained(&whose(prior)))
     }
 }
 

@@ -3,7 +3,6 @@
 mod acl;
 mod admin;
 mod assume;
-mod comment;
 mod connection;
 mod database;
 mod deed;
@@ -46,12 +45,12 @@ fn main() -> ExitCode {
     )
     .kind::<role::Role>()
     .kind::<database::Database>()
-    .kind::<grant::Grant>()
-    .kind::<default_privileges::DefaultPrivileges>()
+    .relation::<grant::Grant>()
+    .relation::<default_privileges::DefaultPrivileges>()
     .kind::<schema::Schema>()
     .kind::<extension::Extension>()
-    .kind::<membership::Membership>()
-    .kind::<tenant::Tenant>()
+    .relation::<membership::Membership>()
+    .composite::<tenant::Tenant>()
     .run()
 }
 

@@ -4,8 +4,7 @@ mod catalog;
 mod inputs;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Mark, Object, Observed, Ownership, Prior, ResourceKind, Result,
-    Retry, Step, Value,
+    Context, Error, Fields as _, Object, Prior, Relation, Result, Retry, Step, Value,
 };
 
 use crate::server::{Server, on_server};
@@ -88,10 +87,10 @@ pub(crate) enum Change {
 /// See [`Inputs`].
 pub(crate) struct Membership;
 
-impl ResourceKind for Membership {
+impl Relation for Membership {
     const TYPE: &'static str = "postgresql_membership";
-    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "role", "group"];
+    const CREATE: Change = Change::Create;
 
     type Inputs = Inputs;
     type Outputs = Outputs;
@@ -133,11 +132,8 @@ impl ResourceKind for Membership {
         })
     }
 
-    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
-        match have {
-            None => vec![Step::create(Change::Create)],
-            Some(have) => difference(want, have),
-        }
+    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
+        difference(want, have)
     }
 
     fn outputs(_: &Inputs, facts: &Facts) -> Outputs {
@@ -151,17 +147,16 @@ impl ResourceKind for Membership {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = Object::new();
-        outputs.insert("role".to_owned(), inputs.role.as_str().into());
-        outputs.insert("group".to_owned(), inputs.group.as_str().into());
-        outputs
+        Object::new()
+            .with("role", &inputs.role)
+            .with("group", &inputs.group)
     }
 
     async fn observe(
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Observed<Facts>>> {
+    ) -> Result<Option<Facts>> {
         let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         on_server(cx, &inputs.connection, known_server, async |server| {
             refuse_options_of_16(server, inputs)?;
@@ -180,15 +175,11 @@ impl ResourceKind for Membership {
                 return Ok(None);
             }
             let system_identifier = server.id.clone();
-            let facts = Facts {
+            Ok(Some(Facts {
                 pair,
                 system_identifier,
                 grants,
                 recorded,
-            };
-            Ok(Some(Observed {
-                facts,
-                ownership: Ownership::Unmarkable,
             }))
         })
         .await
@@ -238,30 +229,18 @@ impl ResourceKind for Membership {
         }
     }
 
-    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
-        // The engine asks for none: there is no place for it.
-        Ok(())
-    }
-
-    async fn observe_recorded(
-        cx: &Context,
-        prior: &Self::Prior,
-    ) -> Result<Option<Observed<Facts>>> {
+    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
         let known_server = prior.outputs.system_identifier.as_deref();
         on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let Some((pair, grants)) = recorded(server, prior).await? else {
                 return Ok(None);
             };
             let system_identifier = server.id.clone();
-            let facts = Facts {
+            Ok(Some(Facts {
                 pair,
                 system_identifier,
                 grants,
                 recorded: None,
-            };
-            Ok(Some(Observed {
-                facts,
-                ownership: Ownership::Unmarkable,
             }))
         })
         .await
@@ -281,17 +260,6 @@ impl ResourceKind for Membership {
                 error
             }
         })
-    }
-
-    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
-        Err(Error::input(
-            "/deletionPolicy",
-            format!(
-                "{} can't be retained: it holds no data, and has no state but being there",
-                Self::recorded_identity(prior)?
-            ),
-        )
-        .hint("set deletionPolicy = \"delete\", or only forget it in the state"))
     }
 }
 

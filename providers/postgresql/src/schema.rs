@@ -4,14 +4,14 @@ mod inputs;
 
 use std::fmt::Write as _;
 
+use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, ResourceKind, Result, Step,
-    Value,
+    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, ResourceKind,
+    Result, Step, Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
-use crate::comment::with_mark;
 use crate::connection::Connection;
 use crate::everywhere;
 use crate::inside::{self, Recorded, Whereabouts};
@@ -135,12 +135,9 @@ impl ResourceKind for Schema {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
-        outputs.insert("database".to_owned(), inputs.database.as_str().into());
-        if let Some(role) = &inputs.owner_role {
-            outputs.insert("ownerRole".to_owned(), role.as_str().into());
-        }
-        outputs
+        predicted_outputs(&inputs.name, &inputs.connection)
+            .with("database", &inputs.database)
+            .with_some("ownerRole", inputs.owner_role.as_ref())
     }
 
     async fn observe(
@@ -202,7 +199,7 @@ impl ResourceKind for Schema {
         let name = &facts.name;
         let doing = format!("unable to mark schema {}", Ident(name));
         let (kept, others) = kept_privileges(facts.comment.as_deref());
-        let mut statements = comment(name, &with_mark(Some(&others), mark));
+        let mut statements = comment(name, &Comment::marked(Some(&others), mark));
         if let Some(kept) = kept {
             let given = give_back(cx, inputs, name, &kept, &doing).await?;
             statements.push_str(&given.map(|given| format!("; {given}")).unwrap_or_default());
@@ -248,7 +245,7 @@ impl ResourceKind for Schema {
         })
         .await?;
         let (_, others) = kept_privileges(facts.comment.as_deref());
-        let mut text = with_mark(Some(&others), mark);
+        let mut text = Comment::marked(Some(&others), mark);
         let mut revoked = String::new();
         if let Some((holders, privileges)) = found {
             let _ = write!(text, "\n{KEPT}{privileges}");

@@ -400,7 +400,7 @@ async fn roll_back_anywhere(cx: &Context, at: &Connection, sitters: &[Sitter]) {
             tracing::debug!("{error}");
         }
         // Nobody keeps open what may be about to be dropped.
-        let _ = leave_database(cx, at, database).await;
+        leave_database(cx, at, database).await;
     }
 }
 

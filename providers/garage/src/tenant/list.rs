@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use nixops4_provider_sdk::{Context, Found, Mark, Object, ResourceKind as _, Result};
 
 use super::inputs::{Identity, Inputs};
-use super::parts::{Key, Parts};
+use super::parts::{self, Key};
 use crate::bucket;
 use crate::cluster::Cluster;
 use crate::title::Title;
@@ -14,11 +14,11 @@ use crate::title::Title;
 /// use none: what is left of a tenant that was made or deleted by halves is found,
 /// too.
 pub(super) async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-    let parts = Parts::wanted(inputs)?;
+    let wanted = parts::wanted(inputs)?;
     let cluster = Cluster::of(cx, &inputs.connection, None).await?;
     let ours = cx.mark();
     let mut keys: BTreeMap<String, Mark> = BTreeMap::new();
-    for found in Key::list(cx, &parts.key).await? {
+    for found in Key::list(cx, &wanted.first).await? {
         if let Some(name) = found.identity.get("name").and_then(|name| name.as_str()) {
             keys.insert(name.to_owned(), found.mark);
         }

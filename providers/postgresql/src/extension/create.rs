@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
+use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{Context, Error, Result};
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::comment;
 use crate::assume::For;
-use crate::comment::with_mark;
 use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::column;
@@ -64,7 +64,7 @@ pub(crate) async fn create(
         statements.push_str(" CASCADE");
     }
     let mark = cx.mark();
-    let text = with_mark(description.as_deref(), &mark);
+    let text = Comment::marked(description.as_deref(), &mark);
     let _ = write!(statements, "; {}", comment(wanted.name, &text));
     let whom = For {
         roles: &[],

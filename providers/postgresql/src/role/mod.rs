@@ -86,7 +86,7 @@ impl ResourceKind for Role {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        predicted_outputs(inputs.name.as_str(), &inputs.connection)
+        predicted_outputs(&inputs.name, &inputs.connection)
     }
 
     async fn observe(
