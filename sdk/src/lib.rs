@@ -151,6 +151,7 @@ pub mod ownership;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod provider;
+pub mod recorded;
 pub mod relation;
 pub mod schema;
 pub mod secret;
@@ -188,6 +189,7 @@ pub use nixops4_protocol::describe::StateNeed;
 pub use nixops4_protocol::message::Effect;
 pub use ownership::Ownership;
 pub use provider::Provider;
+pub use recorded::RecordedInputs;
 pub use relation::Relation;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::SecretRef;

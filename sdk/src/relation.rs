@@ -5,6 +5,115 @@
 //! nobody, is compared value by value, and can't be retained: destroying ends it. A
 //! [`Relation`] answers only what is left to ask, and [`Related`] makes it a
 //! [`ResourceKind`]. This module must not know what is related.
+//!
+//! # A whole relation
+//!
+//! A symbolic link: where it is and what it leads to. [`Provider::relation`] adds it.
+//!
+//! ```no_run
+//! use nixops4_provider_sdk::*;
+//! use schemars::JsonSchema;
+//! use serde::{Deserialize, Serialize};
+//! use std::{fmt, fs, io, os::unix};
+//!
+//! /// A symbolic link.
+//! #[derive(Deserialize, JsonSchema)]
+//! #[serde(rename_all = "camelCase", deny_unknown_fields)]
+//! struct Inputs {
+//!     /// Path of the link; its folder has to be there.
+//!     path: String,
+//!     /// What it leads to.
+//!     target: String,
+//! }
+//!
+//! /// What an expression can read of it.
+//! #[derive(Serialize, JsonSchema)]
+//! #[serde(rename_all = "camelCase")]
+//! struct Outputs {
+//!     /// What it leads to.
+//!     target: String,
+//! }
+//!
+//! #[derive(Serialize)]
+//! struct Identity(String);
+//!
+//! impl fmt::Display for Identity {
+//!     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+//!         write!(out, "link {}", self.0)
+//!     }
+//! }
+//!
+//! struct Link;
+//!
+//! impl Relation for Link {
+//!     const TYPE: &'static str = "files_link";
+//!     const IDENTITY_INPUTS: &'static [&'static str] = &["path"];
+//!     const CREATE: () = ();
+//!     type Inputs = Inputs;
+//!     type Outputs = Outputs;
+//!     type Prior = Prior<RecordedInputs<Inputs>, Object>;
+//!     type Identity = Identity;
+//!     type Facts = String; // what it leads to
+//!     type Change = (); // there is but one: make the link
+//!
+//!     fn identity(inputs: &Inputs) -> Identity {
+//!         Identity(inputs.path.clone())
+//!     }
+//!     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
+//!         Ok(Self::identity(&prior.inputs))
+//!     }
+//!     fn diff(want: &Inputs, have: &String) -> Vec<Step<()>> {
+//!         Step::unless_same("/target", have, &want.target, ()).into_iter().collect()
+//!     }
+//!     fn outputs(_: &Inputs, target: &String) -> Outputs {
+//!         Outputs { target: target.clone() }
+//!     }
+//!     fn predict(inputs: &Inputs) -> Object {
+//!         Object::new().with("target", inputs.target.as_str())
+//!     }
+//!     async fn observe(
+//!         _: &Context,
+//!         inputs: &Inputs,
+//!         _: Option<&Self::Prior>,
+//!     ) -> Result<Option<String>> {
+//!         look(&inputs.path)
+//!     }
+//!     async fn apply(_: &Context, inputs: &Inputs, (): ()) -> Result<()> {
+//!         remove(&inputs.path)?;
+//!         unix::fs::symlink(&inputs.target, &inputs.path)
+//!             .map_err(|error| Error::input("/path", "unable to make the link").because(error))
+//!     }
+//!     async fn observe_recorded(_: &Context, prior: &Self::Prior) -> Result<Option<String>> {
+//!         look(&prior.inputs.path)
+//!     }
+//!     async fn delete(_: &Context, prior: &Self::Prior, _: &String) -> Result<()> {
+//!         remove(&prior.inputs.path)
+//!     }
+//! }
+//!
+//! fn look(path: &str) -> Result<Option<String>> {
+//!     match fs::read_link(path) {
+//!         Ok(target) => Ok(Some(target.display().to_string())),
+//!         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+//!         Err(error) => Err(Error::input("/path", "this is no link").because(error)),
+//!     }
+//! }
+//!
+//! fn remove(path: &str) -> Result<()> {
+//!     match fs::remove_file(path) {
+//!         Err(error) if error.kind() != io::ErrorKind::NotFound => {
+//!             Err(Error::input("/path", "unable to remove the link").because(error))
+//!         }
+//!         _ => Ok(()),
+//!     }
+//! }
+//!
+//! # fn main() -> std::process::ExitCode {
+//! Provider::new("files", "Links files.", "1.0").relation::<Link>().run()
+//! # }
+//! ```
+//!
+//! [`Provider::relation`]: crate::Provider::relation
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -172,7 +281,9 @@ impl<R: Relation> ResourceKind for Related<R> {
         let name = R::recorded_identity(prior)?;
         Err(Error::input(
             "/deletionPolicy",
-            format!("{name} can't be retained: it holds no data, and is either there or not"),
+            format!(
+                "{name} can't be retained: a relation holds no data, and is either there or not"
+            ),
         )
         .hint(
             "set deletionPolicy = \"delete\" and apply, then destroy; or only forget it in the \

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use nixops4_provider_sdk::{Context, Error, Object, Prior, Relation, Result, Step};
+use nixops4_provider_sdk::{Context, Error, Object, Prior, RecordedInputs, Relation, Result, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -49,24 +49,6 @@ pub(crate) struct Inputs {
     /// tell that they were in it.
     #[serde(default)]
     pub(crate) mode: Mode,
-}
-
-/// What of a record is still of use.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PriorInputs {
-    connection: Connection,
-    database: Name,
-    creator: Name,
-    #[serde(default)]
-    schema: Option<Name>,
-    role: Name,
-    object_type: ObjectType,
-    privileges: BTreeSet<Privilege>,
-    #[serde(default)]
-    grant_option: bool,
-    #[serde(default)]
-    mode: Mode,
 }
 
 /// What there are default privileges for.
@@ -164,27 +146,10 @@ fn wish(inputs: &Inputs) -> Wish {
     }
 }
 
-/// The inputs that were recorded.
-fn former(prior: &PriorInputs) -> Inputs {
-    Inputs {
-        connection: prior.connection.clone(),
-        database: prior.database.clone(),
-        creator: prior.creator.clone(),
-        schema: prior.schema.clone(),
-        role: prior.role.clone(),
-        object_type: prior.object_type,
-        privileges: prior.privileges.clone(),
-        grant_option: prior.grant_option,
-        mode: prior.mode,
-    }
-}
+type Record = Prior<RecordedInputs<Inputs>, RecordedOutputs>;
 
-fn recorded(prior: &Prior<PriorInputs, RecordedOutputs>) -> Recorded {
-    prior.outputs.of(wish(&former(&prior.inputs)))
-}
-
-fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
-    DefaultPrivileges::identity(&former(&prior.inputs)).to_string()
+fn recorded(prior: &Record) -> Recorded {
+    prior.outputs.of(wish(&prior.inputs))
 }
 
 impl Relation for DefaultPrivileges {
@@ -201,7 +166,7 @@ impl Relation for DefaultPrivileges {
 
     type Inputs = Inputs;
     type Outputs = Outputs;
-    type Prior = Prior<PriorInputs, RecordedOutputs>;
+    type Prior = Record;
     type Identity = Identity;
     type Facts = Facts;
     type Change = Change;
@@ -233,7 +198,7 @@ impl Relation for DefaultPrivileges {
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        Ok(Self::identity(&former(&prior.inputs)))
+        Ok(Self::identity(&prior.inputs))
     }
 
     fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
@@ -266,6 +231,7 @@ impl Relation for DefaultPrivileges {
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
-        entitlement::delete(cx, &recorded(prior), &whose(prior)).await
+        let whose = Self::identity(&prior.inputs).to_string();
+        entitlement::delete(cx, &recorded(prior), &whose).await
     }
 }

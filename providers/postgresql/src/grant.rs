@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use nixops4_provider_sdk::{Context, Error, Object, Prior, Relation, Result, Step};
+use nixops4_provider_sdk::{Context, Error, Object, Prior, RecordedInputs, Relation, Result, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -75,34 +75,6 @@ pub(crate) struct Inputs {
     /// passed it on; without it, that is an error.
     #[serde(default)]
     pub(crate) cascade: bool,
-}
-
-/// What of a record is still of use.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PriorInputs {
-    connection: Connection,
-    #[serde(default)]
-    database: Option<Name>,
-    role: Name,
-    object_type: ObjectType,
-    #[serde(default)]
-    schema: Option<Name>,
-    #[serde(default)]
-    objects: Vec<String>,
-    #[serde(default)]
-    all_objects: bool,
-    #[serde(default)]
-    future_by: Vec<Name>,
-    #[serde(default)]
-    columns: Vec<Name>,
-    privileges: BTreeSet<Privilege>,
-    #[serde(default)]
-    grant_option: bool,
-    #[serde(default)]
-    mode: Mode,
-    #[serde(default)]
-    cascade: bool,
 }
 
 /// What can be granted on.
@@ -239,31 +211,10 @@ fn wish(inputs: &Inputs) -> Wish {
     }
 }
 
-/// The inputs that were recorded.
-fn former(prior: &PriorInputs) -> Inputs {
-    Inputs {
-        connection: prior.connection.clone(),
-        database: prior.database.clone(),
-        role: prior.role.clone(),
-        object_type: prior.object_type,
-        schema: prior.schema.clone(),
-        objects: prior.objects.clone(),
-        all_objects: prior.all_objects,
-        future_by: prior.future_by.clone(),
-        columns: prior.columns.clone(),
-        privileges: prior.privileges.clone(),
-        grant_option: prior.grant_option,
-        mode: prior.mode,
-        cascade: prior.cascade,
-    }
-}
+type Record = Prior<RecordedInputs<Inputs>, RecordedOutputs>;
 
-fn recorded(prior: &Prior<PriorInputs, RecordedOutputs>) -> Recorded {
-    prior.outputs.of(wish(&former(&prior.inputs)))
-}
-
-fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
-    Grant::identity(&former(&prior.inputs)).to_string()
+fn recorded(prior: &Record) -> Recorded {
+    prior.outputs.of(wish(&prior.inputs))
 }
 
 impl Relation for Grant {
@@ -283,7 +234,7 @@ impl Relation for Grant {
 
     type Inputs = Inputs;
     type Outputs = Outputs;
-    type Prior = Prior<PriorInputs, RecordedOutputs>;
+    type Prior = Record;
     type Identity = Identity;
     type Facts = Facts;
     type Change = Change;
@@ -309,7 +260,7 @@ impl Relation for Grant {
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        Ok(Self::identity(&former(&prior.inputs)))
+        Ok(Self::identity(&prior.inputs))
     }
 
     fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
@@ -342,7 +293,8 @@ impl Relation for Grant {
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
-        entitlement::delete(cx, &recorded(prior), &whose(prior)).await
+        let whose = Self::identity(&prior.inputs).to_string();
+        entitlement::delete(cx, &recorded(prior), &whose).await
     }
 }
 

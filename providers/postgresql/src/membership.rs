@@ -4,7 +4,8 @@ mod catalog;
 mod inputs;
 
 use nixops4_provider_sdk::{
-    Context, Error, Fields as _, Object, Prior, Relation, Result, Retry, Step, Value,
+    Context, Error, Fields as _, Object, Prior, RecordedInputs, Relation, Result, Retry, Step,
+    Value,
 };
 
 use crate::server::{Server, on_server};
@@ -12,7 +13,7 @@ use crate::sql::Ident;
 use crate::{admin, failure, lock, role};
 
 use catalog::{Granted, Pair, grants, pair};
-use inputs::{Identity, Inputs, Outputs, PriorInputs, RecordedOutputs};
+use inputs::{Identity, Inputs, Outputs, RecordedOutputs};
 
 /// A membership as the catalog has it.
 #[derive(Debug, Clone)]
@@ -87,6 +88,8 @@ pub(crate) enum Change {
 /// See [`Inputs`].
 pub(crate) struct Membership;
 
+type Record = Prior<RecordedInputs<Inputs>, RecordedOutputs>;
+
 impl Relation for Membership {
     const TYPE: &'static str = "postgresql_membership";
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "role", "group"];
@@ -94,7 +97,7 @@ impl Relation for Membership {
 
     type Inputs = Inputs;
     type Outputs = Outputs;
-    type Prior = Prior<PriorInputs, RecordedOutputs>;
+    type Prior = Record;
     type Identity = Identity;
     type Facts = Facts;
     type Change = Change;
@@ -124,12 +127,7 @@ impl Relation for Membership {
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        let inputs = &prior.inputs;
-        Ok(Identity {
-            server: inputs.connection.to_string(),
-            role: inputs.role.clone(),
-            group: inputs.group.clone(),
-        })
+        Ok(Self::identity(&prior.inputs))
     }
 
     fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
@@ -311,10 +309,7 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 }
 
 /// The membership that was recorded, if it is still there.
-async fn recorded(
-    server: &mut Server,
-    prior: &Prior<PriorInputs, RecordedOutputs>,
-) -> Result<Option<(Pair, Vec<Granted>)>> {
+async fn recorded(server: &mut Server, prior: &Record) -> Result<Option<(Pair, Vec<Granted>)>> {
     let (inputs, outputs) = (&prior.inputs, &prior.outputs);
     let role = (outputs.role_oid, &inputs.role);
     let Some(pair) = pair(server, role, (outputs.group_oid, &inputs.group)).await? else {
