@@ -1,7 +1,8 @@
 //! Write a NixOps4 resource provider.
 //!
 //! A provider is a list of kinds and one call, [`Provider::run`]. A kind is one
-//! implementation of [`ResourceKind`]; the [engine] owns the order of
+//! implementation of [`ResourceKind`]; or of [`Relation`], if it has no place for a mark,
+//! or of [`Composite`], if it is made of two others. The [engine] owns the order of
 //! things: validate, observe, refuse, diff, apply, observe again. This crate
 //! answers the protocol, resolves secret references, keeps marks of ownership,
 //! retries what may be retried, and writes the schemas. It knows how to reach

@@ -3,9 +3,9 @@
 //!
 //! A [`Server`] says how to connect and what tells it from others. The order of things is
 //! here, the same for every protocol: resolve the secrets, queue for a slot, connect,
-//! refuse another server than the recorded one. [`on_server`] lends a session that one step
-//! uses alone, as with PostgreSQL or LDAP; [`shared`] gives out a client whose requests
-//! know nothing of each other, as with HTTP. This module must not know any server.
+//! refuse another server than the recorded one. [`on_server`] lends a session, which one step
+//! has for itself. [`shared`] gives out a client whose requests know nothing of each other,
+//! as those of HTTP. This module must not know any server.
 
 use std::cell::RefCell;
 use std::fmt;
