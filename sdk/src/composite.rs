@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::kind::{DeletionPolicy, Found, Observed, ResourceKind, Step};
 use crate::mark::Mark;
 use crate::ownership::Ownership;
+use crate::reach::ReachInputs;
 
 /// A kind that is made of two others. What has the same name as in [`ResourceKind`] means
 /// the same.
@@ -30,6 +31,10 @@ pub trait Composite: Sized + 'static {
     const DELETION_POLICY: DeletionPolicy;
     /// Names of the inputs without which the halves can't be looked for.
     const IDENTITY_INPUTS: &'static [&'static str];
+    /// Whether a half holds secrets that others may need.
+    const HOLDS_SECRETS: bool = Self::First::HOLDS_SECRETS || Self::Second::HOLDS_SECRETS;
+    /// Former names of inputs, each with today's name.
+    const FORMER_INPUTS: &'static [(&'static str, &'static str)] = &[];
     /// Names of the outputs that no change in place touches.
     const STABLE_OUTPUTS: &'static [&'static str] = &[];
     /// Whether [`list`](Self::list) does something.
@@ -42,6 +47,8 @@ pub trait Composite: Sized + 'static {
     /// A step that is about both halves; `Infallible` where there is none.
     type Link: fmt::Debug;
 
+    /// The inputs that say where both are.
+    type Reach: ReachInputs;
     /// What the author says.
     type Inputs: DeserializeOwned + JsonSchema;
     /// What the expression can read afterwards.
@@ -125,8 +132,8 @@ pub trait Composite: Sized + 'static {
     }
 
     /// Finds what carries the deployment's mark, as far as one half of it is there.
-    fn list(cx: &Context, inputs: &Self::Inputs) -> impl Future<Output = Result<Vec<Found>>> {
-        let _ = (cx, inputs);
+    fn list(cx: &Context, at: &Self::Reach) -> impl Future<Output = Result<Vec<Found>>> {
+        let _ = (cx, at);
         std::future::ready(Ok(Vec::new()))
     }
 }
@@ -196,10 +203,13 @@ impl<C: Composite> ResourceKind for Composed<C> {
     const TYPE: &'static str = C::TYPE;
     const DELETION_POLICY: DeletionPolicy = C::DELETION_POLICY;
     const IDENTITY_INPUTS: &'static [&'static str] = C::IDENTITY_INPUTS;
+    const HOLDS_SECRETS: bool = C::HOLDS_SECRETS;
+    const FORMER_INPUTS: &'static [(&'static str, &'static str)] = C::FORMER_INPUTS;
     const STABLE_OUTPUTS: &'static [&'static str] = C::STABLE_OUTPUTS;
     const LISTS: bool = C::LISTS;
     const FORESEES_REMOVAL: bool = C::First::FORESEES_REMOVAL || C::Second::FORESEES_REMOVAL;
 
+    type Reach = C::Reach;
     type Inputs = C::Inputs;
     type Outputs = C::Outputs;
     type Prior = C::Prior;
@@ -384,8 +394,8 @@ impl<C: Composite> ResourceKind for Composed<C> {
         Ok(())
     }
 
-    async fn list(cx: &Context, inputs: &C::Inputs) -> Result<Vec<Found>> {
-        C::list(cx, inputs).await
+    async fn list(cx: &Context, at: &C::Reach) -> Result<Vec<Found>> {
+        C::list(cx, at).await
     }
 }
 

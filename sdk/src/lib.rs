@@ -58,6 +58,8 @@
 //!     const TYPE: &'static str = "files_line";
 //!     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
 //!     const IDENTITY_INPUTS: &'static [&'static str] = &["path"];
+//!     const HOLDS_SECRETS: bool = false;
+//!     type Reach = reach::Here;
 //!     type Inputs = Inputs;
 //!     type Outputs = Outputs;
 //!     type Prior = Prior<Recorded, Object>;
@@ -152,6 +154,7 @@ pub mod ownership;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod provider;
+pub mod reach;
 pub mod recorded;
 pub mod relation;
 pub mod schema;

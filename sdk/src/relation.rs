@@ -49,6 +49,7 @@
 //!     const TYPE: &'static str = "files_link";
 //!     const IDENTITY_INPUTS: &'static [&'static str] = &["path"];
 //!     const CREATE: () = ();
+//!     type Reach = reach::Here;
 //!     type Inputs = Inputs;
 //!     type Outputs = Outputs;
 //!     type Prior = Prior<RecordedInputs<Inputs>, Object>;
@@ -128,6 +129,7 @@ use crate::error::{Error, Result};
 use crate::kind::{DeletionPolicy, Observed, ResourceKind, Step};
 use crate::mark::Mark;
 use crate::ownership::Ownership;
+use crate::reach::ReachInputs;
 
 /// A kind of relations. What has the same name as in [`ResourceKind`] means the same.
 pub trait Relation: 'static {
@@ -135,11 +137,17 @@ pub trait Relation: 'static {
     const TYPE: &'static str;
     /// Names of the inputs without which the relation can't be looked for.
     const IDENTITY_INPUTS: &'static [&'static str];
+    /// Whether the relation holds secrets that others may need.
+    const HOLDS_SECRETS: bool = false;
+    /// Former names of inputs, each with today's name.
+    const FORMER_INPUTS: &'static [(&'static str, &'static str)] = &[];
     /// Names of the outputs that no change in place touches.
     const STABLE_OUTPUTS: &'static [&'static str] = &[];
     /// The step that makes the relation where there is none.
     const CREATE: Self::Change;
 
+    /// The inputs that say where such relations are.
+    type Reach: ReachInputs;
     /// What the author says.
     type Inputs: DeserializeOwned + JsonSchema;
     /// What the expression can read afterwards.
@@ -212,8 +220,11 @@ impl<R: Relation> ResourceKind for Related<R> {
     const TYPE: &'static str = R::TYPE;
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = R::IDENTITY_INPUTS;
+    const HOLDS_SECRETS: bool = R::HOLDS_SECRETS;
+    const FORMER_INPUTS: &'static [(&'static str, &'static str)] = R::FORMER_INPUTS;
     const STABLE_OUTPUTS: &'static [&'static str] = R::STABLE_OUTPUTS;
 
+    type Reach = R::Reach;
     type Inputs = R::Inputs;
     type Outputs = R::Outputs;
     type Prior = R::Prior;
@@ -281,9 +292,7 @@ impl<R: Relation> ResourceKind for Related<R> {
         let name = R::recorded_identity(prior)?;
         Err(Error::input(
             "/deletionPolicy",
-            format!(
-                "{name} can't be retained: a relation holds no data, and is either there or not"
-            ),
+            format!("{name} can't be retained: a relation holds no data, and is either there or not"),
         )
         .hint(
             "set deletionPolicy = \"delete\" and apply, then destroy; or only forget it in the \

@@ -11,6 +11,7 @@
 mod fixture;
 mod place;
 
+pub mod contract;
 pub mod killing;
 pub mod lifecycle;
 pub mod ownership;
@@ -60,6 +61,9 @@ macro_rules! conformance {
             refusals::nulls_mean_absent,
             refusals::unknown_inputs_are_not_guessed,
             records::records_of_other_versions_are_read,
+            contract::what_reaches_and_names_it_leads_to_it,
+            contract::what_is_listed_can_be_destroyed_by_that,
+            contract::former_names_are_told_and_read,
             silence::secrets_turn_up_nowhere,
         );
     };

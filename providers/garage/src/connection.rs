@@ -5,8 +5,20 @@ use std::path::PathBuf;
 
 use nixops4_provider_sdk::SecretRef;
 use nixops4_provider_sdk::http::{Url, parse_server};
+use nixops4_provider_sdk::reach::{Place, ReachInputs};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+/// What reaches everything that is on a cluster.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reach {
+    pub(crate) connection: Connection,
+}
+
+impl ReachInputs for Reach {
+    const NAMES: &'static [&'static str] = &["connection"];
+    const TO: Place = Place::Server;
+}
 
 /// How to reach the admin API of a Garage cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]

@@ -16,14 +16,15 @@ use crate::name::BucketName;
 /// or by a name that was used before.
 const MOST: u32 = 1000;
 
-/// What the stand-in of an owner is called: the mark without its times.
+/// What the stand-in of an owner is called: the mark without its times. Its id follows
+/// from that, so that it keeps the form that marks had in the beginning.
 fn title(mark: &Mark) -> String {
     let lasting = Mark {
         since: None,
         retained_since: None,
         ..mark.clone()
     };
-    lasting.to_string()
+    lasting.as_early()
 }
 
 /// The id of one of an owner's stand-ins: the same for everybody who makes it.

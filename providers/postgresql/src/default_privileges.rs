@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
-use crate::connection::Connection;
+use crate::connection::{Connection, Reach};
 use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
 use crate::granting::{Recorded, Wish};
 use crate::holding::Selection;
@@ -164,6 +164,7 @@ impl Relation for DefaultPrivileges {
     ];
     const CREATE: Change = Change::Fulfil;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Record;

@@ -36,7 +36,7 @@ pub(crate) struct Outputs {
     /// The database's object identifier.
     database_oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    system_identifier: String,
+    server_id: String,
 }
 
 /// The outputs by which the role and the database are known again.
@@ -48,7 +48,7 @@ pub(crate) struct RecordedOutputs {
     #[serde(default)]
     database_oid: Option<i64>,
     #[serde(default)]
-    system_identifier: Option<String>,
+    server_id: Option<String>,
 }
 
 impl RecordedOutputs {
@@ -57,7 +57,7 @@ impl RecordedOutputs {
             wish,
             role_oid: self.role_oid,
             database_oid: self.database_oid,
-            system_identifier: self.system_identifier.clone(),
+            server_id: self.server_id.clone(),
         }
     }
 }
@@ -65,7 +65,7 @@ impl RecordedOutputs {
 /// What the role has, compared with the wish.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    system_identifier: String,
+    server_id: String,
     database: Name,
     database_oid: i64,
     demand: Demand,
@@ -96,7 +96,7 @@ pub(crate) async fn observe(
 ) -> Result<Option<Facts>> {
     let known_id = recorded
         .as_ref()
-        .and_then(|recorded| recorded.system_identifier.clone());
+        .and_then(|recorded| recorded.server_id.clone());
     let seen = wish
         .reading(cx, known_id.as_deref(), async |server| {
             let (demand, work) = match look(server, wish).await? {
@@ -121,9 +121,9 @@ pub(crate) async fn observe(
             if asks && !holds && superseded.is_none() && moved_from.is_none() {
                 return Ok(None);
             }
-            let system_identifier = server.id.clone();
+            let server_id = server.id.clone();
             Ok(Some(Facts {
-                system_identifier,
+                server_id,
                 database,
                 database_oid,
                 demand,
@@ -162,7 +162,7 @@ fn moved(recorded: &Recorded, wish: &Wish, database_oid: i64) -> Option<Name> {
 
 /// Looks for what was recorded; `None` where nothing of it is left.
 pub(crate) async fn observe_recorded(cx: &Context, recorded: Recorded) -> Result<Option<Facts>> {
-    let known_id = recorded.system_identifier.clone();
+    let known_id = recorded.server_id.clone();
     let wish = recorded.wish.clone();
     let seen = wish
         .reading(cx, known_id.as_deref(), async |server| {
@@ -175,9 +175,9 @@ pub(crate) async fn observe_recorded(cx: &Context, recorded: Recorded) -> Result
                 grantable: wish.grantable,
                 mode: wish.mode,
             };
-            let system_identifier = server.id.clone();
+            let server_id = server.id.clone();
             Ok(Some(Facts {
-                system_identifier,
+                server_id,
                 database,
                 database_oid,
                 demand,
@@ -364,7 +364,7 @@ pub(crate) fn outputs(wish: &Wish, facts: &Facts) -> Outputs {
         privileges: facts.demand.privileges.iter().copied().collect(),
         role_oid: facts.work.grantee.oid,
         database_oid: facts.database_oid,
-        system_identifier: facts.system_identifier.clone(),
+        server_id: facts.server_id.clone(),
     }
 }
 

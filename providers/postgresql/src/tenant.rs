@@ -15,6 +15,7 @@ use nixops4_provider_sdk::{
     ResourceKind as _, Result,
 };
 
+use crate::connection::Reach;
 use crate::database::Database;
 use crate::role::{self, Role};
 
@@ -27,13 +28,14 @@ impl Composite for Tenant {
     const TYPE: &'static str = "postgresql_tenant";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "role", "database"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
     const LISTS: bool = true;
 
     type First = Role;
     type Second = Database;
     type Link = Infallible;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<Object, Object>;
@@ -107,8 +109,8 @@ impl Composite for Tenant {
         let database = facts.second.as_ref().map(|database| &database.facts);
         let user = role.map_or(inputs.role_name(), |role| &role.name);
         let name = database.map_or(inputs.database_name(), |database| &database.name);
-        let server = role.map(|role| &role.system_identifier);
-        let server = server.or(database.map(|database| &database.system_identifier));
+        let server = role.map(|role| &role.server_id);
+        let server = server.or(database.map(|database| &database.server_id));
         Outputs {
             host: inputs.service_host().to_owned(),
             port: inputs.service_port(),
@@ -118,7 +120,7 @@ impl Composite for Tenant {
             url: url(inputs.service_host(), inputs.service_port(), user, name),
             role_oid: role.map(|role| role.oid),
             database_oid: database.map(|database| database.oid),
-            system_identifier: server.cloned().unwrap_or_default(),
+            server_id: server.cloned().unwrap_or_default(),
         }
     }
 
@@ -167,7 +169,7 @@ impl Composite for Tenant {
         }
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        list::list(cx, &inputs.connection).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        list::list(cx, &reach.connection).await
     }
 }

@@ -17,7 +17,7 @@ use crate::sample::Sample;
 /// Grants are on this many tables: an access list of thousands is nobody's.
 const TABLES: usize = 50;
 
-const MARK: &str = "nixops4-resources: owner=bench";
+const MARK: &str = "nixops4-resources: deployment=bench";
 
 /// A kind: the inputs of one, what makes it in SQL, and what removes it.
 struct Kind {

@@ -38,7 +38,7 @@ pub fn secrets_turn_up_nowhere<F: Fixture>() {
     if F::OWNED {
         let mut theirs = thing.clone();
         theirs
-            .set("/owner", "somebody-else")
+            .set("/deployment", "somebody-else")
             .try_create()
             .expect_err("it is another's");
     }
@@ -55,7 +55,7 @@ pub fn secrets_turn_up_nowhere<F: Fixture>() {
                 let error = error.expect_err("a value is no reference");
                 assert!(error.starts_with(&format!("{pointer}: ")), "{error}");
                 // Where the thing can't be looked for, either.
-                let unseen = ["/owner".to_owned()];
+                let unseen = ["/deployment".to_owned()];
                 let plan = messages::plan(F::TYPE, &clear.inputs, &unseen, None);
                 let error = at.send(&plan).expect_err("a value is no reference");
                 assert!(error.starts_with(&format!("{pointer}: ")), "{error}");

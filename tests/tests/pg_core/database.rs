@@ -43,7 +43,7 @@ fn every_field_is_made_changed_and_mended() {
         );
         assert_eq!(
             without_details(&place.sql("select shobj_description(oid, 'pg_database') from pg_database where datname = 'shop'")),
-            "the shop\nnixops4-resources: owner=tests"
+            "the shop\nnixops4-resources: deployment=tests"
         );
         for (drift, paths) in [
             (
@@ -62,8 +62,8 @@ fn every_field_is_made_changed_and_mended() {
             ("alter database shop set jit = off", &["/settings/jit"]),
             ("alter database shop is_template true", &["/isTemplate"]),
             (
-                "comment on database shop is 'nixops4-resources: owner=tests'",
-                &["/owner", "/comment"],
+                "comment on database shop is 'nixops4-resources: deployment=tests'",
+                &["/deployment", "/comment"],
             ),
         ] {
             place.mends(DATABASE, &inputs, &outputs, drift, paths);
@@ -212,7 +212,7 @@ fn what_is_retained_is_found_again() {
         );
         assert_eq!(
             without_details(&comment),
-            "dear\nnixops4-resources: owner=tests retained-"
+            "dear\nnixops4-resources: deployment=tests retained-"
         );
         // Twice is once.
         place
@@ -230,7 +230,7 @@ fn what_is_retained_is_found_again() {
         );
         assert_eq!(
             without_details(&place.sql("select shobj_description('app'::regrole, 'pg_authid')")),
-            "nixops4-resources: owner=tests"
+            "nixops4-resources: deployment=tests"
         );
     });
 }

@@ -42,7 +42,7 @@ const DRIFTS: &[(&str, &[&str])] = &[
         &["/settingsInDatabase/postgres/jit"],
     ),
     (
-        "comment on role app is 'nixops4-resources: owner=tests'",
+        "comment on role app is 'nixops4-resources: deployment=tests'",
         &["/comment"],
     ),
 ];
@@ -78,7 +78,7 @@ fn every_field_is_made_changed_and_mended() {
         );
         assert_eq!(
             without_details(&place.sql("select shobj_description('app'::regrole, 'pg_authid')")),
-            "the shop's\nown\nnixops4-resources: owner=tests"
+            "the shop's\nown\nnixops4-resources: deployment=tests"
         );
         assert!(
             place
@@ -120,7 +120,7 @@ fn every_field_is_made_changed_and_mended() {
         );
         assert_eq!(outputs["passwordVerified"], json!(!place.restricted));
         // What isn't said is left alone.
-        place.sql("alter role \"app \"\"2\"\"\" set jit = on; comment on role \"app \"\"2\"\"\" is E'ask Ann\\nnixops4-resources: owner=tests'");
+        place.sql("alter role \"app \"\"2\"\"\" set jit = on; comment on role \"app \"\"2\"\"\" is E'ask Ann\\nnixops4-resources: deployment=tests'");
         let mut silent = inputs.clone();
         for name in ["settings", "settingsInDatabase", "memberOf", "comment"] {
             silent.remove(name);
@@ -183,7 +183,7 @@ fn inputs_of(place: &Place, name: &str) -> messages::Object {
 fn a_membership_that_several_have_granted_is_ended() {
     let place = Place::new();
     place.sql("create role staff; create role boss; create role app; grant app, staff to boss with admin option");
-    place.sql("comment on role app is 'nixops4-resources: owner=tests'; grant staff to app");
+    place.sql("comment on role app is 'nixops4-resources: deployment=tests'; grant staff to app");
     place.sql("set role boss; grant staff to app");
     place.ensure(
         ROLE,
@@ -307,7 +307,7 @@ fn a_test_login_means_nothing_where_no_password_is_asked_for() {
 #[test]
 fn what_carries_our_mark_is_listed() {
     Place::both(|place| {
-        place.sql("create role foreign_one; comment on role foreign_one is 'nixops4-resources: owner=tests2'");
+        place.sql("create role foreign_one; comment on role foreign_one is 'nixops4-resources: deployment=tests2'");
         let kept = place.inputs(json!({"name": "kept", "deletionPolicy": "retain"}));
         let outputs = place.ensure(ROLE, &kept);
         place.ensure(ROLE, &place.inputs(json!({"name": "app"})));
@@ -327,7 +327,7 @@ fn what_carries_our_mark_is_listed() {
             .iter()
             .map(|one| without_details(one["mark"].as_str().expect("a mark")))
             .collect();
-        let ours = "nixops4-resources: owner=tests";
+        let ours = "nixops4-resources: deployment=tests";
         assert_eq!(marks, [ours, &format!("{ours} retained-")]);
     });
 }

@@ -108,7 +108,7 @@ fn an_administrator_without_superuser() {
     assert_eq!(place.on_table("s.t", "reader"), "INSERT");
     let all = place.inputs(json!({
         "role": "reader", "objectType": "table", "schema": "s", "allObjects": true,
-        "privileges": ["SELECT", "UPDATE"], "futureBy": ["maker"],
+        "privileges": ["SELECT", "UPDATE"], "defaultPrivilegesFor": ["maker"],
     }));
     let all_outputs = place.ensure(GRANT, &all);
     let defaults = place.inputs(json!({

@@ -51,7 +51,7 @@ fn hostile_names() {
             ),
             (
                 "table",
-                json!({"database": "app", "schema": name, "allObjects": true, "futureBy": [name], "privileges": ["ALL"]}),
+                json!({"database": "app", "schema": name, "allObjects": true, "defaultPrivilegesFor": [name], "privileges": ["ALL"]}),
             ),
             (
                 "function",
@@ -120,10 +120,14 @@ fn what_is_missing_or_wrong_names_its_input() {
         (json!({"objects": ["a\u{0}b"]}), "/objects/0:", "NUL"),
         (json!({"objects": [""]}), "/objects/0:", "empty"),
         (json!({"allObjects": true}), "/allObjects:", "both"),
-        (json!({"futureBy": ["reader"]}), "/futureBy:", "allObjects"),
         (
-            json!({"objects": null, "allObjects": true, "futureBy": ["reader", "nobody"]}),
-            "/futureBy/1:",
+            json!({"defaultPrivilegesFor": ["reader"]}),
+            "/defaultPrivilegesFor:",
+            "allObjects",
+        ),
+        (
+            json!({"objects": null, "allObjects": true, "defaultPrivilegesFor": ["reader", "nobody"]}),
+            "/defaultPrivilegesFor/1:",
             "nobody",
         ),
         (json!({"columns": ["a", "z"]}), "/columns/1:", "\"z\""),

@@ -174,7 +174,7 @@ fn all_objects_and_future_ones() {
         plan["changes"][0]["before"]["known"],
         json!({r#"table "s"."three""#: []})
     );
-    let future = with(&inputs, json!({"futureBy": ["maker"]}));
+    let future = with(&inputs, json!({"defaultPrivilegesFor": ["maker"]}));
     let outputs = place.ensure(GRANT, &future);
     place.sql("set role maker; create table s.four ()");
     assert_eq!(

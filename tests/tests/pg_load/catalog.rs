@@ -53,10 +53,10 @@ const INSIDE: &str = r"
     from pg_namespace where nspname !~ '^pg_'
                         and nspname not in ('public', 'information_schema', 's');
     select format('extension %s', extname) from pg_extension
-    where pg_temp.said(obj_description(oid, 'pg_extension')) ~ 'nixops4-resources: owner=load$';
+    where pg_temp.said(obj_description(oid, 'pg_extension')) ~ 'nixops4-resources: deployment=load$';
     select format('extension %s of nobody', extname) from pg_extension
     where extname <> 'plpgsql'
-      and pg_temp.said(obj_description(oid, 'pg_extension')) !~ 'nixops4-resources: owner=load$';";
+      and pg_temp.said(obj_description(oid, 'pg_extension')) !~ 'nixops4-resources: deployment=load$';";
 
 /// Its lines, sorted.
 pub(crate) fn read(town: &Town) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::town::EACH;
 const ROLE: &str = "postgresql_role";
 const DATABASE: &str = "postgresql_database";
 const GRANT: &str = "postgresql_grant";
-const MARK: &str = "nixops4-resources: owner=load";
+const MARK: &str = "nixops4-resources: deployment=load";
 
 /// What a table has that can be granted on every version.
 const PRIVILEGES: [&str; 6] = [

@@ -30,7 +30,7 @@ fn it_is_made_updated_and_dropped() {
         assert_eq!(outputs["schema"], json!("public"));
         let comment = "SELECT obj_description(oid, 'pg_extension') FROM pg_extension WHERE extname = 'hstore'";
         let marked =
-            "data type for storing sets of (key, value) pairs\nnixops4-resources: owner=tests";
+            "data type for storing sets of (key, value) pairs\nnixops4-resources: deployment=tests";
         assert_eq!(without_details(&at.sql(&database, comment)), marked);
 
         hstore.set("/version", "1.8").plans("update", &["/version"]);
@@ -76,7 +76,7 @@ fn it_is_made_updated_and_dropped() {
         );
         hstore.destroy("retain");
         assert!(at.sql(&database, comment).contains("retained-since="));
-        hstore.forget().plans("update", &["/owner"]);
+        hstore.forget().plans("update", &["/deployment"]);
         hstore.create();
         assert_eq!(without_details(&at.sql(&database, comment)), marked);
         at.sql(&database, "DROP TABLE keeps_it");
@@ -128,7 +128,10 @@ fn what_is_foreign_or_not_there() {
             plpgsql.refused(&["must be owner of extension plpgsql"]);
         }
         let mut no_such = at.thing(KIND, json!({"database": database, "name": "no such"}));
-        no_such.plans("create", &["/connection", "/database", "/name", "/owner"]);
+        no_such.plans(
+            "create",
+            &["/connection", "/database", "/name", "/deployment"],
+        );
         no_such.refused(&["/name", "the server has no extension \"no such\""]);
         no_such.set("/name", "hstore").set("/version", "0.9");
         no_such.refused(&[

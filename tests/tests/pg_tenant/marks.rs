@@ -32,7 +32,7 @@ fn comment(at: &Place, name: &str) -> String {
 }
 
 /// Another mark, of another deployment.
-const FORGED: &str = "nixops4-resources: owner=others type=postgresql_tenant";
+const FORGED: &str = "nixops4-resources: deployment=others type=postgresql_tenant";
 
 #[test]
 fn a_tenant_can_not_escape() {
@@ -49,12 +49,12 @@ fn a_tenant_can_not_escape() {
                 all.iter().any(|one| one["database"] == json!(name))
             };
             assert!(found(&app));
-            app.plans("update", &["/owner"]);
+            app.plans("update", &["/deployment"]);
             let mut others = at.thing(TENANT, json!({"name": name, "deployment": "others"}));
             assert!(!found(&others));
             others.refused(&["/adopt", "\"tests\""]);
             app.create();
-            assert!(comment(at, &name).contains("owner=tests"));
+            assert!(comment(at, &name).contains("deployment=tests"));
 
             as_owner(at, &name, &deface);
             app.destroy("retain");
@@ -93,10 +93,10 @@ fn the_owner_of_a_schema_or_an_extension_can_not_either() {
             thing.set("/adopt", false);
             at.sql(&database, &format!("{owned}{deface}"));
             assert_eq!(thing.list().len(), 1);
-            thing.plans("update", &["/owner"]);
+            thing.plans("update", &["/deployment"]);
             thing.create();
             at.sql(&database, &format!("{owned}{deface}"));
-            thing.forget().plans("update", &["/owner"]);
+            thing.forget().plans("update", &["/deployment"]);
             thing.create();
             at.sql(&database, &format!("{owned}{deface}"));
             thing.destroy("delete");
@@ -126,14 +126,14 @@ fn what_was_made_before_there_were_witnesses() {
         };
         let mut app = app(at, &name);
         forget(at);
-        app.plans("update", &["/owner"]);
+        app.plans("update", &["/deployment"]);
         app.create();
 
         // With neither, the record leads to it; without that it is nobody's.
         forget(at);
         let deface = format!("COMMENT ON DATABASE {} IS NULL", ident(&name));
         as_owner(at, &name, &deface);
-        app.plans("update", &["/owner"]);
+        app.plans("update", &["/deployment"]);
         let mut unknown = at.thing(TENANT, json!({"name": name}));
         unknown.refused(&["/adopt", "it carries no mark"]);
         app.destroy("retain");
@@ -197,7 +197,7 @@ fn an_administrator_who_may_not_write_them() {
             &name,
             &format!("COMMENT ON DATABASE {} IS NULL", ident(&name)),
         );
-        app.plans("update", &["/owner"]);
+        app.plans("update", &["/deployment"]);
         app.create();
 
         // What another administrator vouches for, it can't change behind that one's back.

@@ -30,7 +30,7 @@ fn it_is_granted_changed_and_revoked() {
         let has_options = at.server.version() >= 16;
         let is = |admin: &str| format!("{admin}|{}", if has_options { "true|true" } else { "|" });
         let mut one = at.thing(KIND, json!({"role": app, "group": readers}));
-        one.plans("create", &["/connection", "/group", "/owner", "/role"]);
+        one.plans("create", &["/connection", "/group", "/deployment", "/role"]);
         let outputs = one.create();
         assert_eq!(outputs["role"], json!(app));
         assert_eq!(outputs["group"], json!(readers));
@@ -55,7 +55,7 @@ fn it_is_granted_changed_and_revoked() {
         );
         one.plans(
             "create",
-            &["/admin", "/connection", "/group", "/owner", "/role"],
+            &["/admin", "/connection", "/group", "/deployment", "/role"],
         );
         one.create();
         assert_ne!(

@@ -36,7 +36,13 @@ fn it_is_made_changed_and_dropped() {
         let mut schema = at.thing(KIND, inputs);
         schema.plans(
             "create",
-            &["/connection", "/database", "/name", "/owner", "/ownerRole"],
+            &[
+                "/connection",
+                "/database",
+                "/name",
+                "/deployment",
+                "/ownerRole",
+            ],
         );
         let outputs = schema.create();
         assert_eq!(outputs["name"], json!(name));
@@ -119,7 +125,7 @@ fn what_is_retained_is_out_of_reach_and_comes_back() {
         );
         at.sql(&database, &format!("DROP ROLE {}", ident(&gone)));
 
-        schema.forget().plans("update", &["/owner"]);
+        schema.forget().plans("update", &["/deployment"]);
         schema.create();
         let after = privileges(at, &database, &name);
         let expected: Vec<_> = before
@@ -129,7 +135,7 @@ fn what_is_retained_is_out_of_reach_and_comes_back() {
         assert_eq!(after.split(", ").collect::<Vec<_>>(), expected);
         assert_eq!(
             without_details(&at.sql(&database, &comment)),
-            "ask Ann\nnixops4-resources: owner=tests"
+            "ask Ann\nnixops4-resources: deployment=tests"
         );
         assert_eq!(
             at.sql(&database, &format!("SELECT * FROM {quoted}.t")),
@@ -149,12 +155,12 @@ fn what_is_foreign_is_refused_and_adopted() {
         let comment = at.sql(&database, "SELECT obj_description('public'::regnamespace)");
         assert_eq!(
             without_details(&comment),
-            "standard public schema\nnixops4-resources: owner=tests"
+            "standard public schema\nnixops4-resources: deployment=tests"
         );
-        schema.set("/owner", "others").set("/adopt", false);
+        schema.set("/deployment", "others").set("/adopt", false);
         schema.refused(&["/adopt", "marked as that of \"tests\""]);
         schema
-            .set("/owner", "tests")
+            .set("/deployment", "tests")
             .set("/ownerRole", owner.clone())
             .create();
         assert_eq!(owner_of(at, &database, "public"), ident(&owner));
@@ -167,7 +173,10 @@ fn errors_name_the_input() {
         let (_, database) = at.database();
         let (other_owner, missing) = (at.name("missing"), at.name("no such database"));
         let mut schema = at.thing(KIND, json!({"database": missing, "name": "s"}));
-        schema.plans("create", &["/connection", "/database", "/name", "/owner"]);
+        schema.plans(
+            "create",
+            &["/connection", "/database", "/name", "/deployment"],
+        );
         schema.refused(&["/database", "does not exist", "declare that database"]);
         schema
             .set("/database", database.clone())

@@ -48,7 +48,7 @@ fn it_has_everything_that_a_service_needs() {
                 "/extensions",
                 "/host",
                 "/name",
-                "/owner",
+                "/deployment",
                 "/password",
                 "/roleConnectionLimit",
             ],
@@ -147,17 +147,17 @@ fn what_is_retained_comes_back_with_its_data() {
         let refused = login(at, &name, &name, "SELECT 1").unwrap_err();
         assert!(refused.contains("not permitted to log in"), "{refused}");
         let marks = format!(
-            "SELECT shobj_description(r.oid, 'pg_authid') LIKE '%owner=tests %retained-since=%',
-                    shobj_description(d.oid, 'pg_database') LIKE '%owner=tests %retained-since=%', datallowconn
+            "SELECT shobj_description(r.oid, 'pg_authid') LIKE '%deployment=tests %retained-since=%',
+                    shobj_description(d.oid, 'pg_database') LIKE '%deployment=tests %retained-since=%', datallowconn
              FROM pg_roles r, pg_database d WHERE rolname = {0} AND datname = {0}", literal(&name));
         assert_eq!(at.sql("postgres", &marks), "t|t|f");
 
         // Another deployment doesn't get it; the same one does, with or without a record.
         app.forget()
-            .set("/owner", "others")
+            .set("/deployment", "others")
             .refused(&["/adopt", "marked as that of \"tests\""]);
         let mut changes = vec![
-            "/owner",
+            "/deployment",
             "/login",
             "/allowConnections",
             "/extensions",
@@ -167,7 +167,7 @@ fn what_is_retained_comes_back_with_its_data() {
             // Without a record nothing tells which password the server has.
             changes.push("/password");
         }
-        app.set("/owner", "tests").plans("update", &changes);
+        app.set("/deployment", "tests").plans("update", &changes);
         app.create();
         assert_eq!(
             login(at, &name, &name, "SELECT answer FROM kept").as_deref(),

@@ -53,7 +53,7 @@ pub(crate) struct Outputs {
     /// When it ends; null: never.
     pub(crate) expiration: Option<Moment>,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
 }
 
 /// See [`Inputs`].
@@ -64,7 +64,7 @@ impl Credential for AdminToken {
     const TYPE: &'static str = "garage_admin_token";
     const IDENTITY_INPUTS: &'static [&'static str] =
         &["connection", "name", "store", "secretName", "generation"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
     const CALLED: &'static str = "admin token";
     const SECRETS: &'static str = "garage-admin";
     const STORED_FIRST: bool = false;
@@ -120,7 +120,7 @@ impl Credential for AdminToken {
             name: inputs.name.as_str().to_owned(),
             scope: in_use.map(|remote| remote.more.clone()).unwrap_or_default(),
             expiration: facts.expiration(),
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 

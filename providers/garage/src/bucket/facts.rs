@@ -29,7 +29,7 @@ pub(crate) struct Facts {
 pub(super) struct Place {
     pub(super) region: String,
     pub(super) s3_endpoint: Option<String>,
-    pub(super) system_identifier: String,
+    pub(super) server_id: String,
 }
 
 impl Facts {
@@ -110,7 +110,7 @@ impl Facts {
             region: self.place.region.clone(),
             objects: self.bucket.objects,
             bytes: self.bucket.bytes,
-            system_identifier: self.place.system_identifier.clone(),
+            server_id: self.place.server_id.clone(),
             global_aliases,
         }
     }
@@ -126,7 +126,7 @@ pub(super) fn observed(
     let place = Place {
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        system_identifier: cluster.known_by(node),
+        server_id: cluster.known_by(node),
     };
     judged(&cx.mark(), place, bucket)
 }

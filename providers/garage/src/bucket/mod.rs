@@ -14,6 +14,7 @@ use nixops4_provider_sdk::{
 
 use crate::api::{self, Absent, Alias};
 use crate::cluster::{Cluster, Failure};
+use crate::connection::Reach;
 use crate::granting::deny;
 use crate::{ownership, standin};
 
@@ -29,11 +30,12 @@ impl ResourceKind for Bucket {
     const TYPE: &'static str = "garage_bucket";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "globalAliases"];
-    const STABLE_OUTPUTS: &'static [&'static str] =
-        &["id", "region", "s3Endpoint", "systemIdentifier"];
+    const HOLDS_SECRETS: bool = false;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["id", "region", "s3Endpoint", "serverId"];
     const VOLATILE_OUTPUTS: &'static [&'static str] = &["objects", "bytes"];
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -84,7 +86,7 @@ impl ResourceKind for Bucket {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         if inputs.empty_on_delete {
             // Whoever destroys it may not have the expression any more.
@@ -145,7 +147,7 @@ impl ResourceKind for Bucket {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.system_identifier.as_deref();
+        let node = prior.outputs.server_id.as_deref();
         let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
         let id = prior.outputs.id.as_ref();
         let found = facts::recorded(cx, &cluster, id, &prior.inputs.name).await?;
@@ -222,17 +224,18 @@ impl ResourceKind for Bucket {
         cluster.done(answer, &doing).map(|_| ())
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let cluster = Cluster::of(cx, &inputs.connection, None).await?;
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        let cluster = Cluster::of(cx, &reach.connection, None).await?;
         let found = marked(cx, &cluster).await?.into_iter().map(|marked| {
             let identity = Identity {
-                server: inputs.connection.to_string(),
+                server: reach.connection.to_string(),
                 bucket: marked.name.clone(),
             };
+            let facts = marked.facts();
+            let names = [("name", Some(identity.bucket.as_str()))];
             Found {
-                identity: serde_json::to_value(identity).unwrap_or_default(),
-                facts: marked.facts(),
-                mark: marked.mark,
+                facts,
+                ..Found::new(&identity, names, marked.mark)
             }
         });
         Ok(found.collect())

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use nixops4_provider_sdk::kept::{self, Kept, KeptValue};
 use nixops4_provider_sdk::secret::StoredSecret;
-use nixops4_provider_sdk::{
-    Context, Error, Found, Mark, Object, Observed, Ownership, Prior, Result,
-};
+use nixops4_provider_sdk::{Context, Error, Found, Mark, Observed, Ownership, Prior, Result};
 use nixops4_secrets_store::{Entry, Generation};
 use serde::{Deserialize, Serialize};
 
@@ -57,7 +55,7 @@ pub(crate) struct Facts<C: Credential> {
     pub(crate) was_there: bool,
     pub(crate) region: String,
     pub(crate) s3_endpoint: Option<String>,
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
 }
 
 impl<C: Credential> Facts<C> {
@@ -128,7 +126,7 @@ pub(super) async fn wanted<C: Credential>(
     inputs: &C::Inputs,
     prior: Option<&Prior<PriorInputs, PriorOutputs>>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+    let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
     let place = match prior {
         Some(prior) => Place::recorded::<C>(&prior.inputs, &prior.outputs)?,
         None => Place::of::<C>(inputs)?,
@@ -174,7 +172,7 @@ pub(super) async fn recorded<C: Credential>(
     cx: &Context,
     prior: &Prior<PriorInputs, PriorOutputs>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.outputs.system_identifier.as_deref();
+    let node = prior.outputs.server_id.as_deref();
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
     let recorded = prior.outputs.secret.as_ref();
     let entry = entry(cx, &place, recorded).await?;
@@ -297,7 +295,7 @@ pub(super) async fn look<C: Credential>(
         was_there: false,
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        system_identifier: cluster.known_by(node),
+        server_id: cluster.known_by(node),
     })
 }
 
@@ -394,13 +392,9 @@ pub(super) async fn list<C: Credential>(cx: &Context, at: &Connection) -> Result
     }
     let found = found.into_iter().map(|(name, (mark, ids))| {
         let name = Name::try_from(name).map_err(Error::new)?;
-        let mut facts = Object::new();
-        facts.insert("ids".to_owned(), ids.into());
-        Ok(Found {
-            identity: serde_json::to_value(Identity::new::<C>(at, &name)).unwrap_or_default(),
-            mark,
-            facts,
-        })
+        let identity = Identity::new::<C>(at, &name);
+        let names = [("name", Some(name.as_str()))];
+        Ok(Found::new(&identity, names, mark).fact("ids", ids))
     });
     found.collect()
 }

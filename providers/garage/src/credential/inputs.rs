@@ -179,7 +179,7 @@ pub(crate) struct PriorOutputs {
     #[serde(default)]
     pub(crate) secret: Option<StoredSecret>,
     #[serde(default)]
-    pub(crate) system_identifier: Option<String>,
+    pub(crate) server_id: Option<String>,
 }
 
 /// A key or token, by the node that is asked and its name.

@@ -24,6 +24,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::title::{Name, Title};
 
 pub(crate) use facts::{Facts, Held, Public};
@@ -132,9 +133,11 @@ impl<C: Credential> ResourceKind for Managed<C> {
     // It holds no data; but it is gone for good, and so is its id.
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = C::IDENTITY_INPUTS;
+    const HOLDS_SECRETS: bool = true;
     const STABLE_OUTPUTS: &'static [&'static str] = C::STABLE_OUTPUTS;
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = C::Inputs;
     type Outputs = C::Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -226,8 +229,8 @@ impl<C: Credential> ResourceKind for Managed<C> {
         making::retire(cx, &cluster, facts, mark).await
     }
 
-    async fn list(cx: &Context, inputs: &C::Inputs) -> Result<Vec<Found>> {
-        facts::list::<C>(cx, inputs.connection()).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        facts::list::<C>(cx, &reach.connection).await
     }
 }
 

@@ -78,7 +78,7 @@ pub(crate) struct Outputs {
     /// Region to give to clients of S3.
     pub(crate) region: String,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
 }
 
 /// See [`Inputs`].
@@ -95,7 +95,7 @@ impl Credential for Key {
         "generation",
         "import",
     ];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["region", "s3Endpoint", "systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["region", "s3Endpoint", "serverId"];
     const CALLED: &'static str = "key";
     const SECRETS: &'static str = "garage";
     const STORED_FIRST: bool = true;
@@ -144,7 +144,7 @@ impl Credential for Key {
             expiration: facts.expiration(),
             s3_endpoint: facts.s3_endpoint.clone(),
             region: facts.region.clone(),
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 

@@ -79,7 +79,7 @@ fn facts(held: Vec<(u32, Option<Remote<Key>>)>) -> Facts<Key> {
         was_there: false,
         region: "garage".to_owned(),
         s3_endpoint: None,
-        system_identifier: "node".to_owned(),
+        server_id: "node".to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use nixops4_provider_sdk::{
 
 use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
 use crate::title::Title;
 
@@ -29,7 +30,7 @@ pub(crate) struct Facts {
     older: Vec<Grant>,
     /// What was recorded, if it is another one and still there.
     recorded: Option<Grant>,
-    system_identifier: String,
+    server_id: String,
 }
 
 impl Facts {
@@ -58,9 +59,10 @@ pub(crate) struct Permission;
 impl Relation for Permission {
     const TYPE: &'static str = "garage_permission";
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
     const CREATE: Change = Change::Create;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -103,7 +105,7 @@ impl Relation for Permission {
         Outputs {
             bucket_id: facts.grant.bucket.clone(),
             access_key_id: facts.grant.key.clone(),
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 
@@ -118,7 +120,7 @@ impl Relation for Permission {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Facts>> {
-        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         let bucket = bucket(cx, &cluster, &inputs.bucket_id)
             .await?
@@ -130,7 +132,7 @@ impl Relation for Permission {
             grant,
             older: older(&bucket, &title),
             recorded: None,
-            system_identifier: cluster.known_by(node),
+            server_id: cluster.known_by(node),
         };
         if let Some(prior) = prior {
             let PriorInputs {
@@ -178,7 +180,7 @@ impl Relation for Permission {
     }
 
     async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
-        let node = prior.outputs.system_identifier.as_deref();
+        let node = prior.outputs.server_id.as_deref();
         let inputs = &prior.inputs;
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         let Some(bucket) = bucket(cx, &cluster, &inputs.bucket_id).await? else {
@@ -192,7 +194,7 @@ impl Relation for Permission {
             grant,
             older: older(&bucket, &title),
             recorded: None,
-            system_identifier: cluster.known_by(node),
+            server_id: cluster.known_by(node),
         };
         Ok((!facts.grant.permissions.is_none()).then_some(facts))
     }

@@ -57,7 +57,7 @@ fn facts(letters: &str, older: Vec<Grant>, recorded: Option<Grant>) -> Facts {
         grant: given("a", NEW, letters),
         older,
         recorded,
-        system_identifier: "node".to_owned(),
+        server_id: "node".to_owned(),
     }
 }
 

@@ -17,6 +17,7 @@ use nixops4_provider_sdk::{
 use crate::api::{AccessKeyId, Permissions};
 use crate::bucket::Bucket;
 use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::granting::set_permissions;
 
 use inputs::{Identity, Inputs, Outputs, Permitted, PriorInputs, PriorOutputs};
@@ -56,14 +57,14 @@ impl Composite for Tenant {
         "store",
         "secretName",
     ];
-    const STABLE_OUTPUTS: &'static [&'static str] =
-        &["bucketId", "region", "endpoint", "systemIdentifier"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["bucketId", "region", "endpoint", "serverId"];
     const LISTS: bool = true;
 
     type First = Key;
     type Second = Bucket;
     type Link = Permit;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -121,15 +122,12 @@ impl Composite for Tenant {
             .map(|(wanted, key)| Key::outputs(&wanted.first, &key.facts));
         let (mut outputs, bucket) = match (bucket, &key) {
             (Some(bucket), _) => (
-                Outputs::at(bucket.s3_endpoint, bucket.region, bucket.system_identifier),
+                Outputs::at(bucket.s3_endpoint, bucket.region, bucket.server_id),
                 Some((bucket.bucket, bucket.id, bucket.website_host)),
             ),
             (None, Some(key)) => {
                 let (endpoint, region) = (key.s3_endpoint.clone(), key.region.clone());
-                (
-                    Outputs::at(endpoint, region, key.system_identifier.clone()),
-                    None,
-                )
+                (Outputs::at(endpoint, region, key.server_id.clone()), None)
             }
             (None, None) => (Outputs::at(None, String::new(), String::new()), None),
         };
@@ -155,8 +153,8 @@ impl Composite for Tenant {
             .with_some("endpoint", of_bucket.remove("s3Endpoint"))
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        list::list(cx, inputs).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        list::list(cx, reach).await
     }
 }
 
@@ -222,11 +220,11 @@ fn of_permissions(pointer: &str) -> String {
 }
 
 impl Outputs {
-    fn at(endpoint: Option<String>, region: String, system_identifier: String) -> Self {
+    fn at(endpoint: Option<String>, region: String, server_id: String) -> Self {
         Self {
             endpoint,
             region,
-            system_identifier,
+            server_id,
             bucket: None,
             access_key_id: None,
             secret_key_ref: None,

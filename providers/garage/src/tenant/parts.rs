@@ -129,7 +129,7 @@ fn of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Prior {
         },
         outputs: bucket::PriorOutputs {
             id: prior.outputs.bucket_id.clone(),
-            system_identifier: prior.outputs.system_identifier.clone(),
+            server_id: prior.outputs.server_id.clone(),
         },
     }
 }
@@ -146,7 +146,7 @@ fn of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Prior> {
         outputs: credential::PriorOutputs {
             id: prior.outputs.access_key_id.clone(),
             secret: prior.outputs.secret_key_ref.clone(),
-            system_identifier: prior.outputs.system_identifier.clone(),
+            server_id: prior.outputs.server_id.clone(),
         },
     })
 }

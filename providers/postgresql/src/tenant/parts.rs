@@ -74,10 +74,7 @@ fn part<T: DeserializeOwned>(prior: &Recorded, name: &str, oid: &str, more: &[&s
     }
     let outputs = Object::new()
         .with_some("oid", prior.outputs.get(oid).cloned())
-        .with_some(
-            "systemIdentifier",
-            prior.outputs.get("systemIdentifier").cloned(),
-        );
+        .with_some("serverId", prior.outputs.get("serverId").cloned());
     read(
         Object::new()
             .with("inputs", inputs)

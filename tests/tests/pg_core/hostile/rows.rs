@@ -39,7 +39,7 @@ pub(super) const ROLES: &str = r#"
 {"settingsInDatabase": {"missing": {"jit": "on"}}} => /settingsInDatabase/missing: does not exist
 {"settingsInDatabase": {"": {"jit": "on"}}} => /settingsInDatabase/: can't be empty
 {"comment": "a\u0000b"} => /comment: NUL
-{"comment": "a\nnixops4-resources: owner=other"} => /comment: mark of ownership
+{"comment": "a\nnixops4-resources: deployment=other"} => /comment: mark of ownership
 {"deployment": "no spaces"} => /deployment: can't be a deployment
 "#;
 
@@ -130,8 +130,8 @@ pub(super) const GRANTS: &str = r#"
 {"schema": "missing"} => /schema: schema "missing"
 {"database": null} => /database: are in a database
 {"database": "missing"} => /database: missing
-{"futureBy": ["reader"]} => /futureBy: no names yet
-{"allObjects": true, "objects": [], "futureBy": ["missing"]} => /futureBy/0: role "missing"
+{"defaultPrivilegesFor": ["reader"]} => /defaultPrivilegesFor: no names yet
+{"allObjects": true, "objects": [], "defaultPrivilegesFor": ["missing"]} => /defaultPrivilegesFor/0: role "missing"
 {"objectType": "database", "objects": ["shop"], "schema": null, "privileges": ["CONNECT"]} => /database: are in no database
 {"objectType": "database", "objects": ["missing"], "schema": null, "database": null, "privileges": ["CONNECT"]} => /objects/0: "missing"
 {"objectType": "schema", "objects": ["s"], "privileges": ["USAGE"]} => /schema: are in no schema
