@@ -292,7 +292,9 @@ impl<R: Relation> ResourceKind for Related<R> {
         let name = R::recorded_identity(prior)?;
         Err(Error::input(
             "/deletionPolicy",
-            format!("{name} can't be retained: a relation holds no data, and is either there or not"),
+            format!(
+                "{name} can't be retained: a relation holds no data, and is either there or not"
+            ),
         )
         .hint(
             "set deletionPolicy = \"delete\" and apply, then destroy; or only forget it in the \

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
 use crate::connection::{Connection, Reach};
-use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
-use crate::granting::{Recorded, Wish};
-use crate::holding::Selection;
+use crate::current_privileges::Selection;
 use crate::name::Name;
-use crate::place::plural;
+use crate::object::plural;
+use crate::privilege_kind::{self, Change, Facts, Outputs, RecordedOutputs};
+use crate::reconcile::{Recorded, Wish};
 
 /// What one role, or everybody, may do with the objects that another role makes
 /// from now on: ALTER DEFAULT PRIVILEGES. What is there already is left alone; for
@@ -112,7 +112,7 @@ impl fmt::Display for Identity {
             None => format!("future {kind} of role {creator:?}"),
         };
         let database = Some(&self.database);
-        out.write_str(&entitlement::describe(
+        out.write_str(&privilege_kind::describe(
             &self.connection,
             database,
             &self.role,
@@ -182,7 +182,7 @@ impl Relation for DefaultPrivileges {
             return Err(Error::input("/schema", format!("{kind} are in no schema"))
                 .hint("leave this unset"));
         }
-        entitlement::validate(&wish(inputs))
+        privilege_kind::validate(&wish(inputs))
     }
 
     fn identity(inputs: &Inputs) -> Identity {
@@ -203,15 +203,15 @@ impl Relation for DefaultPrivileges {
     }
 
     fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
-        entitlement::steps(&wish(want), have)
+        privilege_kind::steps(&wish(want), have)
     }
 
     fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
-        entitlement::outputs(&wish(inputs), facts)
+        privilege_kind::outputs(&wish(inputs), facts)
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        entitlement::predict(&wish(inputs))
+        privilege_kind::predict(&wish(inputs))
     }
 
     async fn observe(
@@ -219,20 +219,20 @@ impl Relation for DefaultPrivileges {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Facts>> {
-        entitlement::observe(cx, &wish(inputs), prior.map(recorded)).await
+        privilege_kind::observe(cx, &wish(inputs), prior.map(recorded)).await
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
         let whose = Self::identity(inputs).to_string();
-        entitlement::apply(cx, &wish(inputs), &whose, change).await
+        privilege_kind::apply(cx, &wish(inputs), &whose, change).await
     }
 
     async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
-        entitlement::observe_recorded(cx, recorded(prior)).await
+        privilege_kind::observe_recorded(cx, recorded(prior)).await
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
         let whose = Self::identity(&prior.inputs).to_string();
-        entitlement::delete(cx, &recorded(prior), &whose).await
+        privilege_kind::delete(cx, &recorded(prior), &whose).await
     }
 }

@@ -10,13 +10,13 @@ use nixops4_provider_sdk::{
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::assume::For;
 use crate::connection::{Connection, Reach};
 use crate::everywhere;
 use crate::failure;
-use crate::inside::{self, Recorded, Whereabouts};
+use crate::in_database::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
+use crate::set_role::For;
 use crate::sql::{Ident, Literal};
 use crate::witness::{self, Class, Witness};
 
@@ -162,7 +162,7 @@ impl ResourceKind for Extension {
         prior: Option<&Recorded>,
     ) -> Result<Option<Observed<Facts>>> {
         let version = inputs.version.as_deref();
-        inside::observe(
+        in_database::observe(
             cx,
             &inputs.connection,
             &inputs.database,
@@ -210,7 +210,7 @@ impl ResourceKind for Extension {
             database_owner: true,
         };
         let (at, database) = (&inputs.connection, &inputs.database);
-        match inside::change(cx, at, database, &whom, &doing, &statement).await {
+        match in_database::change(cx, at, database, &whom, &doing, &statement).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 let wanted = Wanted {
@@ -230,7 +230,7 @@ impl ResourceKind for Extension {
     }
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
-        inside::observe_recorded(cx, prior, async |server, oid, here| {
+        in_database::observe_recorded(cx, prior, async |server, oid, here| {
             look_up(
                 cx,
                 &mut server.connection,
@@ -254,7 +254,7 @@ impl ResourceKind for Extension {
         };
         // Somebody else may be dropping it as well.
         let statement = format!("DROP EXTENSION IF EXISTS {extension}");
-        inside::change(
+        in_database::change(
             cx,
             &prior.inputs.connection,
             &database,
@@ -440,7 +440,7 @@ async fn mark_it(
         roles: &[facts.owner_role.as_str()],
         database_owner: false,
     };
-    inside::change_marked(
+    in_database::change_marked(
         cx,
         at,
         &database,

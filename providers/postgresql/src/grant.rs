@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
 use crate::connection::{Connection, Reach};
-use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
-use crate::granting::{Recorded, Wish};
-use crate::holding::Selection;
+use crate::current_privileges::Selection;
 use crate::name::Name;
-use crate::place::{plural, split_signature};
+use crate::object::{plural, split_signature};
+use crate::privilege_kind::{self, Change, Facts, Outputs, RecordedOutputs};
+use crate::reconcile::{Recorded, Wish};
 
 /// What one role, or everybody, may do with some objects that are there: GRANT
 /// and REVOKE. For objects that are made later see `defaultPrivilegesFor` and the kind
@@ -178,7 +178,7 @@ impl fmt::Display for Identity {
             what = format!("columns {} of {what}", columns.join(", "));
         }
         let database = self.database.as_ref();
-        out.write_str(&entitlement::describe(
+        out.write_str(&privilege_kind::describe(
             &self.connection,
             database,
             &self.role,
@@ -245,7 +245,7 @@ impl Relation for Grant {
     fn validate(inputs: &Inputs) -> Result<()> {
         validate_place(inputs)?;
         validate_objects(inputs)?;
-        entitlement::validate(&wish(inputs))
+        privilege_kind::validate(&wish(inputs))
     }
 
     fn identity(inputs: &Inputs) -> Identity {
@@ -267,15 +267,15 @@ impl Relation for Grant {
     }
 
     fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
-        entitlement::steps(&wish(want), have)
+        privilege_kind::steps(&wish(want), have)
     }
 
     fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
-        entitlement::outputs(&wish(inputs), facts)
+        privilege_kind::outputs(&wish(inputs), facts)
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        entitlement::predict(&wish(inputs))
+        privilege_kind::predict(&wish(inputs))
     }
 
     async fn observe(
@@ -283,21 +283,21 @@ impl Relation for Grant {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Facts>> {
-        entitlement::observe(cx, &wish(inputs), prior.map(recorded)).await
+        privilege_kind::observe(cx, &wish(inputs), prior.map(recorded)).await
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
         let whose = Self::identity(inputs).to_string();
-        entitlement::apply(cx, &wish(inputs), &whose, change).await
+        privilege_kind::apply(cx, &wish(inputs), &whose, change).await
     }
 
     async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
-        entitlement::observe_recorded(cx, recorded(prior)).await
+        privilege_kind::observe_recorded(cx, recorded(prior)).await
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
         let whose = Self::identity(&prior.inputs).to_string();
-        entitlement::delete(cx, &recorded(prior), &whose).await
+        privilege_kind::delete(cx, &recorded(prior), &whose).await
     }
 }
 
@@ -378,11 +378,11 @@ fn validate_objects(inputs: &Inputs) -> Result<()> {
         .hint("set objectType = \"table\" and name the tables"));
     }
     for (pointer, position) in [
-        ("/objects", entitlement::repeated(&inputs.objects)),
-        ("/columns", entitlement::repeated(&inputs.columns)),
+        ("/objects", privilege_kind::repeated(&inputs.objects)),
+        ("/columns", privilege_kind::repeated(&inputs.columns)),
         (
             "/defaultPrivilegesFor",
-            entitlement::repeated(&inputs.default_privileges_for),
+            privilege_kind::repeated(&inputs.default_privileges_for),
         ),
     ] {
         if let Some(position) = position {

@@ -11,12 +11,12 @@ use nixops4_provider_sdk::{
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::assume::For;
 use crate::connection::{Connection, Reach};
 use crate::everywhere;
-use crate::inside::{self, Recorded, Whereabouts};
+use crate::in_database::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
+use crate::set_role::For;
 use crate::sql::{Ident, Literal};
 use crate::witness::{self, Class, Witness};
 use crate::{admin, failure};
@@ -147,7 +147,7 @@ impl ResourceKind for Schema {
         inputs: &Inputs,
         prior: Option<&Recorded>,
     ) -> Result<Option<Observed<Facts>>> {
-        inside::observe(
+        in_database::observe(
             cx,
             &inputs.connection,
             &inputs.database,
@@ -218,7 +218,7 @@ impl ResourceKind for Schema {
     }
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
-        inside::observe_recorded(cx, prior, async |server, oid, here| {
+        in_database::observe_recorded(cx, prior, async |server, oid, here| {
             look_up(cx, &mut server.connection, oid, &prior.inputs.name, here).await
         })
         .await
@@ -235,7 +235,7 @@ impl ResourceKind for Schema {
     async fn retain(cx: &Context, prior: &Recorded, facts: &Facts, mark: &Mark) -> Result<()> {
         let schema = Ident(&facts.name);
         let doing = format!("unable to retire schema {schema}");
-        let found = inside::observe_recorded(cx, prior, async |server, _, _| {
+        let found = in_database::observe_recorded(cx, prior, async |server, _, _| {
             let row = sqlx::query(PRIVILEGES)
                 .bind(facts.oid)
                 .fetch_one(&mut server.connection)
@@ -380,9 +380,9 @@ async fn change(
     match marked {
         Some((name, mark)) => {
             let marked = (Class::Schema, name, mark);
-            inside::change_marked(cx, at, database, whom, doing, statements, marked).await
+            in_database::change_marked(cx, at, database, whom, doing, statements, marked).await
         }
-        None => inside::change(cx, at, database, whom, doing, statements).await,
+        None => in_database::change(cx, at, database, whom, doing, statements).await,
     }
 }
 
@@ -410,7 +410,7 @@ async fn give_back(
     kept: &str,
     doing: &str,
 ) -> Result<Option<String>> {
-    inside::observe(cx, &inputs.connection, &inputs.database, None, async |server, _, _| {
+    in_database::observe(cx, &inputs.connection, &inputs.database, None, async |server, _, _| {
         let row = sqlx::query(GIVE_BACK)
             .bind(kept)
             .bind(name.as_str())

@@ -256,7 +256,7 @@ pub(crate) async fn let_in(cx: &Context, prior: &Recorded, facts: &Facts) {
 
 async fn drop_role(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> {
     let at = &prior.inputs.connection;
-    owned::let_go(cx, at, &facts.name, facts.oid, &facts.holdings).await?;
+    owned::drop_owned(cx, at, &facts.name, facts.oid, &facts.holdings).await?;
     cx.failpoint("role:let-go");
     let role = Ident(&facts.name);
     lock::transact(

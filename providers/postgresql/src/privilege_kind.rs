@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::acl::{Demand, Difference, Entry, Mode, Privilege};
 use crate::connection::Connection;
+use crate::current_privileges::Holding;
 use crate::failure;
-use crate::granting::{Looked, Recorded, Wish, Work, fulfil, look, settle, superseded};
-use crate::holding::Holding;
 use crate::name::Name;
+use crate::reconcile::{Looked, Recorded, Wish, Work, fulfil, look, settle, superseded};
 use crate::server::{Server, column};
 use crate::sql::Ident;
 

@@ -1,6 +1,6 @@
-//! Brings what a role holds to what is wanted, under the lock, and looks whether
-//! the server did it: a REVOKE of what somebody else granted does nothing, and
-//! says nothing.
+//! Reconciles the privileges of a role with the declared ones, under the lock, and checks
+//! that the server did it: a REVOKE of a privilege that somebody else granted does
+//! nothing, and says nothing.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +8,11 @@ use nixops4_provider_sdk::{Context, Error, Result};
 
 use crate::acl::{self, Class, Demand, Difference, Mode, Privilege};
 use crate::connection::Connection;
-use crate::deed::carry_out;
-use crate::holding::{self, Holding, Reading, Selection, grantee, missing_role};
+use crate::current_privileges::{self, Holding, Reading, Selection, grantee, missing_role};
+use crate::grant_statement::carry_out;
 use crate::lock;
 use crate::name::Name;
-use crate::place::{Grantee, Place};
+use crate::object::{Grantee, Place};
 use crate::server::{Server, in_database, on_server, run};
 use crate::sql::Ident;
 
@@ -149,7 +149,7 @@ pub(crate) async fn look(server: &mut Server, wish: &Wish) -> Result<Looked> {
     let Some(grantee) = grantee(&mut server.connection, &wish.role, None).await? else {
         return Ok(Looked::Missing(missing_role(&wish.role)));
     };
-    let holdings = match holding::read(server, &wish.selection, &grantee, false).await? {
+    let holdings = match current_privileges::read(server, &wish.selection, &grantee, false).await? {
         Reading::Found(holdings) => holdings,
         Reading::Missing(what) => return Ok(Looked::Missing(what)),
     };
@@ -184,7 +184,8 @@ pub(crate) async fn superseded(
     }
     let whom = grantee(&mut server.connection, &former.role, recorded.role_oid).await?;
     let Some(whom) = whom else { return Ok(None) };
-    let Reading::Found(holdings) = holding::read(server, &former.selection, &whom, true).await?
+    let Reading::Found(holdings) =
+        current_privileges::read(server, &former.selection, &whom, true).await?
     else {
         return Ok(None);
     };
@@ -228,7 +229,7 @@ async fn covered(server: &mut Server, now: &Wish, whom: &Grantee) -> Result<BTre
     if role.as_ref().map(|role| role.oid) != Some(whom.oid) {
         return Ok(BTreeSet::new());
     }
-    match holding::read(server, &now.selection, whom, true).await? {
+    match current_privileges::read(server, &now.selection, whom, true).await? {
         Reading::Found(holdings) => Ok(holdings.into_iter().map(|holding| holding.place).collect()),
         Reading::Missing(_) => Ok(BTreeSet::new()),
     }

@@ -1,7 +1,7 @@
-//! Grants and revokes: who has to be the grantor in which statement, and how an
-//! administrator gets to act for it.
+//! GRANT and REVOKE statements: which role has to be the grantor of each, and how an
+//! administrator acts for it.
 //!
-//! It must not know what is wanted, only what is to be done.
+//! It must not know what is declared, only the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,13 +10,13 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnection;
 
 use crate::acl::{Class, Difference, Entry, Privilege};
-use crate::assume::{For, assume};
+use crate::current_privileges::{self, Holding};
 use crate::failure;
-use crate::granting::Work;
-use crate::holding::{self, Holding};
 use crate::name::Name;
-use crate::place::{Grantee, Place, Verb, statement};
+use crate::object::{Grantee, Place, Verb, statement};
+use crate::reconcile::Work;
 use crate::server::{Server, column};
+use crate::set_role::{For, set_role};
 use crate::sql::{Ident, Literal};
 
 /// One statement, and who has to be the grantor in it.
@@ -66,7 +66,7 @@ pub(crate) async fn carry_out(
         roles: &roles,
         database_owner: true,
     };
-    let assumed = assume(connection, &whom).await?;
+    let assumed = set_role(connection, &whom).await?;
     let (lend, take_back): (Vec<_>, Vec<_>) = usages.into_iter().unzip();
     // What I granted comes first: as a member of the owner I would be taken for it.
     let statements = format!(
@@ -185,7 +185,9 @@ async fn restored_columns(connection: &mut PgConnection, work: &Work) -> Result<
     let mut restored = Vec::new();
     for (schema, tables) in tables {
         let names = tables.keys().map(|name| name.as_str().to_owned()).collect();
-        for holding in holding::on_columns(connection, schema, names, &work.grantee).await? {
+        for holding in
+            current_privileges::on_columns(connection, schema, names, &work.grantee).await?
+        {
             let Place::Column { table, .. } = &holding.place else {
                 continue;
             };
