@@ -65,7 +65,7 @@ impl Mark {
     /// What every mark of this owner has in it, for searching.
     #[must_use]
     pub fn trace(&self) -> String {
-        format!("{} owner={}", PREFIX, self.deployment)
+        format!("{PREFIX} owner={}", self.deployment)
     }
 
     /// Finds the mark in a comment. A line that begins like one but can't be
