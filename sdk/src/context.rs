@@ -238,14 +238,11 @@ impl Context {
                 .hint("what was done stays; the next apply goes on from there"));
         }
         if self.time_left().is_zero() {
-            return Err(
-                Error::new("the time for this request is over before everything was done").hint(
-                    format!(
-                        "what was done stays; apply again, or give it more time with {} (seconds)",
-                        TIMEOUT_VARIABLE
-                    ),
-                ),
-            );
+            let over = Error::new("the time for this request is over before everything was done");
+            return Err(over.hint(format!(
+                "what was done stays; apply again, or give it more time with {TIMEOUT_VARIABLE} \
+                 (seconds)"
+            )));
         }
         Ok(())
     }
