@@ -62,8 +62,6 @@ pub mod environment;
 mod error;
 mod failpoint;
 pub mod file;
-#[cfg(feature = "http")]
-pub mod http;
 mod identity;
 mod keyring;
 mod known;

@@ -11,6 +11,7 @@
 mod fixture;
 mod place;
 
+pub mod cases;
 pub mod contract;
 pub mod killing;
 pub mod lifecycle;
@@ -20,7 +21,7 @@ pub mod refusals;
 pub mod silence;
 pub mod together;
 
-pub use fixture::{Bad, Drift, Field, Fixture, Loss, Verdict};
+pub use fixture::{Bad, Drift, Field, Fixture, Loss, Site, Verdict};
 pub use place::{Place, Planned, Thing};
 
 /// The checks of a kind, as tests: `conformance!(Fixture);`, or those alone that no

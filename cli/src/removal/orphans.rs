@@ -373,9 +373,9 @@ async fn orphan(
         !parts.any(Value::is_null)
     });
     if !is_whole {
-        let named = identity(session, example, inputs.clone()).await;
-        if !named.is_ok_and(|named| {
-            is_named(&thing.identity, &named) && !kind.shares(&thing.identity, &named)
+        let leads_to = identity(session, example, inputs.clone()).await;
+        if !leads_to.is_ok_and(|other| {
+            is_named(&thing.identity, &other) && !kind.shares(&thing.identity, &other)
         }) {
             return Err(
                 "and is only a part of what it was: what else its inputs lead to is wanted or \

@@ -12,8 +12,8 @@ use crate::acl::{Class, Entry, Privilege};
 use crate::failure;
 use crate::name::Name;
 use crate::object::{Grantee, Place, keyword, split_signature};
-use crate::server::{Server, column, run};
-use crate::sql::Ident;
+use crate::server::{Server, ask, column, run};
+use crate::sql::{Ident, Literal, Literals};
 
 use source::{future_source, source};
 
@@ -57,169 +57,311 @@ pub(crate) struct Holding {
     pub(crate) passed_on_to: BTreeSet<String>,
 }
 
-/// What looking for the objects came to.
-pub(crate) enum Reading {
-    Found(Vec<Holding>),
-    /// Something that an input names isn't there.
-    Missing(Error),
+/// Which role is meant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Whom<'a> {
+    Everybody,
+    Named(&'a Name),
+    /// By its object identifier, whatever its name is by now.
+    Known(i64),
 }
 
-/// The role: by its object identifier if that is known, else by its name.
-pub(crate) async fn grantee(
-    connection: &mut PgConnection,
-    name: &Name,
-    oid: Option<i64>,
-) -> Result<Option<Grantee>> {
-    if name.as_str() == "public" {
-        return Ok(Some(Grantee { oid: 0, name: None }));
+impl<'a> Whom<'a> {
+    /// The role of an input, or of a record: by its object identifier if that is known.
+    pub(crate) fn of(name: &'a Name, oid: Option<i64>) -> Self {
+        match oid {
+            _ if name.as_str() == "public" => Self::Everybody,
+            Some(oid) => Self::Known(oid),
+            None => Self::Named(name),
+        }
     }
-    let row = sqlx::query(
-        "SELECT oid::int8, rolname::text FROM pg_roles
-         WHERE CASE WHEN $1::int8 IS NULL THEN rolname = $2 ELSE oid = $1::int8::oid END",
-    )
-    .bind(oid)
-    .bind(name.as_str())
-    .fetch_optional(connection)
-    .await
-    .map_err(|error| failure::stating("unable to look up the role", &error))?;
-    row.map(|row| {
-        Ok(Grantee {
-            oid: column(&row, 0)?,
-            name: Some(name_at(&row, 1)?),
-        })
-    })
-    .transpose()
+
+    /// Where the query finds it, and the argument for that.
+    fn source(self) -> (&'static str, String) {
+        match self {
+            Self::Everybody => (
+                "(SELECT 0::oid AS oid, NULL::name AS rolname)",
+                "NULL".to_owned(),
+            ),
+            Self::Named(name) => (
+                "(SELECT oid, rolname FROM pg_roles WHERE rolname = $1)",
+                Literal(name.as_str()).to_string(),
+            ),
+            Self::Known(oid) => (
+                "(SELECT oid, rolname FROM pg_roles WHERE oid = $1::oid)",
+                Literal(&oid.to_string()).to_string(),
+            ),
+        }
+    }
 }
 
-/// Reads the objects of a selection, within a transaction. What is missing is
-/// passed over if `lenient`.
-pub(crate) async fn read(
-    server: &mut Server,
-    selection: &Selection,
-    grantee: &Grantee,
-    lenient: bool,
-) -> Result<Reading> {
-    let connection = &mut server.connection;
-    if let Some(schema) = &selection.schema
-        && !has_schema(connection, schema).await?
-    {
-        if lenient {
-            return Ok(Reading::Found(Vec::new()));
-        }
-        return Ok(Reading::Missing(missing(
-            "/schema",
-            "schema",
-            schema,
-            "there is no",
-        )));
-    }
-    let mut found = Vec::new();
-    if selection.all || !selection.objects.is_empty() {
-        let (objects, lacking) = objects(connection, selection, grantee).await?;
-        if let (Some(lacking), false) = (lacking, lenient) {
-            return Ok(Reading::Missing(lacking));
-        }
-        found = objects;
-    }
-    for (position, creator) in selection.creators.iter().enumerate() {
-        let filter = Filter {
-            names: Some(vec![creator.as_str().to_owned()]),
-            ..Filter::default()
-        };
-        let source = future_source(selection.class);
-        let place = |row: &PgRow| {
-            Ok(Place::Future {
-                class: selection.class,
-                creator: name_at(row, 1)?,
-                schema: selection.schema.clone(),
-            })
-        };
-        let future = holdings(connection, &source, selection, grantee, &filter, &place).await?;
-        if future.is_empty() && !lenient {
-            let pointer = selection.creators_at.replace('*', &position.to_string());
-            return Ok(Reading::Missing(missing(
-                &pointer,
-                "role",
-                creator,
-                "there is no",
-            )));
-        }
-        found.extend(future);
-    }
-    Ok(Reading::Found(found))
+/// What the catalog says.
+pub(crate) struct Reading {
+    /// The database that is connected to.
+    pub(crate) database: (Name, i64),
+    /// The role, if there is one.
+    pub(crate) grantee: Option<Grantee>,
+    pub(crate) holdings: Vec<Holding>,
+    /// What is said of the first thing of the selection that isn't there.
+    pub(crate) lacking: Option<Error>,
 }
 
-/// The objects that are there already, and what is said of the first that isn't.
-async fn objects(
-    connection: &mut PgConnection,
-    selection: &Selection,
-    grantee: &Grantee,
-) -> Result<(Vec<Holding>, Option<Error>)> {
-    let class = selection.privileged_class();
-    let mut lacking = None;
-    let mut filter = Filter::default();
-    let mut oids = Vec::new();
-    match (&selection.schema, class) {
-        _ if selection.all => {}
-        (Some(schema), Class::Function) => {
+/// What a role has on the objects of a selection, to be asked in one statement.
+pub(crate) struct Question<'a> {
+    selection: &'a Selection,
+    class: Class,
+    statement: String,
+    /// What is known to be lacking before it is asked.
+    lacking: Option<Error>,
+}
+
+/// The types of the arguments of [`Question::query`].
+const TYPES: &str = "text, text, text[], text[], oid[], text[]";
+
+impl<'a> Question<'a> {
+    /// Looks up functions, which may fail: not within a transaction.
+    pub(crate) async fn new(
+        server: &mut Server,
+        selection: &'a Selection,
+        whom: Whom<'_>,
+    ) -> Result<Self> {
+        Self::about(server, selection, selection.privileged_class(), whom).await
+    }
+
+    async fn about(
+        server: &mut Server,
+        selection: &'a Selection,
+        class: Class,
+        whom: Whom<'_>,
+    ) -> Result<Self> {
+        let (mut oids, mut lacking) = (Vec::new(), None);
+        if let (Class::Function, Some(schema)) = (class, &selection.schema) {
             for (position, text) in selection.objects.iter().enumerate() {
-                match routine(connection, schema, text).await? {
-                    Ok(oid) => oids.push(oid),
+                match routine(&mut server.connection, schema, text).await? {
+                    Ok(oid) => oids.push(oid.to_string()),
                     Err(why) => {
                         lacking.get_or_insert(why.at(format!("/objects/{position}")));
                     }
                 }
             }
-            filter.oids = Some(oids);
         }
-        _ => filter.names = Some(selection.objects.clone()),
-    }
-    if class == Class::Column {
-        filter.parts = Some(
-            selection
-                .columns
-                .iter()
-                .map(|name| name.as_str().to_owned())
-                .collect(),
+        let schema = selection.schema.as_ref();
+        let (role, is_role) = whom.source();
+        let arguments = format!(
+            "{is_role}, {}, {}, {}, {}::oid[], {}",
+            schema.map_or_else(|| "NULL".to_owned(), |it| Literal(it.as_str()).to_string()),
+            Literals(Some(&selection.objects)),
+            Literals(Some(&selection.columns)),
+            Literals(Some(&oids)),
+            Literals(Some(&selection.creators)),
         );
-    }
-    let place = |row: &PgRow| place(class, selection, row);
-    let found = holdings(
-        connection,
-        source(class),
-        selection,
-        grantee,
-        &filter,
-        &place,
-    )
-    .await?;
-    if class != Class::Function && !selection.all && lacking.is_none() {
-        lacking = first_lacking(selection, &found);
-    }
-    Ok((found, lacking))
-}
-
-fn place(class: Class, selection: &Selection, row: &PgRow) -> Result<Place> {
-    Ok(match (class, selection.schema.clone()) {
-        (Class::Function, Some(schema)) => Place::Routine {
-            schema,
-            signature: column(row, 2)?,
-        },
-        (Class::Column, Some(schema)) => Place::Column {
-            schema,
-            table: name_at(row, 1)?,
-            column: name_at(row, 2)?,
-        },
-        (class, schema) => Place::Named {
+        let query = Self::query(selection, class, role);
+        let statement = server.planned(query, TYPES, &arguments).await?;
+        Ok(Self {
+            selection,
             class,
-            schema,
-            name: name_at(row, 1)?,
-        },
-    })
+            statement,
+            lacking,
+        })
+    }
+
+    /// It has a row for each privilege, and at least one. What it doesn't filter by isn't in
+    /// it, so that one plan is good for all arguments.
+    fn query(selection: &Selection, class: Class, role: &str) -> String {
+        let mut conditions = Vec::new();
+        if !selection.all {
+            conditions.push(match class {
+                Class::Function => "o.oid = ANY ($5)",
+                _ => "o.name = ANY ($3)",
+            });
+        }
+        if !selection.columns.is_empty() {
+            conditions.push("o.part = ANY ($4)");
+        }
+        let parts = |is_future: bool, source: &str, conditions: &[&str]| {
+            let filter = match conditions {
+                [] => String::new(),
+                conditions => format!("WHERE {}", conditions.join(" AND ")),
+            };
+            format!(
+                "SELECT {is_future} AS is_future, o.*
+                 FROM ({source}) AS o (oid, name, part, owner, acl) {filter}"
+            )
+        };
+        let mut sources = Vec::new();
+        if selection.all || !selection.objects.is_empty() {
+            sources.push(parts(false, source(class), &conditions));
+        }
+        if !selection.creators.is_empty() {
+            let source = future_source(selection.class);
+            sources.push(parts(true, &source, &["o.name = ANY ($6)"]));
+        }
+        format!(
+            "SELECT d.datname::text, d.oid::int8, r.oid::int8, r.rolname::text, s.oid IS NOT NULL,
+                    o.is_future, o.name::text, o.part, pg_get_userbyid(o.owner)::text,
+                    a.privilege_type, a.is_grantable, pg_get_userbyid(a.grantor)::text,
+                    a.grantee = r.oid,
+                    CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee)::text END
+             FROM pg_database d
+             LEFT JOIN {role} r ON true
+             LEFT JOIN pg_namespace s ON s.nspname = $2
+             LEFT JOIN LATERAL ({}) o ON true
+             LEFT JOIN LATERAL aclexplode(o.acl) a ON a.grantee = r.oid OR a.grantor = r.oid
+             WHERE d.datname = current_database()
+             ORDER BY o.is_future, o.name, o.part, o.oid",
+            sources.join(" UNION ALL ")
+        )
+    }
+
+    /// The statement that asks it.
+    pub(crate) fn statement(&self) -> &str {
+        &self.statement
+    }
+
+    /// What its answer says.
+    pub(crate) fn read(&self, rows: &[PgRow]) -> Result<Reading> {
+        let first = rows
+            .first()
+            .ok_or_else(|| Error::new("the server doesn't say which database this is"))?;
+        let name = column::<Option<String>>(first, 3)?;
+        let name = name.map(Name::of_server).transpose()?;
+        let grantee = column::<Option<i64>>(first, 2)?.map(|oid| Grantee { oid, name });
+        let schema = self.selection.schema.as_ref();
+        let has_schema: bool = column(first, 4)?;
+        let missing_schema = schema
+            .filter(|_| !has_schema)
+            .map(|schema| missing("/schema", "schema", schema, "there is no"));
+        let holdings = match &missing_schema {
+            Some(_) => Vec::new(),
+            None => self.holdings(rows)?,
+        };
+        let lacking = missing_schema
+            .or_else(|| self.lacking.clone())
+            .or_else(|| first_lacking(self.selection, &holdings));
+        Ok(Reading {
+            database: (name_at(first, 0)?, column(first, 1)?),
+            grantee,
+            holdings,
+            lacking,
+        })
+    }
+
+    fn holdings(&self, rows: &[PgRow]) -> Result<Vec<Holding>> {
+        let mut found: Vec<Holding> = Vec::new();
+        for row in rows {
+            let Some(is_future) = column(row, 5)? else {
+                continue;
+            };
+            let place = self.place(is_future, row)?;
+            if found.last().is_none_or(|last| last.place != place) {
+                found.push(Holding {
+                    place,
+                    owner: name_at(row, 8)?,
+                    entries: Vec::new(),
+                    passed_on_to: BTreeSet::new(),
+                });
+            }
+            let (Some(holding), Some(word)) = (found.last_mut(), column::<Option<String>>(row, 9)?)
+            else {
+                continue;
+            };
+            if column(row, 12)? {
+                holding.entries.push(Entry {
+                    grantor: name_at(row, 11)?,
+                    privilege: privilege(&word)?,
+                    grantable: column(row, 10)?,
+                });
+            } else {
+                holding.passed_on_to.insert(column(row, 13)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn place(&self, is_future: bool, row: &PgRow) -> Result<Place> {
+        let schema = self.selection.schema.clone();
+        Ok(match (self.class, schema) {
+            (_, schema) if is_future => Place::Future {
+                class: self.selection.class,
+                creator: name_at(row, 6)?,
+                schema,
+            },
+            (Class::Function, Some(schema)) => Place::Routine {
+                schema,
+                signature: column(row, 7)?,
+            },
+            (Class::Column, Some(schema)) => Place::Column {
+                schema,
+                table: name_at(row, 6)?,
+                column: name_at(row, 7)?,
+            },
+            (class, schema) => Place::Named {
+                class,
+                schema,
+                name: name_at(row, 6)?,
+            },
+        })
+    }
 }
 
-/// The first object or column that was not found.
+/// Asks, all of it as it is at one moment.
+pub(crate) async fn read(server: &mut Server, questions: &[Question<'_>]) -> Result<Vec<Reading>> {
+    let doing = "unable to read the privileges";
+    // A statement by itself sees one moment.
+    let at_one_moment = questions.len() > 1;
+    let statements = if at_one_moment {
+        let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        format!("{begin}; {}", statements(questions))
+    } else {
+        statements(questions)
+    };
+    let answers = ask(&mut server.connection, statements)
+        .await
+        .map_err(|halted| halted.stating(doing))?;
+    if at_one_moment {
+        run(&mut server.connection, doing, "COMMIT").await?;
+    }
+    readings(questions, &answers)
+}
+
+/// The statements that ask these questions.
+pub(crate) fn statements(questions: &[Question<'_>]) -> String {
+    let statements: Vec<_> = questions.iter().map(Question::statement).collect();
+    statements.join("; ")
+}
+
+/// What the answers say, the last of which are to these questions.
+pub(crate) fn readings(questions: &[Question<'_>], answers: &[Vec<PgRow>]) -> Result<Vec<Reading>> {
+    let others = answers.len().saturating_sub(questions.len());
+    let pairs = questions.iter().zip(&answers[others..]);
+    pairs.map(|(question, rows)| question.read(rows)).collect()
+}
+
+/// What is said of the first object, column or role that was not found.
 fn first_lacking(selection: &Selection, found: &[Holding]) -> Option<Error> {
+    let first = if selection.class == Class::Function {
+        None
+    } else {
+        first_lacking_object(selection, found)
+    };
+    first.or_else(|| first_lacking_creator(selection, found))
+}
+
+fn first_lacking_creator(selection: &Selection, found: &[Holding]) -> Option<Error> {
+    let is_there = |creator: &Name| {
+        found.iter().any(
+            |holding| matches!(&holding.place, Place::Future { creator: it, .. } if it == creator),
+        )
+    };
+    let creators = selection.creators.iter().enumerate();
+    let (position, creator) = creators
+        .into_iter()
+        .find(|(_, creator)| !is_there(creator))?;
+    let pointer = selection.creators_at.replace('*', &position.to_string());
+    Some(missing(&pointer, "role", creator, "there is no"))
+}
+
+fn first_lacking_object(selection: &Selection, found: &[Holding]) -> Option<Error> {
     let there: BTreeSet<_> = found
         .iter()
         .map(|holding| match &holding.place {
@@ -283,17 +425,8 @@ pub(crate) fn missing_role(name: &Name) -> Error {
     missing("/role", "role", name, "there is no")
 }
 
-async fn has_schema(connection: &mut PgConnection, schema: &Name) -> Result<bool> {
-    let row = sqlx::query("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)")
-        .bind(schema.as_str())
-        .fetch_one(connection)
-        .await
-        .map_err(|error| failure::stating("unable to look up the schema", &error))?;
-    column(&row, 0)
-}
-
-/// The object identifier of a function, or why there is none. Only within a
-/// transaction.
+/// The object identifier of a function, or why there is none. Not within a
+/// transaction, which a failure would end.
 async fn routine(
     connection: &mut PgConnection,
     schema: &Name,
@@ -313,26 +446,20 @@ async fn routine(
              schemas with the schema's name before them",
         )
     };
-    let doing = "unable to look up a function";
     // An unknown type or schema is an error, not a null, up to version 15.
-    run(connection, doing, "SAVEPOINT routine").await?;
     let found = sqlx::query("SELECT to_regprocedure($1)::oid::int8")
         .bind(format!("{}.{}{arguments}", Ident(schema), Ident(&name)))
         .fetch_one(&mut *connection)
         .await;
     match found {
-        Ok(row) => {
-            run(connection, doing, "RELEASE SAVEPOINT routine").await?;
-            Ok(column::<Option<i64>>(&row, 0)?.ok_or_else(none))
-        }
+        Ok(row) => Ok(column::<Option<i64>>(&row, 0)?.ok_or_else(none)),
         Err(error) if is_about_a_name(&error) => {
-            run(connection, doing, "ROLLBACK TO SAVEPOINT routine").await?;
             let why = error
                 .as_database_error()
                 .map(|error| error.message().to_owned());
             Ok(Err(none().because(why.unwrap_or_default())))
         }
-        Err(error) => Err(failure::stating(doing, &error)),
+        Err(error) => Err(failure::stating("unable to look up a function", &error)),
     }
 }
 
@@ -346,78 +473,6 @@ fn is_about_a_name(error: &sqlx::Error) -> bool {
             "22P02" | "42601" | "42602" | "42704" | "3F000" | "54023"
         )
     })
-}
-
-#[derive(Default)]
-struct Filter {
-    names: Option<Vec<String>>,
-    parts: Option<Vec<String>>,
-    oids: Option<Vec<i64>>,
-}
-
-/// Reads the objects of a source that pass the filter.
-async fn holdings(
-    connection: &mut PgConnection,
-    source: &str,
-    selection: &Selection,
-    grantee: &Grantee,
-    filter: &Filter,
-    place: &dyn Fn(&PgRow) -> Result<Place>,
-) -> Result<Vec<Holding>> {
-    let query = format!(
-        "WITH object (oid, schema, name, part, owner, acl) AS ({source})
-         SELECT o.oid::int8, o.name, o.part, w.rolname::text, g.rolname::text,
-                a.privilege_type, a.is_grantable, a.grantee::int8, coalesce(e.rolname::text, 'PUBLIC')
-         FROM object o JOIN pg_roles w ON w.oid = o.owner
-         LEFT JOIN LATERAL aclexplode(o.acl) a
-             ON a.grantee = $1::int8::oid OR a.grantor = $1::int8::oid
-         LEFT JOIN pg_roles g ON g.oid = a.grantor
-         LEFT JOIN pg_roles e ON e.oid = a.grantee
-         WHERE ($2::text IS NULL OR o.schema = $2::text)
-           AND ($3::text[] IS NULL OR o.name = ANY ($3::text[]))
-           AND ($4::text[] IS NULL OR o.part = ANY ($4::text[]))
-           AND ($5::int8[] IS NULL OR o.oid::int8 = ANY ($5::int8[]))
-         ORDER BY o.name, o.part, o.oid"
-    );
-    // The source is one of the constants below.
-    let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-        .bind(grantee.oid)
-        .bind(selection.schema.as_ref().map(Name::as_str))
-        .bind(filter.names.as_deref())
-        .bind(filter.parts.as_deref())
-        .bind(filter.oids.as_deref())
-        .fetch_all(connection)
-        .await
-        .map_err(|error| failure::stating("unable to read the privileges", &error))?;
-    let mut found: Vec<Holding> = Vec::new();
-    for row in &rows {
-        let place = place(row)?;
-        if found.last().is_none_or(|last| last.place != place) {
-            let owner = name_at(row, 3)?;
-            let (entries, passed_on_to) = (Vec::new(), BTreeSet::new());
-            found.push(Holding {
-                place,
-                owner,
-                entries,
-                passed_on_to,
-            });
-        }
-        let (Some(holding), Some(word)) = (found.last_mut(), column::<Option<String>>(row, 5)?)
-        else {
-            continue;
-        };
-        if column::<i64>(row, 7)? == grantee.oid {
-            let (grantor, grantable) = (name_at(row, 4)?, column(row, 6)?);
-            holding.entries.push(Entry {
-                grantor,
-                privilege: privilege(&word)?,
-                grantable,
-            });
-        } else {
-            holding.passed_on_to.insert(column(row, 8)?);
-        }
-    }
-    Ok(found)
 }
 
 fn privilege(word: &str) -> Result<Privilege> {
@@ -435,7 +490,7 @@ fn name_at(row: &PgRow, at: usize) -> Result<Name> {
 
 /// What the role has on columns of these tables.
 pub(crate) async fn on_columns(
-    connection: &mut PgConnection,
+    server: &mut Server,
     schema: &Name,
     tables: Vec<String>,
     grantee: &Grantee,
@@ -443,26 +498,19 @@ pub(crate) async fn on_columns(
     let selection = Selection {
         class: Class::Table,
         schema: Some(schema.clone()),
-        objects: tables.clone(),
+        objects: tables,
         all: false,
         columns: Vec::new(),
         creators: Vec::new(),
         creators_at: "",
     };
-    let filter = Filter {
-        names: Some(tables),
-        ..Filter::default()
+    let whom = match grantee.name {
+        Some(_) => Whom::Known(grantee.oid),
+        None => Whom::Everybody,
     };
-    let place = |row: &PgRow| place(Class::Column, &selection, row);
-    let mut found = holdings(
-        connection,
-        source(Class::Column),
-        &selection,
-        grantee,
-        &filter,
-        &place,
-    )
-    .await?;
+    let question = Question::about(server, &selection, Class::Column, whom).await?;
+    let readings = read(server, &[question]).await?;
+    let mut found: Vec<_> = readings.into_iter().flat_map(|it| it.holdings).collect();
     found.retain(|holding| !holding.entries.is_empty());
     Ok(found)
 }

@@ -7,17 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nixops4_provider_sdk::{Error, Result, Retry};
 use sqlx::error::DatabaseError;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::acl::{Class, Difference, Entry, Privilege};
 use crate::current_privileges::{self, Holding};
-use crate::failure;
 use crate::name::Name;
 use crate::object::{Grantee, Place, Verb, statement};
 use crate::reconcile::Work;
-use crate::server::{Server, column};
-use crate::set_role::{For, set_role};
+use crate::server::{Server, ask, column};
 use crate::sql::{Ident, Literal};
+use crate::{admin, failure};
 
 /// One statement, and who has to be the grantor in it.
 struct Deed {
@@ -27,26 +26,28 @@ struct Deed {
     sql: String,
 }
 
-/// Does the work, within a transaction.
+/// Does the work, within a transaction, and then asks; gives what each statement
+/// answered.
 pub(crate) async fn carry_out(
     server: &mut Server,
     version: u32,
     doing: &str,
     work: &Work,
-) -> Result<()> {
-    let connection = &mut server.connection;
+    asking: &str,
+) -> Result<Vec<Vec<PgRow>>> {
     let mut deeds = revocations(work);
-    deeds.extend(restored_columns(connection, work).await?);
+    deeds.extend(restored_columns(server, work).await?);
     deeds.extend(grants(work));
 
-    let (me, usages) = lending(connection, &deeds).await?;
+    let usages = lending(&mut server.connection, &deeds).await?;
+    let me = &server.admin.name;
     let (mut by_me, mut by_others) = (Vec::new(), Vec::new());
     let ability = if version < 16 { "MEMBER" } else { "SET" };
     for deed in &deeds {
         let Deed { grantor, sql, .. } = deed;
         if deed.by_owner {
             by_others.push(format!("{sql}; "));
-        } else if *grantor == me {
+        } else if grantor == me {
             by_me.push(format!("{sql}; "));
         } else {
             let name = Literal(grantor.as_str());
@@ -62,24 +63,19 @@ pub(crate) async fn carry_out(
         .filter(|name| *name != me.as_str())
         .collect();
     let roles: Vec<_> = roles.into_iter().collect();
-    let whom = For {
-        roles: &roles,
-        database_owner: true,
-    };
-    let assumed = set_role(connection, &whom).await?;
+    let assumed = admin::acting_here(server, &roles).await?;
     let (lend, take_back): (Vec<_>, Vec<_>) = usages.into_iter().unzip();
     // What I granted comes first: as a member of the owner I would be taken for it.
     let statements = format!(
-        "{}{}{}{}",
+        "{}{}{}{}; {asking}",
         lend.concat(),
         by_me.concat(),
         assumed.around(&format!("{}SELECT 1", by_others.concat())),
         take_back.concat()
     );
-    let done = sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
-        .execute(connection)
-        .await;
-    done.map(drop).map_err(|error| refused(doing, work, &error))
+    ask(&mut server.connection, statements)
+        .await
+        .map_err(|halted| refused(doing, work, &halted.error))
 }
 
 /// The places that have a difference of one sort, by what makes one statement.
@@ -169,7 +165,7 @@ fn deeds(grouped: Grouped<'_>, grantee: &Grantee) -> Vec<Deed> {
 
 /// A REVOKE on a table also revokes what the same grantor gave on its columns,
 /// which are objects of their own: that is granted again.
-async fn restored_columns(connection: &mut PgConnection, work: &Work) -> Result<Vec<Deed>> {
+async fn restored_columns(server: &mut Server, work: &Work) -> Result<Vec<Deed>> {
     let mut tables: BTreeMap<&Name, BTreeMap<&Name, &Difference>> = BTreeMap::new();
     for (holding, difference) in &work.items {
         if let Place::Named {
@@ -185,9 +181,7 @@ async fn restored_columns(connection: &mut PgConnection, work: &Work) -> Result<
     let mut restored = Vec::new();
     for (schema, tables) in tables {
         let names = tables.keys().map(|name| name.as_str().to_owned()).collect();
-        for holding in
-            current_privileges::on_columns(connection, schema, names, &work.grantee).await?
-        {
+        for holding in current_privileges::on_columns(server, schema, names, &work.grantee).await? {
             let Place::Column { table, .. } = &holding.place else {
                 continue;
             };
@@ -220,51 +214,42 @@ async fn restored_columns(connection: &mut PgConnection, work: &Work) -> Result<
     Ok(restored)
 }
 
-/// Who I am; and for grantors that have lost USAGE of a schema and so could not
-/// even name what is in it, the statements that lend it and take it back.
-async fn lending(
-    connection: &mut PgConnection,
-    deeds: &[Deed],
-) -> Result<(Name, Vec<(String, String)>)> {
+/// For grantors that have lost USAGE of a schema and so could not even name what is in
+/// it, the statements that lend it and take it back.
+async fn lending(connection: &mut PgConnection, deeds: &[Deed]) -> Result<Vec<(String, String)>> {
     let pairs: BTreeSet<_> = deeds
         .iter()
         .filter(|deed| !deed.by_owner)
         .flat_map(|deed| deed.schemas.iter().map(|schema| (&deed.grantor, schema)))
         .collect();
+    if pairs.is_empty() {
+        return Ok(Vec::new());
+    }
     let (grantors, schemas): (Vec<_>, Vec<_>) = pairs
         .into_iter()
         .map(|(grantor, schema)| (grantor.as_str(), schema.as_str()))
         .unzip();
     let rows = sqlx::query(
-        "SELECT current_user::text, p.grantor, p.schema
-         FROM (SELECT) AS me LEFT JOIN (
-             SELECT * FROM unnest($1::text[], $2::text[]) AS p (grantor, schema)
-             WHERE current_setting('is_superuser')::bool
-               AND NOT has_schema_privilege(grantor::name, schema, 'USAGE')) AS p ON true",
+        "SELECT p.grantor, p.schema FROM unnest($1::text[], $2::text[]) AS p (grantor, schema)
+         WHERE current_setting('is_superuser')::bool
+           AND NOT has_schema_privilege(grantor::name, schema, 'USAGE')",
     )
     .bind(grantors)
     .bind(schemas)
     .fetch_all(connection)
     .await
     .map_err(|error| failure::stating("unable to see who may use which schema", &error))?;
-    let mut me = None;
-    let mut lent = Vec::new();
-    for row in &rows {
-        me = Some(Name::of_server(column(row, 0)?)?);
-        if let (Some(grantor), Some(schema)) = (
-            column::<Option<String>>(row, 1)?,
-            column::<Option<String>>(row, 2)?,
-        ) {
-            let (grantor, schema) = (Name::of_server(grantor)?, Name::of_server(schema)?);
+    rows.iter()
+        .map(|row| {
+            let grantor = Name::of_server(column(row, 0)?)?;
+            let schema = Name::of_server(column(row, 1)?)?;
             let (grantor, schema) = (Ident(&grantor), Ident(&schema));
-            lent.push((
+            Ok((
                 format!("GRANT USAGE ON SCHEMA {schema} TO {grantor}; "),
                 format!("; REVOKE USAGE ON SCHEMA {schema} FROM {grantor}"),
-            ));
-        }
-    }
-    let me = me.ok_or_else(|| Error::new("the server doesn't say who is logged in"))?;
-    Ok((me, lent))
+            ))
+        })
+        .collect()
 }
 
 /// Explains why the server refused.

@@ -10,11 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::acl::{Demand, Difference, Entry, Mode, Privilege};
 use crate::connection::Connection;
-use crate::current_privileges::Holding;
-use crate::failure;
+use crate::current_privileges::{self, Holding};
 use crate::name::Name;
-use crate::reconcile::{Looked, Recorded, Wish, Work, fulfil, look, settle, superseded};
-use crate::server::{Server, column};
+use crate::reconcile::{Aim, Looked, Recorded, Wish, Work, compare, settle, superseded};
 use crate::sql::Ident;
 
 /// What an expression can read of declared privileges.
@@ -97,20 +95,33 @@ pub(crate) async fn observe(
     let known_id = recorded
         .as_ref()
         .and_then(|recorded| recorded.server_id.clone());
+    let recorded = recorded.as_ref();
+    let former = recorded.filter(|recorded| !recorded.is_settled_by(wish));
+    let aim = match former {
+        Some(recorded) => Aim::TakeBack {
+            recorded,
+            now: Some(wish),
+        },
+        None => Aim::Fulfil(wish),
+    };
     let seen = wish
-        .reading(cx, known_id.as_deref(), async |server| {
-            let (demand, work) = match look(server, wish).await? {
+        .on(cx, known_id.as_deref(), async |server| {
+            let questions = aim.questions(server).await?;
+            let mut readings = current_privileges::read(server, &questions).await?;
+            let Some(now) = readings.pop() else {
+                return Ok(None);
+            };
+            let (demand, work) = match compare(server, wish, &now)? {
                 Looked::Found(demand, work) => (demand, work),
                 Looked::Missing(_) => return Ok(None),
             };
-            let (database, database_oid) = here(server).await?;
-            let moved_from = recorded
-                .as_ref()
-                .and_then(|recorded| moved(recorded, wish, database_oid));
-            let superseded = match recorded {
-                Some(recorded) if moved_from.is_none() => superseded(server, &recorded, Some(wish))
-                    .await?
-                    .map(|work| (recorded, work)),
+            let (database, database_oid) = now.database.clone();
+            let moved_from = recorded.and_then(|recorded| moved(recorded, wish, database_oid));
+            let superseded = match (former, readings.pop()) {
+                (Some(recorded), Some(former)) if moved_from.is_none() => {
+                    superseded(server, recorded, &former, Some((wish, &now)))?
+                        .map(|work| (recorded.clone(), work))
+                }
                 _ => None,
             };
             let holds = work
@@ -140,17 +151,6 @@ pub(crate) async fn observe(
     }
 }
 
-/// The database that is connected to.
-async fn here(server: &mut Server) -> Result<(Name, i64)> {
-    let row = sqlx::query(
-        "SELECT datname::text, oid::int8 FROM pg_database WHERE datname = current_database()",
-    )
-    .fetch_one(&mut server.connection)
-    .await
-    .map_err(|error| failure::stating("unable to identify the database", &error))?;
-    Ok((Name::of_server(column(&row, 0)?)?, column(&row, 1)?))
-}
-
 /// The database in which it was declared before, if that is another one than
 /// this, and not only another name of it.
 fn moved(recorded: &Recorded, wish: &Wish, database_oid: i64) -> Option<Name> {
@@ -164,12 +164,21 @@ fn moved(recorded: &Recorded, wish: &Wish, database_oid: i64) -> Option<Name> {
 pub(crate) async fn observe_recorded(cx: &Context, recorded: Recorded) -> Result<Option<Facts>> {
     let known_id = recorded.server_id.clone();
     let wish = recorded.wish.clone();
+    let aim = Aim::TakeBack {
+        recorded: &recorded,
+        now: None,
+    };
     let seen = wish
-        .reading(cx, known_id.as_deref(), async |server| {
-            let Some(work) = superseded(server, &recorded, None).await? else {
+        .on(cx, known_id.as_deref(), async |server| {
+            let questions = aim.questions(server).await?;
+            let mut readings = current_privileges::read(server, &questions).await?;
+            let Some(reading) = readings.pop() else {
                 return Ok(None);
             };
-            let (database, database_oid) = here(server).await?;
+            let Some(work) = superseded(server, &recorded, &reading, None)? else {
+                return Ok(None);
+            };
+            let (database, database_oid) = reading.database;
             let demand = Demand {
                 privileges: wish.privileges.clone(),
                 grantable: wish.grantable,
@@ -182,7 +191,7 @@ pub(crate) async fn observe_recorded(cx: &Context, recorded: Recorded) -> Result
                 database_oid,
                 demand,
                 work: work.clone(),
-                superseded: Some((recorded, work)),
+                superseded: Some((recorded.clone(), work)),
                 moved_from: None,
             }))
         })
@@ -333,13 +342,17 @@ fn remaining(holding: &Holding, difference: &Difference) -> Vec<Entry> {
 /// Does one step. `whose` names the privileges.
 pub(crate) async fn apply(cx: &Context, wish: &Wish, whose: &str, change: Change) -> Result<()> {
     match change {
-        Change::Fulfil => fulfil(cx, wish, &format!("unable to set {whose}")).await,
+        Change::Fulfil => {
+            let doing = format!("unable to set {whose}");
+            settle(cx, wish, &doing, Aim::Fulfil(wish)).await
+        }
         Change::TakeBack(recorded) => {
             let doing = format!("unable to take back what was declared before of {whose}");
-            settle(cx, wish, &doing, async |server| {
-                superseded(server, &recorded, Some(wish)).await
-            })
-            .await
+            let aim = Aim::TakeBack {
+                recorded: &recorded,
+                now: Some(wish),
+            };
+            settle(cx, wish, &doing, aim).await
         }
         Change::Refused => Err(Error::new(format!("{whose} can't be changed in place"))),
     }
@@ -348,10 +361,11 @@ pub(crate) async fn apply(cx: &Context, wish: &Wish, whose: &str, change: Change
 /// Takes back what was recorded.
 pub(crate) async fn delete(cx: &Context, recorded: &Recorded, whose: &str) -> Result<()> {
     let doing = format!("unable to revoke {whose}");
-    settle(cx, &recorded.wish, &doing, async |server| {
-        superseded(server, recorded, None).await
-    })
-    .await
+    let aim = Aim::TakeBack {
+        recorded,
+        now: None,
+    };
+    settle(cx, &recorded.wish, &doing, aim).await
 }
 
 /// The outputs of what is there.

@@ -8,9 +8,11 @@ use nixops4_provider_sdk::{Context, Error, Result};
 
 use crate::acl::{self, Class, Demand, Difference, Mode, Privilege};
 use crate::connection::Connection;
-use crate::current_privileges::{self, Holding, Reading, Selection, grantee, missing_role};
+use crate::current_privileges::{
+    Holding, Question, Reading, Selection, Whom, missing_role, readings, statements,
+};
 use crate::grant_statement::carry_out;
-use crate::lock;
+use crate::lock::{self, Part};
 use crate::name::Name;
 use crate::object::{Grantee, Place};
 use crate::server::{Server, in_database, on_server, run};
@@ -73,24 +75,6 @@ impl Wish {
         }
     }
 
-    /// Looks at something there, all of it as it is at one moment.
-    pub(crate) async fn reading<T>(
-        &self,
-        cx: &Context,
-        known_id: Option<&str>,
-        work: impl AsyncFnOnce(&mut Server) -> Result<T>,
-    ) -> Result<T> {
-        self.on(cx, known_id, async |server| {
-            let doing = "unable to read the privileges";
-            let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-            run(&mut server.connection, doing, begin).await?;
-            let read = work(server).await?;
-            run(&mut server.connection, doing, "COMMIT").await?;
-            Ok(read)
-        })
-        .await
-    }
-
     /// What is wanted on each object of this server.
     pub(crate) fn demand(&self, server: &Server) -> Result<Demand> {
         let version = version(server)?;
@@ -136,6 +120,61 @@ fn version(server: &Server) -> Result<u32> {
         .ok_or_else(|| Error::new("the server doesn't say its version"))
 }
 
+/// What is to be brought about.
+#[derive(Clone, Copy)]
+pub(crate) enum Aim<'a> {
+    /// That a role has what is wanted.
+    Fulfil(&'a Wish),
+    /// That nothing is left of what was recorded, or of what `now` isn't about.
+    TakeBack {
+        recorded: &'a Recorded,
+        now: Option<&'a Wish>,
+    },
+}
+
+impl<'a> Aim<'a> {
+    /// What has to be known for it, of the record first. Not within a transaction.
+    pub(crate) async fn questions(self, server: &mut Server) -> Result<Vec<Question<'a>>> {
+        let (recorded, now) = match self {
+            Self::Fulfil(wish) => (None, Some(wish)),
+            Self::TakeBack { recorded, now } => (Some(recorded), now),
+        };
+        let mut questions = Vec::new();
+        if let Some(Recorded { wish, role_oid, .. }) = recorded {
+            let whom = Whom::of(&wish.role, *role_oid);
+            questions.push(Question::new(server, &wish.selection, whom).await?);
+        }
+        if let Some(wish) = now {
+            let whom = Whom::of(&wish.role, None);
+            questions.push(Question::new(server, &wish.selection, whom).await?);
+        }
+        Ok(questions)
+    }
+
+    /// What has to be done, by the answers; `None` where that is nothing, and an error where
+    /// it can't be.
+    fn work(self, server: &Server, readings: &[Reading]) -> Result<Option<Work>> {
+        let work = match (self, readings) {
+            (Self::Fulfil(wish), [reading]) => match compare(server, wish, reading)? {
+                Looked::Found(_, work) => Some(work),
+                Looked::Missing(what) => return Err(what),
+            },
+            (Self::TakeBack { recorded, .. }, [former]) => {
+                superseded(server, recorded, former, None)?
+            }
+            (
+                Self::TakeBack {
+                    recorded,
+                    now: Some(now),
+                },
+                [former, reading],
+            ) => superseded(server, recorded, former, Some((now, reading)))?,
+            _ => None,
+        };
+        Ok(work.filter(|work| !work.is_empty()))
+    }
+}
+
 /// What looking came to.
 pub(crate) enum Looked {
     Found(Demand, Work),
@@ -143,61 +182,70 @@ pub(crate) enum Looked {
     Missing(Error),
 }
 
-/// Compares what is there with the wish. Changes nothing.
-pub(crate) async fn look(server: &mut Server, wish: &Wish) -> Result<Looked> {
+/// Compares what is there with the wish.
+pub(crate) fn compare(server: &Server, wish: &Wish, reading: &Reading) -> Result<Looked> {
     let demand = wish.demand(server)?;
-    let Some(grantee) = grantee(&mut server.connection, &wish.role, None).await? else {
+    let Some(grantee) = &reading.grantee else {
         return Ok(Looked::Missing(missing_role(&wish.role)));
     };
-    let holdings = match current_privileges::read(server, &wish.selection, &grantee, false).await? {
-        Reading::Found(holdings) => holdings,
-        Reading::Missing(what) => return Ok(Looked::Missing(what)),
-    };
-    let compare = |holding: Holding| {
+    if let Some(what) = &reading.lacking {
+        return Ok(Looked::Missing(what.clone()));
+    }
+    let compare = |holding: &Holding| {
         let difference = acl::difference(&demand, &holding.entries);
-        (holding, difference)
+        (holding.clone(), difference)
     };
-    let items = holdings.into_iter().map(compare).collect();
     let work = Work {
-        grantee,
-        items,
+        grantee: grantee.clone(),
+        items: reading.holdings.iter().map(compare).collect(),
         grantable: wish.grantable,
         cascade: wish.cascade,
     };
     Ok(Looked::Found(demand, work))
 }
 
-/// What of a record has to be taken back: all of it, or what `now` isn't about.
-/// What is gone needs no taking back. Changes nothing.
-pub(crate) async fn superseded(
-    server: &mut Server,
-    recorded: &Recorded,
-    now: Option<&Wish>,
-) -> Result<Option<Work>> {
-    let former = &recorded.wish;
-    let settled = |now: &Wish| {
+impl Recorded {
+    /// Whether there is nothing to take back because `now` decides about all of it.
+    pub(crate) fn is_settled_by(&self, now: &Wish) -> bool {
+        let former = &self.wish;
         now.mode == Mode::Authoritative
             && (&now.role, &now.selection) == (&former.role, &former.selection)
-    };
-    if now.is_some_and(settled) {
+    }
+}
+
+/// What of a record has to be taken back: all of it, or what `now` isn't about.
+/// What is gone needs no taking back.
+pub(crate) fn superseded(
+    server: &Server,
+    recorded: &Recorded,
+    reading: &Reading,
+    now: Option<(&Wish, &Reading)>,
+) -> Result<Option<Work>> {
+    let former = &recorded.wish;
+    if now.is_some_and(|(now, _)| recorded.is_settled_by(now)) {
         return Ok(None);
     }
-    let whom = grantee(&mut server.connection, &former.role, recorded.role_oid).await?;
-    let Some(whom) = whom else { return Ok(None) };
-    let Reading::Found(holdings) =
-        current_privileges::read(server, &former.selection, &whom, true).await?
-    else {
+    let Some(whom) = &reading.grantee else {
         return Ok(None);
     };
     let former_demand = former.former_demand(server)?;
-    let covered = match now {
-        Some(now) => covered(server, now, &whom).await?,
-        None => BTreeSet::new(),
+    let is_covered = |place: &Place| {
+        now.is_some_and(|(_, reading)| {
+            let is_same = reading
+                .grantee
+                .as_ref()
+                .is_some_and(|it| it.oid == whom.oid);
+            is_same
+                && reading
+                    .holdings
+                    .iter()
+                    .any(|holding| holding.place == *place)
+        })
     };
     let mut items = Vec::new();
-    for holding in holdings {
+    for holding in &reading.holdings {
         let difference = match now {
-            Some(now) if covered.contains(&holding.place) => match now.mode {
+            Some((now, _)) if is_covered(&holding.place) => match now.mode {
                 Mode::Authoritative => continue,
                 Mode::Additive => {
                     acl::shrinkage(&former_demand, &now.demand(server)?, &holding.entries)
@@ -210,64 +258,35 @@ pub(crate) async fn superseded(
             }
         };
         if !difference.is_empty() {
-            items.push((holding, difference));
+            items.push((holding.clone(), difference));
         }
     }
-    let cascade = now.unwrap_or(former).cascade;
     let work = Work {
-        grantee: whom,
+        grantee: whom.clone(),
         items,
         grantable: false,
-        cascade,
+        cascade: now.map_or(former, |(now, _)| now).cascade,
     };
     Ok((!work.is_empty()).then_some(work))
 }
 
-/// The places that a wish is about, if it is about this role.
-async fn covered(server: &mut Server, now: &Wish, whom: &Grantee) -> Result<BTreeSet<Place>> {
-    let role = grantee(&mut server.connection, &now.role, None).await?;
-    if role.as_ref().map(|role| role.oid) != Some(whom.oid) {
-        return Ok(BTreeSet::new());
-    }
-    match current_privileges::read(server, &now.selection, whom, true).await? {
-        Reading::Found(holdings) => Ok(holdings.into_iter().map(|holding| holding.place).collect()),
-        Reading::Missing(_) => Ok(BTreeSet::new()),
-    }
-}
-
 /// Finds out what there is to do and does it, in one transaction that holds the
-/// lock, until nothing is left to do.
-pub(crate) async fn settle(
-    cx: &Context,
-    wish: &Wish,
-    doing: &str,
-    mut find: impl AsyncFnMut(&mut Server) -> Result<Option<Work>>,
-) -> Result<()> {
+/// lock, until nothing is left to do. Each message to the server also asks what the next
+/// one goes by.
+pub(crate) async fn settle(cx: &Context, wish: &Wish, doing: &str, aim: Aim<'_>) -> Result<()> {
     wish.on(cx, None, async |server| {
-        lock::begin(cx, &mut server.connection, doing).await?;
-        if let Some(work) = find(server).await?
-            && !work.is_empty()
-        {
-            carry_out(server, version(server)?, doing, &work).await?;
+        let questions = aim.questions(server).await?;
+        let asking = Part::plain(statements(&questions));
+        let answers = lock::begin_with(cx, &mut server.connection, doing, &asking).await?;
+        if let Some(work) = aim.work(server, &readings(&questions, &answers)?)? {
+            let version = version(server)?;
+            let answers = carry_out(server, version, doing, &work, &asking.statements).await?;
             cx.failpoint("privileges:set");
-            if let Some(left) = find(server).await?
-                && !left.is_empty()
-            {
+            if let Some(left) = aim.work(server, &readings(&questions, &answers)?)? {
                 return Err(not_done(doing, &left));
             }
         }
         run(&mut server.connection, doing, "COMMIT").await
-    })
-    .await
-}
-
-/// Brings a role to its wish.
-pub(crate) async fn fulfil(cx: &Context, wish: &Wish, doing: &str) -> Result<()> {
-    settle(cx, wish, doing, async |server| {
-        match look(server, wish).await? {
-            Looked::Found(_, work) => Ok(Some(work)),
-            Looked::Missing(what) => Err(what),
-        }
     })
     .await
 }

@@ -1,7 +1,10 @@
 //! A server: connecting to it, and making its answers mean the same whatever it is set to.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
 use nixops4_provider_sdk::postgresql::client::{
     Failure, LIFT_TIMEOUTS, Lifted, Link, Meaning, Session, Target, connect,
 };
@@ -9,7 +12,7 @@ use nixops4_provider_sdk::server::{self, ServerId};
 use nixops4_provider_sdk::{Context, Error, Fields as _, Object, Result, Retry};
 use serde::Deserialize;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::{AssertSqlSafe, Either, Row as _};
 
 use crate::admin::Admin;
 use crate::connection::Connection;
@@ -31,6 +34,31 @@ pub(crate) struct Server {
     /// Whether the verifiers of passwords can be read.
     pub(crate) reads_verifiers: bool,
     link: Link,
+    /// The queries that are planned for this session, each with its number.
+    planned: HashMap<String, usize>,
+}
+
+impl Server {
+    /// The statement that asks a query with these arguments. The server plans the query
+    /// once for the session: that takes longer than to answer it. `types` are those of
+    /// the arguments.
+    pub(crate) async fn planned(
+        &mut self,
+        query: String,
+        types: &str,
+        arguments: &str,
+    ) -> Result<String> {
+        let next = self.planned.len();
+        let number = match self.planned.entry(query) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let statement = format!("PREPARE planned_{next} ({types}) AS {}", new.key());
+                run(&mut self.connection, "unable to prepare a query", statement).await?;
+                *new.insert(next)
+            }
+        };
+        Ok(format!("EXECUTE planned_{number} ({arguments})"))
+    }
 }
 
 impl nixops4_provider_sdk::Server for Server {
@@ -58,6 +86,7 @@ impl nixops4_provider_sdk::Server for Server {
             admin: found.admin,
             reads_verifiers: found.reads_verifiers,
             link,
+            planned: HashMap::new(),
         })
     }
 
@@ -261,6 +290,41 @@ pub(crate) async fn run(
         .await
         .map_err(|error| failure::stating(doing, &error))?;
     Ok(())
+}
+
+/// Why a message of several statements was not done to its end.
+pub(crate) struct Halted {
+    /// How many were.
+    pub(crate) done: usize,
+    pub(crate) error: sqlx::Error,
+}
+
+impl Halted {
+    pub(crate) fn stating(&self, doing: &str) -> Error {
+        failure::stating(doing, &self.error)
+    }
+}
+
+/// Runs statements that this crate has put together, in one message; gives the rows
+/// of each.
+pub(crate) async fn ask(
+    connection: &mut PgConnection,
+    statements: String,
+) -> Result<Vec<Vec<PgRow>>, Halted> {
+    // See `run`.
+    let mut found = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_many(connection);
+    let (mut answers, mut rows) = (Vec::new(), Vec::new());
+    loop {
+        match found.try_next().await {
+            Ok(Some(Either::Right(row))) => rows.push(row),
+            Ok(Some(Either::Left(_))) => answers.push(std::mem::take(&mut rows)),
+            Ok(None) => return Ok(answers),
+            Err(error) => {
+                let done = answers.len();
+                return Err(Halted { done, error });
+            }
+        }
+    }
 }
 
 /// A column of a row.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::fixture::Fixture;
+use super::fixture::{Fixture, Site as _};
 use super::place::Place;
 use crate::messages;
 
@@ -82,7 +82,7 @@ pub fn secrets_turn_up_nowhere<F: Fixture>() {
     for secret in secrets {
         secret.assert_absent("describe", &describe.stdout);
         secret.assert_absent("describe", &describe.stderr);
-        let folder = at.fixture.sandbox().path();
+        let folder = at.fixture.site().sandbox().path();
         secret.assert_absent_in_dir_except(folder, &planted);
         for (label, bytes) in at.fixture.writings() {
             assert!(!bytes.is_empty(), "{label} is empty");

@@ -3,6 +3,7 @@
 mod credentials;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -31,9 +32,10 @@ fn packages() -> Vec<Value> {
 /// What a crate may use of the workspace, outside of its tests.
 fn may_use(name: &str) -> &'static [&'static str] {
     match name {
-        "nixops4-protocol" | "nixops4-postgresql-client" => &[],
-        "nixops4-secrets-store" => &["nixops4-postgresql-client"],
+        "nixops4-protocol" | "nixops4-http-client" | "nixops4-postgresql-client" => &[],
+        "nixops4-secrets-store" => &["nixops4-http-client", "nixops4-postgresql-client"],
         "nixops4-provider-sdk" => &[
+            "nixops4-http-client",
             "nixops4-postgresql-client",
             "nixops4-protocol",
             "nixops4-secrets-store",
@@ -44,11 +46,10 @@ fn may_use(name: &str) -> &'static [&'static str] {
             "nixops4-provider-sdk",
             "nixops4-secrets-store",
         ],
-        "nixops4-resources-garage" | "nixops4-resources-secrets" => {
+        "nixops4-resources-state" => &["nixops4-provider-sdk", "nixops4-protocol"],
+        provider if provider.starts_with("nixops4-resources-") => {
             &["nixops4-provider-sdk", "nixops4-secrets-store"]
         }
-        "nixops4-resources-state" => &["nixops4-provider-sdk", "nixops4-protocol"],
-        provider if provider.starts_with("nixops4-resources-") => &["nixops4-provider-sdk"],
         other => panic!("{other} has no place in docs/architecture.md"),
     }
 }
@@ -72,6 +73,48 @@ fn dependencies_point_one_way() {
         }
     }
     assert_eq!(wrong, BTreeMap::new());
+}
+
+/// Whoever asks for a client gets one that verifies the server and has limits.
+#[test]
+fn one_crate_builds_http_clients() {
+    for package in packages() {
+        let name = package["name"].as_str().unwrap();
+        let mut dependencies = package["dependencies"].as_array().unwrap().iter();
+        let builds = dependencies.any(|used| used["name"] == "reqwest");
+        assert_eq!(builds, name == "nixops4-http-client", "{name}");
+    }
+}
+
+/// What a provider's author can use knows no server but PostgreSQL, which has a module of
+/// its own there.
+#[test]
+fn the_sdk_names_no_server() {
+    const SERVERS: [&str; 9] = [
+        "garage", "openbao", "vault", "proxmox", "powerdns", "knot", "lldap", "openldap",
+        "authelia",
+    ];
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/src");
+    let mut read = 0;
+    for entry in walkdir::WalkDir::new(source) {
+        let entry = entry.unwrap();
+        if !entry.file_type().is_file() {
+            continue;
+        }
+        read += 1;
+        let text = std::fs::read_to_string(entry.path())
+            .unwrap()
+            .to_lowercase();
+        let named = SERVERS.iter().find(|server| text.contains(**server));
+        assert_eq!(named, None, "{}", entry.path().display());
+        let of_postgresql = ["postgresql.rs", "lib.rs"].iter();
+        let may_use = of_postgresql
+            .into_iter()
+            .any(|file| entry.path().ends_with(file));
+        let uses = text.contains("nixops4_postgresql_client");
+        assert!(may_use || !uses, "{}", entry.path().display());
+    }
+    assert!(read > 30, "{read}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::inputs::{Place, PriorInputs, PriorOutputs, Wanted};
 use super::{Credential, Identity, Remote};
 use crate::cluster::Cluster;
 use crate::connection::Connection;
-use crate::title::Name;
+use crate::marked_name::Name;
 
 /// Where errors about the secret point.
 pub(super) const SECRET: &str = "/secretName";
@@ -24,13 +24,13 @@ pub(crate) struct Public<I> {
 }
 
 /// One value, and the thing that goes with it.
-pub(crate) struct Held<C: Credential> {
+pub(crate) struct CredentialVersion<C: Credential> {
     pub(crate) value: KeptValue<Public<C::Id>>,
     /// None: the server has none.
     pub(crate) remote: Option<Remote<C>>,
 }
 
-impl<C: Credential> Held<C> {
+impl<C: Credential> CredentialVersion<C> {
     pub(crate) fn id(&self) -> &C::Id {
         &self.value.public.id
     }
@@ -46,7 +46,7 @@ pub(crate) struct Facts<C: Credential> {
     /// What the store has.
     pub(crate) kept: Option<Kept<Public<C::Id>>>,
     /// Each value that the store has, newest first.
-    pub(crate) held: Vec<Held<C>>,
+    pub(crate) held: Vec<CredentialVersion<C>>,
     /// The thing that is meant, if the store has no value.
     pub(crate) loose: Option<Remote<C>>,
     /// Whether that is ours all the same.
@@ -66,23 +66,23 @@ impl<C: Credential> Facts<C> {
     }
 
     /// The value in use.
-    pub(crate) fn newest(&self) -> Option<&Held<C>> {
+    pub(crate) fn newest(&self) -> Option<&CredentialVersion<C>> {
         self.held.first()
     }
 
     /// The values before it that are in use, newest first.
-    pub(crate) fn older(&self) -> impl Iterator<Item = &Held<C>> {
+    pub(crate) fn older(&self) -> impl Iterator<Item = &CredentialVersion<C>> {
         let older = self.held.iter().skip(1);
         older.filter(|held| held.remote.is_some())
     }
 
-    pub(crate) fn reference(&self, held: &Held<C>) -> Option<StoredSecret> {
+    pub(crate) fn reference(&self, held: &CredentialVersion<C>) -> Option<StoredSecret> {
         Some(self.kept.as_ref()?.reference(&held.value))
     }
 
     /// The id of the one in use.
     pub(crate) fn id(&self) -> Option<&C::Id> {
-        let newest = self.newest().map(Held::id);
+        let newest = self.newest().map(CredentialVersion::id);
         newest.or(self.loose.as_ref().map(|remote| &remote.id))
     }
 
@@ -284,7 +284,7 @@ pub(super) async fn look<C: Credential>(
             None => C::by_id(cx, cluster, id).await?,
         };
         let value = value.clone();
-        held.push(Held { value, remote });
+        held.push(CredentialVersion { value, remote });
     }
     Ok(Facts {
         place,

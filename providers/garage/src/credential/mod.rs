@@ -25,9 +25,9 @@ use serde::de::DeserializeOwned;
 
 use crate::cluster::Cluster;
 use crate::connection::Reach;
-use crate::title::{Name, Title};
+use crate::marked_name::{MarkedName, Name};
 
-pub(crate) use facts::{Facts, Held, Public};
+pub(crate) use facts::{CredentialVersion, Facts, Public};
 pub(crate) use inputs::{
     Identity, Place, PriorInputs, PriorOutputs, Wanted, credential_inputs, defaults,
 };
@@ -90,7 +90,7 @@ pub(crate) trait Credential: Sized + 'static {
     }
 
     /// Every thing, by its name.
-    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(Self::Id, Title)>>;
+    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(Self::Id, MarkedName)>>;
 
     /// The value of a thing that is there.
     async fn value(
@@ -115,7 +115,7 @@ pub(crate) trait Credential: Sized + 'static {
         cx: &Context,
         cluster: &Cluster,
         id: &Self::Id,
-        title: &Title,
+        title: &MarkedName,
         expiry: Expiry,
         inputs: Option<&Self::Inputs>,
     ) -> Result<()>;

@@ -6,11 +6,11 @@ use nixops4_provider_sdk::{
     Context, Error, Fields as _, Object, Prior, Relation, Result, Step, Value,
 };
 
-use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
+use crate::api::{self, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
 use crate::connection::Reach;
 use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
-use crate::title::Title;
+use crate::marked_name::MarkedName;
 
 use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs};
 
@@ -122,7 +122,8 @@ impl Relation for Permission {
     ) -> Result<Option<Facts>> {
         let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
-        let bucket = bucket(cx, &cluster, &inputs.bucket_id)
+        let bucket = cluster
+            .bucket(cx, &inputs.bucket_id)
             .await?
             .ok_or_else(|| no_bucket(&inputs.bucket_id))?;
         let (title, grant) = grant(cx, &cluster, &bucket, &inputs.access_key_id)
@@ -183,7 +184,7 @@ impl Relation for Permission {
         let node = prior.outputs.server_id.as_deref();
         let inputs = &prior.inputs;
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
-        let Some(bucket) = bucket(cx, &cluster, &inputs.bucket_id).await? else {
+        let Some(bucket) = cluster.bucket(cx, &inputs.bucket_id).await? else {
             return Ok(None);
         };
         let found = grant(cx, &cluster, &bucket, &inputs.access_key_id).await?;
@@ -285,13 +286,16 @@ async fn grant(
     cluster: &Cluster,
     bucket: &api::Bucket,
     id: &AccessKeyId,
-) -> Result<Option<(Title, Grant)>> {
-    let known = on(bucket, id).map(|on| (Title::read(&on.name), on.permissions));
+) -> Result<Option<(MarkedName, Grant)>> {
+    let known = on(bucket, id).map(|on| (MarkedName::read(&on.name), on.permissions));
     let found = match known {
         Some(known) => Some(known),
-        None => key(cx, cluster, id)
-            .await?
-            .map(|key| (Title::read(&key.name), held_by(&key.buckets, &bucket.id))),
+        None => cluster.key(cx, id).await?.map(|key| {
+            (
+                MarkedName::read(&key.name),
+                held_by(&key.buckets, &bucket.id),
+            )
+        }),
     };
     Ok(found.map(|(title, permissions)| {
         let grant = Grant {
@@ -304,9 +308,9 @@ async fn grant(
 }
 
 /// What those keys may do that this one took the place of.
-fn older(bucket: &api::Bucket, newer: &Title) -> Vec<Grant> {
+fn older(bucket: &api::Bucket, newer: &MarkedName) -> Vec<Grant> {
     let precedes = |key: &&api::KeyOnBucket| {
-        !key.permissions.is_none() && precedes(&Title::read(&key.name), newer)
+        !key.permissions.is_none() && precedes(&MarkedName::read(&key.name), newer)
     };
     let keys = bucket.keys.iter().filter(precedes);
     let mut older: Vec<_> = keys
@@ -320,11 +324,6 @@ fn older(bucket: &api::Bucket, newer: &Title) -> Vec<Grant> {
     older
 }
 
-async fn bucket(cx: &Context, cluster: &Cluster, id: &BucketId) -> Result<Option<api::Bucket>> {
-    let answer = cluster.call(cx, api::bucket_by_id(id)).await;
-    cluster.found(answer, Absent::Bucket, "unable to look for the bucket")
-}
-
 /// What is still there of what was recorded.
 async fn recorded(
     cx: &Context,
@@ -332,7 +331,7 @@ async fn recorded(
     id: &BucketId,
     key: &AccessKeyId,
 ) -> Result<Option<Grant>> {
-    let Some(bucket) = bucket(cx, cluster, id).await? else {
+    let Some(bucket) = cluster.bucket(cx, id).await? else {
         return Ok(None);
     };
     let found = grant(cx, cluster, &bucket, key).await?;
@@ -343,11 +342,6 @@ async fn recorded(
 fn no_bucket(id: &BucketId) -> Error {
     Error::input("/bucketId", format!("there is no bucket {id}"))
         .hint("use the `id` output of a bucket on this cluster")
-}
-
-async fn key(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
-    let answer = cluster.call(cx, api::key_by_id(id)).await;
-    cluster.found(answer, Absent::Key, "unable to look for the key")
 }
 
 /// Takes what somebody may do; a bucket or key that is gone has taken it along.

@@ -12,9 +12,9 @@ use crate::api::{AccessKeyId, BucketId};
 use crate::bucket::{CorsRule, LifecycleRule, Quotas, Website};
 use crate::connection::Connection;
 use crate::credential::defaults;
+use crate::marked_name::Name;
 use crate::moment::Moment;
 use crate::name::BucketName;
-use crate::title::Name;
 
 /// What one application needs of a Garage cluster: a bucket, and a key that may use it
 /// and nothing else, whose secret goes into the secrets store. Retaining it takes the

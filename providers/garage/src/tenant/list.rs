@@ -9,8 +9,8 @@ use super::parts::Key;
 use crate::bucket;
 use crate::cluster::Cluster;
 use crate::connection::Reach;
+use crate::marked_name::MarkedName;
 use crate::name::BucketName;
-use crate::title::Title;
 
 /// Marked buckets with the marked keys that may use them, and marked keys that may
 /// use none: what is left of a tenant that was made or deleted by halves is found,
@@ -27,7 +27,11 @@ pub(super) async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
     let server = reach.connection.to_string();
     let mut all = Vec::new();
     for marked in bucket::marked(cx, &cluster).await? {
-        let titles = marked.bucket.keys.iter().map(|key| Title::read(&key.name));
+        let titles = marked
+            .bucket
+            .keys
+            .iter()
+            .map(|key| MarkedName::read(&key.name));
         let key = titles
             .filter(|title| title.is_of(&ours))
             .find(|title| keys.contains_key(&title.name))

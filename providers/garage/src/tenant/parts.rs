@@ -10,8 +10,8 @@ use crate::api::BucketId;
 use crate::bucket::{self, Bucket};
 use crate::credential;
 use crate::key;
+use crate::marked_name::Name;
 use crate::name::BucketName;
-use crate::title::Name;
 
 /// The kind of keys.
 pub(super) type Key = credential::Managed<key::Key>;

@@ -2,70 +2,67 @@
 
 use crate::acl::Class;
 
-/// The objects of a class: oid, schema, name, part, owner, access list. No list
-/// stands for the default one.
+/// The objects of a class: oid, name, part, owner, access list. No list stands for the
+/// default one. `s` is the schema.
 pub(super) fn source(class: Class) -> &'static str {
     match class {
         Class::Database => {
-            "SELECT oid, NULL::text, datname::text, NULL::text, datdba,
-                    coalesce(datacl, acldefault('d', datdba)) FROM pg_database"
+            "SELECT oid, datname, NULL::text, datdba, coalesce(datacl, acldefault('d', datdba))
+             FROM pg_database"
         }
         Class::Tablespace => {
-            "SELECT oid, NULL::text, spcname::text, NULL::text, spcowner,
-                    coalesce(spcacl, acldefault('t', spcowner)) FROM pg_tablespace"
+            "SELECT oid, spcname, NULL::text, spcowner, coalesce(spcacl, acldefault('t', spcowner))
+             FROM pg_tablespace"
         }
         Class::Schema => {
-            "SELECT oid, NULL::text, nspname::text, NULL::text, nspowner,
-                    coalesce(nspacl, acldefault('n', nspowner)) FROM pg_namespace"
+            "SELECT oid, nspname, NULL::text, nspowner, coalesce(nspacl, acldefault('n', nspowner))
+             FROM pg_namespace"
         }
         Class::Language => {
-            "SELECT oid, NULL::text, lanname::text, NULL::text, lanowner,
-                    coalesce(lanacl, acldefault('l', lanowner)) FROM pg_language"
+            "SELECT oid, lanname, NULL::text, lanowner, coalesce(lanacl, acldefault('l', lanowner))
+             FROM pg_language"
         }
         Class::ForeignServer => {
-            "SELECT oid, NULL::text, srvname::text, NULL::text, srvowner,
-                    coalesce(srvacl, acldefault('S', srvowner)) FROM pg_foreign_server"
+            "SELECT oid, srvname, NULL::text, srvowner, coalesce(srvacl, acldefault('S', srvowner))
+             FROM pg_foreign_server"
         }
         Class::ForeignDataWrapper => {
-            "SELECT oid, NULL::text, fdwname::text, NULL::text, fdwowner,
-                    coalesce(fdwacl, acldefault('F', fdwowner)) FROM pg_foreign_data_wrapper"
+            "SELECT oid, fdwname, NULL::text, fdwowner, coalesce(fdwacl, acldefault('F', fdwowner))
+             FROM pg_foreign_data_wrapper"
         }
         Class::Table => {
-            "SELECT c.oid, n.nspname::text, c.relname::text, NULL::text, c.relowner,
-                    coalesce(c.relacl, acldefault('r', c.relowner))
-             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+            "SELECT oid, relname, NULL::text, relowner, coalesce(relacl, acldefault('r', relowner))
+             FROM pg_class WHERE relnamespace = s.oid AND relkind IN ('r', 'p', 'v', 'm', 'f')"
         }
         Class::Sequence => {
-            "SELECT c.oid, n.nspname::text, c.relname::text, NULL::text, c.relowner,
-                    coalesce(c.relacl, acldefault('s', c.relowner))
-             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'S'"
+            "SELECT oid, relname, NULL::text, relowner, coalesce(relacl, acldefault('s', relowner))
+             FROM pg_class WHERE relnamespace = s.oid AND relkind = 'S'"
         }
         Class::Column => {
-            "SELECT c.oid, n.nspname::text, c.relname::text, a.attname::text, c.relowner,
+            "SELECT c.oid, c.relname, a.attname::text, c.relowner,
                     coalesce(a.attacl, acldefault('c', c.relowner))
-             FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             FROM pg_class c
              JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-             WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+             WHERE c.relnamespace = s.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
         }
         Class::Function => {
-            "SELECT p.oid, n.nspname::text, p.proname::text, p.oid::regprocedure::text, p.proowner,
-                    coalesce(p.proacl, acldefault('f', p.proowner))
-             FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+            "SELECT oid, proname, oid::regprocedure::text, proowner,
+                    coalesce(proacl, acldefault('f', proowner))
+             FROM pg_proc WHERE pronamespace = s.oid"
         }
         // Arrays, multiranges and the types of tables' rows follow another type.
         Class::Type => {
-            "SELECT t.oid, n.nspname::text, t.typname::text, NULL::text, t.typowner,
+            "SELECT t.oid, t.typname, NULL::text, t.typowner,
                     coalesce(t.typacl, acldefault('T', t.typowner))
-             FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace
-             WHERE t.typtype <> 'm'
+             FROM pg_type t
+             WHERE t.typnamespace = s.oid AND t.typtype <> 'm'
                AND NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
                AND (t.typrelid = 0
                     OR EXISTS (SELECT FROM pg_class WHERE oid = t.typrelid AND relkind = 'c'))"
         }
         // Only ever made in the future.
         Class::LargeObject => {
-            "SELECT 0::oid, NULL::text, NULL::text, NULL::text, 0::oid, NULL::aclitem[] WHERE false"
+            "SELECT 0::oid, NULL::name, NULL::text, 0::oid, NULL::aclitem[] WHERE false"
         }
     }
 }
@@ -82,11 +79,11 @@ pub(super) fn future_source(class: Class) -> String {
         _ => ('r', 'r'),
     };
     format!(
-        "SELECT r.oid, n.nspname::text, r.rolname::text, NULL::text, r.oid,
+        "SELECT r.oid, r.rolname, NULL::text, r.oid,
                 coalesce(d.defaclacl,
-                         CASE WHEN n.oid IS NULL THEN acldefault('{default_type}', r.oid) END)
-         FROM pg_roles r LEFT JOIN pg_namespace n ON n.nspname = $2::text
+                         CASE WHEN s.oid IS NULL THEN acldefault('{default_type}', r.oid) END)
+         FROM pg_roles r
          LEFT JOIN pg_default_acl d ON d.defaclrole = r.oid AND d.defaclobjtype = '{object_type}'
-             AND d.defaclnamespace = coalesce(n.oid, 0::oid)"
+             AND d.defaclnamespace = coalesce(s.oid, 0::oid)"
     )
 }
