@@ -6,10 +6,10 @@ use nixops4_provider_sdk::{Context, Error, Mark, Prior, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::assume::{For, assume};
 use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::{Server, column, in_database, on_server, run};
+use crate::set_role::{For, set_role};
 use crate::witness::{self, Class};
 use crate::{failure, lock};
 
@@ -164,7 +164,7 @@ pub(crate) async fn change(
 ) -> Result<()> {
     in_database(cx, at, ("/database", database), None, async |server| {
         let connection = &mut server.connection;
-        let statements = assume(connection, whom).await?.around(statements);
+        let statements = set_role(connection, whom).await?.around(statements);
         lock::transact_on(cx, connection, doing, &statements).await
     })
     .await
@@ -183,7 +183,7 @@ pub(crate) async fn change_marked(
 ) -> Result<()> {
     in_database(cx, at, ("/database", database), None, async |server| {
         let connection = &mut server.connection;
-        let acting = assume(connection, whom).await?;
+        let acting = set_role(connection, whom).await?;
         lock::begin(cx, connection, doing).await?;
         run(
             connection,

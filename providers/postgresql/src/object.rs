@@ -1,4 +1,4 @@
-//! Where privileges are held, and how that is written in SQL.
+//! Objects that can have privileges, and how SQL names them.
 //!
 //! It must not know a connection, nor which privileges are wanted.
 

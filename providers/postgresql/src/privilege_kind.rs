@@ -4,17 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use nixops4_provider_sdk::{
-    Context, Effect, Error, Object, Observed, Ownership, Result, Step, Value,
-};
+use nixops4_provider_sdk::{Context, Effect, Error, Fields as _, Object, Result, Step, Value};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Demand, Difference, Entry, Mode, Privilege};
 use crate::connection::Connection;
-use crate::granting::{Aim, Looked, Recorded, Wish, Work, compare, settle, superseded};
-use crate::holding::{self, Holding};
+use crate::current_privileges::{self, Holding};
 use crate::name::Name;
+use crate::reconcile::{Aim, Looked, Recorded, Wish, Work, compare, settle, superseded};
 use crate::sql::Ident;
 
 /// What an expression can read of declared privileges.
@@ -93,7 +91,7 @@ pub(crate) async fn observe(
     cx: &Context,
     wish: &Wish,
     recorded: Option<Recorded>,
-) -> Result<Option<Observed<Facts>>> {
+) -> Result<Option<Facts>> {
     let known_id = recorded
         .as_ref()
         .and_then(|recorded| recorded.server_id.clone());
@@ -109,7 +107,7 @@ pub(crate) async fn observe(
     let seen = wish
         .on(cx, known_id.as_deref(), async |server| {
             let questions = aim.questions(server).await?;
-            let mut readings = holding::read(server, &questions).await?;
+            let mut readings = current_privileges::read(server, &questions).await?;
             let Some(now) = readings.pop() else {
                 return Ok(None);
             };
@@ -149,10 +147,7 @@ pub(crate) async fn observe(
     match seen {
         // The database isn't there yet.
         Err(error) if error.pointer() == Some("/database") => Ok(None),
-        seen => Ok(seen?.map(|facts| Observed {
-            facts,
-            ownership: Ownership::Unmarkable,
-        })),
+        seen => seen,
     }
 }
 
@@ -166,10 +161,7 @@ fn moved(recorded: &Recorded, wish: &Wish, database_oid: i64) -> Option<Name> {
 }
 
 /// Looks for what was recorded; `None` where nothing of it is left.
-pub(crate) async fn observe_recorded(
-    cx: &Context,
-    recorded: Recorded,
-) -> Result<Option<Observed<Facts>>> {
+pub(crate) async fn observe_recorded(cx: &Context, recorded: Recorded) -> Result<Option<Facts>> {
     let known_id = recorded.server_id.clone();
     let wish = recorded.wish.clone();
     let aim = Aim::TakeBack {
@@ -179,7 +171,7 @@ pub(crate) async fn observe_recorded(
     let seen = wish
         .on(cx, known_id.as_deref(), async |server| {
             let questions = aim.questions(server).await?;
-            let mut readings = holding::read(server, &questions).await?;
+            let mut readings = current_privileges::read(server, &questions).await?;
             let Some(reading) = readings.pop() else {
                 return Ok(None);
             };
@@ -207,18 +199,12 @@ pub(crate) async fn observe_recorded(
     match seen {
         // With the database went what was granted in it.
         Err(error) if error.pointer() == Some("/database") => Ok(None),
-        seen => Ok(seen?.map(|facts| Observed {
-            facts,
-            ownership: Ownership::Unmarkable,
-        })),
+        seen => seen,
     }
 }
 
 /// The steps to the wish.
-pub(crate) fn steps(wish: &Wish, have: Option<&Facts>) -> Vec<Step<Change>> {
-    let Some(have) = have else {
-        return vec![Step::create(Change::Fulfil)];
-    };
+pub(crate) fn steps(wish: &Wish, have: &Facts) -> Vec<Step<Change>> {
     let mut steps = Vec::new();
     if let Some(former) = &have.moved_from {
         let (before, after) = (Value::known(former), Value::known(&wish.database));
@@ -382,18 +368,6 @@ pub(crate) async fn delete(cx: &Context, recorded: &Recorded, whose: &str) -> Re
     settle(cx, &recorded.wish, &doing, aim).await
 }
 
-/// Why nothing can be retained here.
-pub(crate) fn retained(whose: &str) -> Error {
-    Error::input(
-        "/deletionPolicy",
-        format!("{whose} can't be retained: a privilege has no data, and is either held or not"),
-    )
-    .hint(
-        "set deletionPolicy = \"delete\" and apply, then destroy; or only forget it in the \
-             state, and the role keeps its privileges",
-    )
-}
-
 /// The outputs of what is there.
 pub(crate) fn outputs(wish: &Wish, facts: &Facts) -> Outputs {
     Outputs {
@@ -412,12 +386,11 @@ pub(crate) fn outputs(wish: &Wish, facts: &Facts) -> Outputs {
 pub(crate) fn predict(wish: &Wish) -> Object {
     let at = &wish.connection;
     let database = wish.database.as_ref().unwrap_or(&at.database);
-    let mut outputs = Object::new();
-    outputs.insert("role".to_owned(), wish.role.as_str().into());
-    outputs.insert("host".to_owned(), at.host.as_str().into());
-    outputs.insert("port".to_owned(), at.port.into());
-    outputs.insert("database".to_owned(), database.as_str().into());
-    outputs
+    Object::new()
+        .with("role", &wish.role)
+        .with("host", at.host.as_str())
+        .with("port", at.port)
+        .with("database", database)
 }
 
 /// Whose privileges, for errors: on `what` in which database of which server.

@@ -53,7 +53,7 @@ const LACKING: &str = "
 
 /// Says what it takes to act for these roles. Where that can't be had, it is left
 /// out, and the server's own error tells what is missing.
-pub(crate) async fn assume(connection: &mut PgConnection, whom: &For<'_>) -> Result<Assumed> {
+pub(crate) async fn set_role(connection: &mut PgConnection, whom: &For<'_>) -> Result<Assumed> {
     let rows = sqlx::query(LACKING)
         .bind(whom.roles)
         .bind(whom.database_owner)

@@ -1,6 +1,6 @@
-//! Brings what a role holds to what is wanted, under the lock, and looks whether
-//! the server did it: a REVOKE of what somebody else granted does nothing, and
-//! says nothing.
+//! Reconciles the privileges of a role with the declared ones, under the lock, and checks
+//! that the server did it: a REVOKE of a privilege that somebody else granted does
+//! nothing, and says nothing.
 
 use std::collections::BTreeSet;
 
@@ -8,13 +8,13 @@ use nixops4_provider_sdk::{Context, Error, Result};
 
 use crate::acl::{self, Class, Demand, Difference, Mode, Privilege};
 use crate::connection::Connection;
-use crate::deed::carry_out;
-use crate::holding::{
+use crate::current_privileges::{
     Holding, Question, Reading, Selection, Whom, missing_role, readings, statements,
 };
+use crate::grant_statement::carry_out;
 use crate::lock::{self, Part};
 use crate::name::Name;
-use crate::place::{Grantee, Place};
+use crate::object::{Grantee, Place};
 use crate::server::{Server, in_database, on_server, run};
 use crate::sql::Ident;
 

@@ -1,7 +1,7 @@
-//! Grants and revokes: who has to be the grantor in which statement, and how an
-//! administrator gets to act for it.
+//! GRANT and REVOKE statements: which role has to be the grantor of each, and how an
+//! administrator acts for it.
 //!
-//! It must not know what is wanted, only what is to be done.
+//! It must not know what is declared, only the difference.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,10 +10,10 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::acl::{Class, Difference, Entry, Privilege};
-use crate::granting::Work;
-use crate::holding::{self, Holding};
+use crate::current_privileges::{self, Holding};
 use crate::name::Name;
-use crate::place::{Grantee, Place, Verb, statement};
+use crate::object::{Grantee, Place, Verb, statement};
+use crate::reconcile::Work;
 use crate::server::{Server, ask, column};
 use crate::sql::{Ident, Literal};
 use crate::{admin, failure};
@@ -181,7 +181,7 @@ async fn restored_columns(server: &mut Server, work: &Work) -> Result<Vec<Deed>>
     let mut restored = Vec::new();
     for (schema, tables) in tables {
         let names = tables.keys().map(|name| name.as_str().to_owned()).collect();
-        for holding in holding::on_columns(server, schema, names, &work.grantee).await? {
+        for holding in current_privileges::on_columns(server, schema, names, &work.grantee).await? {
             let Place::Column { table, .. } = &holding.place else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! Reads from the catalog what a role holds on which objects. Changes nothing.
+//! Reads from the catalog which privileges a role has on which objects. Changes nothing.
 
 mod source;
 
@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use crate::acl::{Class, Entry, Privilege};
 use crate::failure;
 use crate::name::Name;
-use crate::place::{Grantee, Place, keyword, split_signature};
+use crate::object::{Grantee, Place, keyword, split_signature};
 use crate::server::{Server, ask, column, run};
 use crate::sql::{Ident, Literal, Literals};
 
