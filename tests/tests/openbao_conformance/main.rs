@@ -225,7 +225,6 @@ impl Kind for Policy {
     fn bad() -> Vec<Bad> {
         vec![
             wrong("/name", json!("App"), &["small letters"]),
-            wrong("/rules", json!("path {"), &["failed to parse policy"]),
             wrong("/rules", json!(7), &["expected a text"]),
         ]
     }
@@ -318,6 +317,26 @@ impl Kind for Entity {
 
 mod policy {
     nixops4_resources_tests::conformance!(super::Things<super::Policy>);
+
+    /// Only the server knows what rules are good for.
+    #[test]
+    fn rules_that_the_server_refuses() {
+        use nixops4_resources_tests::conformance::{Fixture as _, Place};
+        if !super::Things::<super::Policy>::is_there() {
+            return;
+        }
+        let at = Place::<super::Things<super::Policy>>::new();
+        let mut thing = at.thing("bad");
+        let error = thing.set("/rules", "path {").try_create();
+        let error = error.expect_err("these are no rules");
+        assert!(
+            error.starts_with("/rules: unable to write policy"),
+            "{error}"
+        );
+        assert!(error.contains("failed to parse policy"), "{error}");
+        assert!(error.contains("\nhint: "), "{error}");
+        assert!(!thing.is_there());
+    }
 }
 
 mod entity {
