@@ -58,12 +58,13 @@ pub async fn wait_until<T>(
             return Err(failed.unwrap_or_else(late).retry(Retry::Never));
         }
         let pause_now = pause.min(left).min(cx.time_left());
+        let waited = || format!("waited {:.0} s for {what}", begun.elapsed().as_secs_f32());
         if !pause_unless_interrupted(cx, pause_now).await || cx.time_left().is_zero() {
-            let said = cx.checkpoint().err();
-            let waited = format!("waited {:.0} s for {what}", begun.elapsed().as_secs_f32());
-            return Err(match said {
-                Some(error) => error.because(failed.map_or(waited, |error| error.to_string())),
-                None => Error::new(waited),
+            // That the time ran out says less than why nothing came about.
+            return Err(match (failed, cx.checkpoint()) {
+                (Some(failed), _) => failed.retry(Retry::Never),
+                (None, Err(over)) => over.because(waited()),
+                (None, Ok(())) => Error::new(waited()),
             });
         }
         pause = (pause * 3 / 2).min(longest);

@@ -135,11 +135,17 @@ impl Client {
             return Err(self.refused(&answer, request.parts.doing.as_deref()));
         }
         A::read(answer).map_err(|error| {
+            let odd = format!(
+                "{} does not answer as {} does",
+                self.server(),
+                self.dialect.called()
+            );
+            let why = error.without_hint();
             let error = match &request.parts.doing {
-                Some(doing) => Error::new(doing).because(error),
-                None => error,
+                Some(doing) => self.error(doing).because(format!("{odd}: {why}")),
+                None => self.error(odd).because(why),
             };
-            Failure::Failed(error.at(self.at))
+            Failure::Failed(error.hint(self.dialect.usual_place()))
         })
     }
 
