@@ -104,7 +104,7 @@ fn refuse_duplicates(survey: &Survey) -> Result<(), Failure> {
         let Judgement::Decided(decision) = judgement else {
             return None;
         };
-        Some((&member.path, member.kind.as_str(), decision))
+        Some((&member.path, member.kind.as_str(), &**decision))
     });
     let problems: Vec<Problem> = decision::duplicates(decided)
         .into_iter()

@@ -86,7 +86,7 @@ fn chosen(survey: &Survey, paths: &[MemberPath]) -> Result<Vec<Member>, Failure>
         })
     };
     let mut chosen = Vec::new();
-    for member in survey.evaluation.members.values() {
+    for member in survey.evaluation.members() {
         let Some(path) = paths.iter().find(|path| member.path.is_within(path)) else {
             continue;
         };

@@ -199,7 +199,7 @@ pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Rec
     let mut states: Vec<Location> = records
         .locations()
         .filter_map(|location| match evaluation.members.get(&location.label) {
-            Some(member) => Some(Location::from(member)),
+            Some(member) => Some(Location::from(&**member)),
             None if records.is_used(&location.label) => Some(location.clone()),
             None => None,
         })
@@ -243,8 +243,11 @@ fn to_remember(
         .collect();
     if !before.is_empty() {
         let recorded = records.all();
-        let recorded = recorded.filter_map(|(_, _, it)| it.input_properties.get(input));
-        let recorded: BTreeSet<String> = recorded.map(named::canonical).collect();
+        let recorded = recorded.filter_map(|(_, _, it)| {
+            let inputs = it.resource().input_properties;
+            inputs.get(input).map(named::canonical)
+        });
+        let recorded: BTreeSet<String> = recorded.collect();
         let still_used = before.into_iter().filter(|(key, _)| recorded.contains(key));
         values.extend(still_used.map(|(key, value)| (key, value.clone())));
     }
@@ -275,7 +278,7 @@ pub(crate) fn is_where_it_was(evaluation: &Evaluation, records: &Records) -> boo
     let is_there = |state: &&Location| {
         let member = evaluation.members.get(&state.label);
         match member {
-            Some(member) => member.is_known() && Location::from(member) == **state,
+            Some(member) => member.is_known() && Location::from(&**member) == **state,
             None => unnamed::has_left(state, evaluation),
         }
     };

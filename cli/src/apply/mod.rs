@@ -9,6 +9,7 @@ mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::LocalBoxFuture;
@@ -20,7 +21,7 @@ use crate::member::{MemberPath, OutputRef};
 use crate::plan::judge::Judgement;
 use crate::plan::scope;
 use crate::plan::survey::{self, Survey};
-use crate::records::{Opening, Records};
+use crate::records::{Entry, Opening, Records};
 use crate::report::{Event, Operation, Summary};
 use crate::session::Session;
 use crate::whereabouts;
@@ -33,7 +34,7 @@ pub(crate) use signals::Signals;
 /// Says in the state what is about to be changed, which only one apply at a time can.
 pub(crate) async fn begin(session: &Session, survey: &Survey) -> Result<(), Failure> {
     let scope = scope::scope(&survey.evaluation, &session.targets);
-    let members = survey.evaluation.members.values().filter(|member| {
+    let members = survey.evaluation.members().filter(|member| {
         let scope = scope.as_ref();
         scope.is_none_or(|scope| scope.contains(&member.path))
             && !survey.settled.contains_key(&member.path)
@@ -248,7 +249,7 @@ impl Run<'_> {
             self.schedule.failed(&path);
             let error = "it was killed in the middle, and may or may not be done; the next apply \
                          finds out";
-            self.fail(path, member.kind, operation, error.to_owned(), 0.0);
+            self.fail(path, member.kind.clone(), operation, error.to_owned(), 0.0);
         }
     }
 
@@ -256,7 +257,7 @@ impl Run<'_> {
         let Some(member) = self.schedule.evaluation().members.get(path) else {
             return;
         };
-        let recorded = self.records.of(member).cloned();
+        let recorded = self.records.of(member).map(Entry::resource);
         // The survey's decision stands if nothing that it was made by has changed
         // since, which only what was unknown then has.
         let decision = match self.judgements.remove(path) {
@@ -265,7 +266,7 @@ impl Run<'_> {
         };
         let job = Job {
             session: self.session,
-            member: member.clone(),
+            member: Arc::clone(member),
             decision,
             recorded,
             waited: self.waited.get(path).cloned().unwrap_or_default(),
@@ -434,7 +435,7 @@ impl Run<'_> {
 
     fn summary(self, elapsed: std::time::Duration) -> Summary {
         let abandoned = crate::plan::report::abandoned(
-            self.schedule.evaluation().members.values(),
+            self.schedule.evaluation().members(),
             &self.schedule.evaluation().structures,
             &self.records,
         );

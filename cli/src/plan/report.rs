@@ -30,9 +30,8 @@ pub(crate) fn report(file: &str, survey: &Survey) -> PlanReport {
         abandoned: abandoned(
             survey
                 .evaluation
-                .members
-                .values()
-                .chain(survey.foreseen.iter().map(|(member, _)| member)),
+                .members()
+                .chain(survey.foreseen.iter().map(|(member, _)| &**member)),
             &survey.structures,
             &survey.records,
         ),
@@ -127,7 +126,7 @@ pub(crate) fn abandoned<'a>(
         })
         .map(|(keeper, path, recorded)| Abandoned {
             path: path.clone(),
-            r#type: recorded.r#type.clone(),
+            r#type: recorded.resource().r#type,
             state: keeper.clone(),
         })
         .collect()

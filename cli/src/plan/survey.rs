@@ -3,15 +3,15 @@
 //! the places that keep state when it is the beginning of an apply.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
-use nixops4_protocol::Object;
 
 use super::judge::{self, Judgement};
 use super::{scope, unnamed};
 use crate::eval::{EvalError, Evaluation, Known, Look, Member, Structure};
 use crate::failure::{Failure, Problem};
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::records::{Opening, Records};
 use crate::session::Session;
 use crate::whereabouts;
@@ -27,13 +27,13 @@ pub(crate) struct Survey {
     /// What is to be done, by the same.
     pub(crate) judgements: BTreeMap<MemberPath, Judgement>,
     /// The outputs of everything that need not be touched.
-    pub(crate) settled: BTreeMap<MemberPath, Object>,
+    pub(crate) settled: BTreeMap<MemberPath, Outputs>,
     /// What is recorded.
     pub(crate) records: Records,
     /// Whether the state was only looked at, and may not be there to be written.
     pub(crate) only_looked: bool,
     /// What the reader is shown: the same, with the outputs that are foreseen.
-    pub(crate) foreseen: Vec<(Member, Judgement)>,
+    pub(crate) foreseen: Vec<(Arc<Member>, Judgement)>,
     /// Places whose members stay unknown, even so.
     pub(crate) structures: Vec<Structure>,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Survey {
 /// Remembers what was decided about which inputs.
 #[derive(Default)]
 struct Judge {
-    cache: BTreeMap<MemberPath, (Member, Judgement)>,
+    cache: BTreeMap<MemberPath, (Arc<Member>, Judgement)>,
 }
 
 impl Judge {
@@ -83,7 +83,7 @@ impl Judge {
             match judged {
                 Ok(judgement) => {
                     self.cache
-                        .insert(member.path.clone(), (member.clone(), judgement.clone()));
+                        .insert(member.path.clone(), (Arc::clone(member), judgement.clone()));
                     judgements.insert(member.path.clone(), judgement);
                 }
                 Err(judge::Error::Problems(messages)) => {
@@ -105,7 +105,7 @@ impl Judge {
 }
 
 /// Outputs that a member is believed to have.
-type Assumed = BTreeMap<MemberPath, Object>;
+type Assumed = BTreeMap<MemberPath, Outputs>;
 
 /// What a survey begins with.
 struct Beginning {
@@ -320,7 +320,7 @@ pub(crate) async fn open_keepers(
                     .collect(),
             )
         })?;
-        records.open(session, &member.into(), opening).await?;
+        records.open(session, &(&**member).into(), opening).await?;
         opened = true;
     }
     Ok(opened)
@@ -339,7 +339,7 @@ pub(crate) async fn evaluate_as_recorded(
 /// The outputs of everything that is recorded, whoever keeps it.
 fn all_outputs(records: &Records) -> Assumed {
     let all = records.all();
-    all.map(|(_, path, recorded)| (path.clone(), recorded.output_properties.clone()))
+    all.map(|(_, path, recorded)| (path.clone(), recorded.outputs().clone()))
         .collect()
 }
 
@@ -348,7 +348,7 @@ fn all_outputs(records: &Records) -> Assumed {
 pub(crate) fn recorded_outputs(
     evaluation: &Evaluation,
     records: &Records,
-) -> BTreeMap<MemberPath, Object> {
+) -> BTreeMap<MemberPath, Outputs> {
     let mut outputs = BTreeMap::new();
     for (keeper, path, recorded) in records.all() {
         let is_its_state = match evaluation.members.get(path) {
@@ -359,13 +359,13 @@ pub(crate) fn recorded_outputs(
                 .any(|structure| path.is_within(&structure.path)),
         };
         if is_its_state {
-            outputs.insert(path.clone(), recorded.output_properties.clone());
+            outputs.insert(path.clone(), recorded.outputs().clone());
         }
     }
     outputs
 }
 
-pub(crate) fn known(settled: &BTreeMap<MemberPath, Object>, records: &Records) -> Known {
+pub(crate) fn known(settled: &BTreeMap<MemberPath, Outputs>, records: &Records) -> Known {
     let mut known = Known::default();
     for (path, outputs) in settled.iter().chain(records.outputs()) {
         // A record may be older than an output that its provider has by now.
@@ -377,7 +377,7 @@ pub(crate) fn known(settled: &BTreeMap<MemberPath, Object>, records: &Records) -
 fn settled(
     evaluation: &Evaluation,
     judgements: &BTreeMap<MemberPath, Judgement>,
-) -> BTreeMap<MemberPath, Object> {
+) -> BTreeMap<MemberPath, Outputs> {
     judgements
         .iter()
         .filter(|(path, _)| evaluation.members[*path].is_known())
@@ -397,14 +397,14 @@ async fn foresee(
     judge: &mut Judge,
     evaluation: &Evaluation,
     judgements: &BTreeMap<MemberPath, Judgement>,
-    settled: &BTreeMap<MemberPath, Object>,
+    settled: &BTreeMap<MemberPath, Outputs>,
     records: &Records,
-) -> Result<(Vec<(Member, Judgement)>, Vec<Structure>), Failure> {
+) -> Result<(Vec<(Arc<Member>, Judgement)>, Vec<Structure>), Failure> {
     let mut evaluation = evaluation.clone();
     let mut judgements = judgements.clone();
     let mut used = BTreeMap::new();
     for _ in 0..FORESIGHT {
-        let foreseen: BTreeMap<MemberPath, Object> = judgements
+        let foreseen: BTreeMap<MemberPath, Outputs> = judgements
             .iter()
             .filter(|(path, _)| !settled.contains_key(*path))
             .filter_map(|(path, judgement)| match judgement {
@@ -435,7 +435,7 @@ async fn foresee(
     Ok((shown, structures))
 }
 
-fn somebody_waits_for(evaluation: &Evaluation, outputs: &BTreeMap<MemberPath, Object>) -> bool {
+fn somebody_waits_for(evaluation: &Evaluation, outputs: &BTreeMap<MemberPath, Outputs>) -> bool {
     let is_there = |wanted: &OutputRef| {
         outputs
             .get(&wanted.path)

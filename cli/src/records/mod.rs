@@ -3,6 +3,7 @@
 //! Knows state documents and the requests that read and extend them.
 
 mod absent;
+mod entry;
 mod keeper;
 mod location;
 mod opening;
@@ -10,20 +11,19 @@ mod turn;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use nixops4_protocol::Object;
 use nixops4_protocol::client::ClientError;
-use nixops4_protocol::state::{self, RecordedResource, StateError};
+use nixops4_protocol::state::{self, StateError};
 use tokio::sync::Mutex;
 
 use crate::eval::Member;
-use crate::member::MemberPath;
+use crate::member::{MemberPath, Outputs};
 use crate::session::Session;
 use crate::trust::Distrust;
 
 pub(crate) use absent::Absent;
+pub(crate) use entry::Entry;
 pub(crate) use keeper::Keeper;
 pub(crate) use location::Location;
 pub(crate) use turn::is_of_a_turn;
@@ -123,7 +123,7 @@ pub(crate) enum Opening {
 }
 
 /// What one state resource has recorded.
-type Entries = BTreeMap<MemberPath, Arc<RecordedResource>>;
+type Entries = BTreeMap<MemberPath, Entry>;
 
 /// Everything that is recorded, as it was when it was read.
 #[derive(Clone, Default)]
@@ -132,7 +132,7 @@ pub(crate) struct Records {
     locations: BTreeMap<MemberPath, Location>,
     entries: BTreeMap<MemberPath, Entries>,
     /// The outputs of the state resources themselves.
-    outputs: BTreeMap<MemberPath, Object>,
+    outputs: BTreeMap<MemberPath, Outputs>,
     /// The state resources that aren't there yet.
     absent: Vec<Absent>,
     /// Where something may be recorded that could not be read.
@@ -149,7 +149,7 @@ impl Records {
         location: &Location,
         opening: Opening,
     ) -> Result<(), RecordsError> {
-        let opened = opening::open(session, location, opening).await?;
+        let mut opened = opening::open(session, location, opening).await?;
         let path = location.label.clone();
         let document_error = |source| RecordsError::Document {
             path: path.clone(),
@@ -159,15 +159,16 @@ impl Records {
         let entries = state::resources(opened.keeper.document())
             .map_err(document_error)?
             .into_iter()
-            .map(|(path, resource)| (MemberPath(path), Arc::new(resource)))
+            .map(|(path, resource)| (MemberPath(path), Entry::new(resource)))
             .collect();
+        opened.keeper.fold();
         self.entries.insert(path.clone(), entries);
         self.notes.extend(opened.note);
         if !opened.keeper.is_there() {
             self.absent.push(Absent::new(location, opened.reason));
         }
         if let Some(outputs) = opened.outputs {
-            self.outputs.insert(path.clone(), outputs);
+            self.outputs.insert(path.clone(), outputs.into());
         }
         self.locations.insert(path.clone(), location.clone());
         self.keepers
@@ -181,7 +182,7 @@ impl Records {
             return false;
         }
         for (one, other) in self.keepers.values().zip(other.keepers.values()) {
-            if one.lock().await.document() != other.lock().await.document() {
+            if !one.lock().await.is_as(&*other.lock().await) {
                 return false;
             }
         }
@@ -254,14 +255,12 @@ impl Records {
     }
 
     /// What is recorded of a member.
-    pub(crate) fn of(&self, member: &Member) -> Option<&Arc<RecordedResource>> {
+    pub(crate) fn of(&self, member: &Member) -> Option<&Entry> {
         self.entries.get(member.state.as_ref()?)?.get(&member.path)
     }
 
     /// Everything that is recorded: by which state resource, of which member.
-    pub(crate) fn all(
-        &self,
-    ) -> impl Iterator<Item = (&MemberPath, &MemberPath, &Arc<RecordedResource>)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&MemberPath, &MemberPath, &Entry)> {
         self.entries.iter().flat_map(|(keeper, entries)| {
             entries
                 .iter()
@@ -270,7 +269,7 @@ impl Records {
     }
 
     /// The outputs of the open state resources.
-    pub(crate) fn outputs(&self) -> &BTreeMap<MemberPath, Object> {
+    pub(crate) fn outputs(&self) -> &BTreeMap<MemberPath, Outputs> {
         &self.outputs
     }
 

@@ -88,7 +88,7 @@ pub(super) async fn examples(
         .iter()
         .map(|live| &live.member)
         .filter(|member| member.is_known());
-    let mut examples: Vec<Example> = members.map(Example::from).collect();
+    let mut examples: Vec<Example> = members.map(|member| Example::from(&**member)).collect();
     let mut distrusted = Vec::new();
     for (path, (_, recorded)) in recorded {
         let reached = servers.reach(recorded);

@@ -5,6 +5,7 @@
 //! member still wants, under whatever name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::Object;
@@ -44,7 +45,7 @@ pub(crate) struct Wanted<'a> {
 
 /// A member that the expression has.
 pub(super) struct Live {
-    pub(super) member: Member,
+    pub(super) member: Arc<Member>,
     /// What names it on its server; null if nobody can say.
     pub(super) identity: Value,
     pub(super) is_recorded: bool,
@@ -86,7 +87,7 @@ async fn examine(
 ) -> Result<(Vec<Target>, Aside), Failure> {
     complete(survey)?;
     let live = live(survey);
-    let abandoned = report::abandoned(survey.evaluation.members.values(), &[], &survey.records);
+    let abandoned = report::abandoned(survey.evaluation.members(), &[], &survey.records);
     for path in wanted.paths {
         if !abandoned.iter().any(|gone| gone.path.is_within(path)) {
             return Err(Failure::NotAbandoned(path.clone()));
@@ -120,7 +121,7 @@ async fn examine(
     let mut looked: Vec<_> = stream::iter(gone)
         .map(async |(resource, gone)| {
             let (path, keeper) = (gone.path.clone(), Some(gone.state.clone()));
-            let resource = servers.reach(resource);
+            let resource = servers.reach(&resource.resource());
             let target = target::target(session, path, keeper, resource, wanted.forget).await;
             let target = target.without_member();
             let still_wanted = still_wanted(session, &target, &index, &servers).await;
@@ -216,7 +217,7 @@ fn live(survey: &Survey) -> Vec<Live> {
                 _ => Value::Null,
             },
             is_recorded: survey.records.of(member).is_some(),
-            member: member.clone(),
+            member: Arc::clone(member),
         })
         .collect()
 }

@@ -39,7 +39,12 @@ pub(crate) type Recorded = BTreeMap<MemberPath, (MemberPath, Arc<RecordedResourc
 pub(crate) fn recorded(records: &Records) -> Recorded {
     records
         .all()
-        .map(|(keeper, path, recorded)| (path.clone(), (keeper.clone(), Arc::clone(recorded))))
+        .map(|(keeper, path, recorded)| {
+            (
+                path.clone(),
+                (keeper.clone(), Arc::new(recorded.resource())),
+            )
+        })
         .collect()
 }
 

@@ -25,7 +25,7 @@ impl Servers {
         let mut servers = Self::default();
         for member in evaluation.members.values().filter(|it| it.is_known()) {
             if let Some(recorded) = records.of(member) {
-                servers.learn(member, &recorded.output_properties);
+                servers.learn(member, recorded.outputs());
             }
         }
         servers

@@ -67,7 +67,11 @@ pub(super) async fn rm(
         for (_, forgotten, recorded) in chosen.recorded() {
             if forgotten.is_within(path) {
                 number += 1;
-                let _ = writeln!(lines, "    {forgotten}  {}", text::line(&recorded.r#type));
+                let _ = writeln!(
+                    lines,
+                    "    {forgotten}  {}",
+                    text::line(&recorded.resource().r#type)
+                );
             }
         }
     }

@@ -19,7 +19,7 @@ pub(super) fn list(ui: &Ui, chosen: &Chosen<'_>, paths: &[MemberPath]) -> Result
         .filter(|(_, path, _)| {
             paths.is_empty() || paths.iter().any(|wanted| path.is_within(wanted))
         })
-        .map(|(keeper, path, recorded)| StateEntry::new(keeper, path, recorded))
+        .map(|(keeper, path, recorded)| StateEntry::new(keeper, path, &recorded.resource()))
         .collect();
     resources.sort_by(|a, b| a.path.cmp(&b.path));
     for path in paths {
@@ -82,7 +82,7 @@ pub(super) fn show(ui: &Ui, chosen: &Chosen<'_>, path: &MemberPath) -> Result<En
         .collect();
     let (keeper, recorded) = match found[..] {
         [] => return Err(StateError::NotRecorded(path.clone()).into()),
-        [(keeper, _, recorded)] => (keeper, recorded),
+        [(keeper, _, recorded)] => (keeper, recorded.resource()),
         _ => {
             let keepers = found.iter().map(|(keeper, _, _)| (*keeper).clone());
             return Err(StateError::Several(keepers.collect()).into());
@@ -90,10 +90,10 @@ pub(super) fn show(ui: &Ui, chosen: &Chosen<'_>, path: &MemberPath) -> Result<En
     };
     match ui.reader() {
         Reader::Machine => {
-            let entry = StateEntry::new(keeper, path, recorded);
-            ui.json(&entry.with_properties(recorded), true);
+            let entry = StateEntry::new(keeper, path, &recorded);
+            ui.json(&entry.with_properties(&recorded), true);
         }
-        Reader::Person => ui.print(&shown(keeper, path, recorded, ui.paint())),
+        Reader::Person => ui.print(&shown(keeper, path, &recorded, ui.paint())),
     }
     Ok(Ending::Done)
 }

@@ -11,7 +11,6 @@ mod transfer;
 mod verify;
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use nixops4_protocol::state::StateError as DocumentError;
 use tokio::sync::Mutex;
@@ -19,7 +18,7 @@ use tokio::sync::Mutex;
 use crate::commands::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::records::{Keeper, Opening, Records};
+use crate::records::{Entry, Keeper, Opening, Records};
 use crate::session::Session;
 use crate::whereabouts;
 use args::{State, What};
@@ -165,15 +164,7 @@ impl Chosen<'_> {
     }
 
     /// All that they have recorded.
-    fn recorded(
-        &self,
-    ) -> impl Iterator<
-        Item = (
-            &MemberPath,
-            &MemberPath,
-            &Arc<nixops4_protocol::state::RecordedResource>,
-        ),
-    > {
+    fn recorded(&self) -> impl Iterator<Item = (&MemberPath, &MemberPath, &Entry)> {
         self.records
             .all()
             .filter(|(keeper, _, _)| self.keepers.contains(keeper))

@@ -152,7 +152,7 @@ async fn member(session: &Session, path: &MemberPath) -> Result<Location, Failur
         Some(member) if member.is_known() => {
             session.evaluator.realise(&member.provider_paths).await?;
             session.evaluator.realise(&member.input_paths).await?;
-            Ok(Location::from(member))
+            Ok(Location::from(&**member))
         }
         _ => Err(StateError::NoKeeper {
             path: path.clone(),
