@@ -82,7 +82,7 @@ pub(crate) struct Common {
     /// Otherwise only what is recorded as of a deployment that the expression names, or
     /// named at the last apply here, or whose state is given.
     #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) allow_owner: Vec<String>,
+    pub(crate) allow_deployment: Vec<String>,
 }
 
 /// An executable and its arguments.

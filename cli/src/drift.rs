@@ -79,7 +79,7 @@ async fn look(
         .filter(|(path, _)| paths.is_empty() || paths.iter().any(|of| path.is_within(of)))
         .collect();
     let mut notes = records.notes().to_vec();
-    if (wanted.iter()).any(|(_, recorded)| session.trusts(recorded).is_err())
+    if distrusts_any(session, &wanted).await
         && let Err(error) = survey::evaluate_as_recorded(session, &records).await
     {
         notes.push(format!(
@@ -123,6 +123,19 @@ async fn look(
     }
     records.close().await;
     Ok(report)
+}
+
+/// Whether it takes the expression to follow all that is recorded.
+async fn distrusts_any(
+    session: &Session,
+    recorded: &[(MemberPath, Arc<RecordedResource>)],
+) -> bool {
+    for (_, recorded) in recorded {
+        if session.provider_of(recorded).await.is_err() {
+            return true;
+        }
+    }
+    false
 }
 
 async fn look_at(session: &Session, path: &MemberPath, recorded: &RecordedResource) -> Seen {

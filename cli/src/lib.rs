@@ -125,7 +125,7 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
                     .map(|it| it.0.clone())
                     .collect(),
                 connections: common.allow_connection.clone(),
-                owners: common.allow_owner.clone(),
+                deployments: common.allow_deployment.clone(),
             },
         )
     };

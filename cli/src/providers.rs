@@ -82,6 +82,13 @@ impl Providers {
         Ok(description.clone())
     }
 
+    /// What a provider has said of itself already.
+    pub(crate) fn described(&self, command: &ProviderCommand) -> Option<Arc<Description>> {
+        let descriptions = self.descriptions.lock();
+        let descriptions = descriptions.unwrap_or_else(PoisonError::into_inner);
+        descriptions.get(command)?.get().cloned().flatten()
+    }
+
     /// Asks one thing on behalf of a member, reusing a process if there is one.
     /// What nobody answered is asked again, if the kind says that it may be.
     pub(crate) async fn ask(

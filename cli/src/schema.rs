@@ -4,6 +4,8 @@
 //! A message never repeats a value: somebody may have put a secret in the wrong
 //! place.
 
+use std::collections::BTreeMap;
+
 use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
 use nixops4_protocol::Object;
@@ -41,10 +43,12 @@ impl Kind {
             Err(error) => return vec![error.clone()],
         };
         let inputs = Value::Object(without_nulls(&member.inputs));
+        let contract = self.description.contract();
+        let former = &contract.former_inputs;
         let mut problems = Vec::new();
         for error in validator.iter_errors(&inputs) {
             let pointer = error.instance_path().to_string();
-            collect(&error, &pointer, member, &mut problems);
+            collect(&error, &pointer, (member, former), &mut problems);
         }
         problems.sort();
         problems.dedup();
@@ -55,7 +59,7 @@ impl Kind {
 fn collect(
     error: &jsonschema::ValidationError<'_>,
     pointer: &str,
-    member: &Member,
+    (member, former): (&Member, &BTreeMap<String, String>),
     problems: &mut Vec<String>,
 ) {
     match error.kind() {
@@ -71,10 +75,12 @@ fn collect(
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             for name in unexpected {
-                problems.push(format!(
-                    "{pointer}/{}: there is no such input; look for a typing mistake",
-                    escape(name)
-                ));
+                let is_top = pointer.is_empty();
+                let problem = match former.get(name).filter(|_| is_top) {
+                    Some(new) => format!("this input is called {new} now"),
+                    None => "there is no such input; look for a typing mistake".to_owned(),
+                };
+                problems.push(format!("{pointer}/{}: {problem}", escape(name)));
             }
         }
         _ if touches_unknown(member, pointer) => {}
@@ -204,6 +210,7 @@ mod tests {
             repeatable: Vec::new(),
             inputs,
             outputs: nixops4_protocol::Object::new(),
+            contract: None,
         }
     }
 

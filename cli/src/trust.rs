@@ -1,20 +1,22 @@
 //! What a record may bring about. Who can append to the state writes what they like, so
 //! that a record alone starts no program, sends no secret anywhere, and touches nothing of
 //! another deployment: a provider has to be of this suite or named by the expression, a
-//! server that gets a secret and an owner have to be named by the expression or have been
-//! at the last apply here, and everything else takes the user's word on the command line.
+//! server that gets a secret and a deployment have to be named by the expression or have
+//! been at the last apply here, and everything else takes the user's word on the command line.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use nixops4_protocol::Object;
 use nixops4_protocol::client::ProviderCommand;
+use nixops4_protocol::describe::{Contract, Description, KindDescription, Reach};
 use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
 
-use crate::eval::named::{CONNECTION, OWNER, canonical};
+use crate::eval::named::canonical;
 use crate::executables;
 use crate::providers;
 use crate::records::Location;
@@ -23,16 +25,13 @@ use crate::shell;
 use crate::ui::text;
 use crate::whereabouts;
 
-/// The input that says whose state a place keeps.
-const DEPLOYMENT: &str = "deployment";
-
 /// What the user allows on the command line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Allowed {
     /// Providers, each with its arguments.
     pub(crate) providers: Vec<Vec<String>>,
     pub(crate) connections: Vec<Value>,
-    pub(crate) owners: Vec<String>,
+    pub(crate) deployments: Vec<String>,
 }
 
 /// What one run of the command may do because a record says so.
@@ -47,10 +46,8 @@ pub(crate) struct Trust {
     told: Mutex<BTreeSet<Vec<String>>>,
     /// Whether it was told that what is remembered is not believed.
     doubted: AtomicBool,
-    /// The connections that the expression had at the last apply here.
-    connections: OnceLock<BTreeSet<String>>,
-    /// Whose things were in it.
-    owners: OnceLock<BTreeSet<String>>,
+    /// The deployments and addresses that the expression had at the last apply here.
+    remembered: OnceLock<BTreeSet<String>>,
 }
 
 /// Why a record is not followed.
@@ -76,13 +73,13 @@ pub(crate) enum Distrust {
     #[error(
         "what is recorded is said to be of the deployment {}, which the expression does not \
          name, nor did at the last apply here; its provider was not asked{}",
-        text::quoted(owner),
-        hint("--allow-owner", owner)
+        text::quoted(deployment),
+        hint("--allow-deployment", deployment)
     )]
-    Owner { owner: String },
-    /// What the expression names could not be built.
+    Deployment { deployment: String },
+    /// What the expression names could not be built, or does not say what it is.
     #[error("{0}")]
-    Unbuilt(String),
+    Unknown(String),
 }
 
 /// Something that is started.
@@ -123,12 +120,10 @@ impl Trust {
         places.any(|place| locations.iter().any(|other| place.is_same_place(other)))
     }
 
-    /// Whether the state that the user gave is of the deployment of this name.
-    fn is_deployment_given(&self, owner: &Value) -> bool {
+    /// The places of states that the user gave.
+    fn given(&self) -> Vec<Location> {
         let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places
-            .iter()
-            .any(|place| place.inputs.get(DEPLOYMENT) == Some(owner))
+        places.clone()
     }
 
     fn is_said(&self, words: &[String]) -> bool {
@@ -153,16 +148,31 @@ impl Session {
         &self,
         recorded: &RecordedResource,
     ) -> Result<ProviderCommand, Distrust> {
-        self.may_be_sent(&recorded.input_properties)?;
-        let (executable, args) = recorded_provider(recorded);
-        self.provider(&executable, args).await
+        let (provider, description) = self.describer_of(recorded).await?;
+        let kind = description
+            .as_ref()
+            .and_then(|description| description.kinds.get(&recorded.r#type));
+        let inputs = &recorded.input_properties;
+        let contract = kind.map_or_else(
+            || Cow::Owned(Contract::unknown(inputs)),
+            KindDescription::contract,
+        );
+        self.is_of_this_deployment(&contract, inputs).await?;
+        self.may_be_sent(&contract, inputs)?;
+        Ok(provider)
     }
 
-    /// Whether [`provider_of`](Self::provider_of) gives one.
-    pub(crate) fn trusts(&self, recorded: &RecordedResource) -> Result<(), Distrust> {
-        self.may_be_sent(&recorded.input_properties)?;
+    /// The provider of what is recorded, and what it says of itself. Nothing is asked of
+    /// it, and it is told nothing of the record.
+    pub(crate) async fn describer_of(
+        &self,
+        recorded: &RecordedResource,
+    ) -> Result<(ProviderCommand, Option<Arc<Description>>), Distrust> {
         let (executable, args) = recorded_provider(recorded);
-        self.start(&executable, args).map(drop)
+        let provider = self.provider(&executable, args).await?;
+        let described = self.providers.describe(&provider).await;
+        let description = described.map_err(|error| Distrust::Unknown(error.to_string()))?;
+        Ok((provider, description))
     }
 
     /// Whether the provider of a state may be started.
@@ -180,7 +190,7 @@ impl Session {
             Start::Ready(command) => command,
             Start::Named(command, paths) => {
                 let built = self.evaluator.realise(&paths).await;
-                built.map_err(|error| Distrust::Unbuilt(error.to_string()))?;
+                built.map_err(|error| Distrust::Unknown(error.to_string()))?;
                 command
             }
             Start::Allowed(command, words) => {
@@ -234,58 +244,91 @@ impl Session {
         }
     }
 
-    /// Whether these inputs, which somebody recorded, may be sent to a provider.
-    fn may_be_sent(&self, inputs: &Object) -> Result<(), Distrust> {
-        self.is_of_this_deployment(inputs)?;
-        let Some(connection) = inputs.get(CONNECTION).filter(|it| !it.is_null()) else {
+    /// Whether what these inputs refer to, which somebody recorded, may be sent where
+    /// they say.
+    fn may_be_sent(&self, contract: &Contract, inputs: &Object) -> Result<(), Distrust> {
+        let Reach::Server { inputs: names, .. } = &contract.reach else {
             return Ok(());
         };
-        let key = canonical(connection);
-        if !inputs.values().any(has_secret)
-            || self.evaluator.named().has_connection(connection)
-            || self
-                .remembered(&self.trust.connections, CONNECTION)
-                .contains(&key)
-            || (self.trust.allowed.connections.iter()).any(|allowed| canonical(allowed) == key)
+        let address = contract.reaching(inputs);
+        if address.is_empty()
+            || !inputs.values().any(has_secret)
+            || self.evaluator.named().says(names, &address)
         {
             return Ok(());
         }
-        Err(Distrust::Connection { connection: key })
-    }
-
-    fn is_of_this_deployment(&self, inputs: &Object) -> Result<(), Distrust> {
-        // Without an owner, none of our providers does anything.
-        let Some(owner) = inputs.get(OWNER).filter(|it| !it.is_null()) else {
-            return Ok(());
+        // Most kinds have one input for all of it, and it alone is what people know.
+        let shown = match (names.as_slice(), address.values().next()) {
+            ([_], Some(alone)) => canonical(alone),
+            _ => canonical(&Value::Object(address.clone())),
         };
-        let is_it = |name: &String| owner.as_str() == Some(name);
-        let trust = &self.trust;
-        if self.evaluator.named().has_owner(owner)
-            || trust.is_deployment_given(owner)
-            || self
-                .remembered(&trust.owners, OWNER)
-                .contains(&canonical(owner))
-            || trust.allowed.owners.iter().any(is_it)
-        {
+        let is_allowed = |allowed: &Value| canonical(allowed) == shown;
+        if self.is_remembered(address) || self.trust.allowed.connections.iter().any(is_allowed) {
             return Ok(());
         }
-        let owner = match owner.as_str() {
-            Some(owner) => owner.to_owned(),
-            None => owner.to_string(),
-        };
-        Err(Distrust::Owner { owner })
+        Err(Distrust::Connection { connection: shown })
     }
 
-    fn remembered<'a>(
+    async fn is_of_this_deployment(
         &self,
-        values: &'a OnceLock<BTreeSet<String>>,
-        input: &str,
-    ) -> &'a BTreeSet<String> {
-        values.get_or_init(|| {
-            let remembered = whereabouts::remembered_inputs(self, input);
-            remembered.iter().map(canonical).collect()
-        })
+        contract: &Contract,
+        inputs: &Object,
+    ) -> Result<(), Distrust> {
+        // Without a deployment, none of our providers does anything.
+        let (Some(name), Some(deployment)) =
+            (&contract.deployment_input, contract.deployment(inputs))
+        else {
+            return Ok(());
+        };
+        let said = Object::from_iter([(name.clone(), deployment.clone())]);
+        let is_it = |name: &String| deployment.as_str() == Some(name);
+        if self
+            .evaluator
+            .named()
+            .says(std::slice::from_ref(name), &said)
+            || self.trust.allowed.deployments.iter().any(is_it)
+            || self.is_remembered(said)
+            || self.is_given(deployment).await
+        {
+            return Ok(());
+        }
+        let deployment = match deployment.as_str() {
+            Some(deployment) => deployment.to_owned(),
+            None => deployment.to_string(),
+        };
+        Err(Distrust::Deployment { deployment })
     }
+
+    /// Whether a state that the user gave is of this deployment.
+    async fn is_given(&self, deployment: &Value) -> bool {
+        for place in self.trust.given() {
+            let provider = self.provider(&place.executable, &place.args).await;
+            let Ok(provider) = provider else { continue };
+            let description = self.providers.describe(&provider).await;
+            let Ok(Some(description)) = description else {
+                continue;
+            };
+            let kind = description.kinds.get(&place.kind);
+            if kind
+                .is_some_and(|kind| kind.contract().deployment(&place.inputs) == Some(deployment))
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn is_remembered(&self, said: Object) -> bool {
+        let remembered = self.trust.remembered.get_or_init(|| {
+            let remembered = whereabouts::remembered_inputs(self);
+            remembered.into_iter().map(said_as_text).collect()
+        });
+        remembered.contains(&said_as_text(said))
+    }
+}
+
+fn said_as_text(said: Object) -> String {
+    canonical(&Value::Object(said))
 }
 
 /// The provider as it was recorded; that of the type, where none was.

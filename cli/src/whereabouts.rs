@@ -10,7 +10,10 @@ use std::fs::Permissions;
 use std::hash::{Hash as _, Hasher as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use nixops4_protocol::Object;
+use nixops4_protocol::describe::Description;
 use nixops4_secrets_store::trust;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +22,7 @@ use crate::eval::{Evaluation, Known, Look, named};
 use crate::failure::Failure;
 use crate::member::MemberPath;
 use crate::plan::{survey, unnamed};
+use crate::providers;
 use crate::records::{Location, Opening, Records};
 use crate::session::Session;
 
@@ -34,24 +38,10 @@ struct Remembered {
     deployment: PathBuf,
     /// Its state resources.
     states: Vec<Location>,
-    /// The connections that the expression gave its providers: what is recorded may
-    /// lead there.
+    /// The inputs by which the expression reached its things, and those that said to
+    /// which deployment they belong: what is recorded may have the same.
     #[serde(default)]
-    connections: Vec<Value>,
-    /// Whose the things were.
-    #[serde(default)]
-    owners: Vec<Value>,
-}
-
-impl Remembered {
-    /// What is remembered of an input that decides what a record may bring about.
-    fn said(&self, input: &str) -> &[Value] {
-        match input {
-            named::CONNECTION => &self.connections,
-            named::OWNER => &self.owners,
-            _ => &[],
-        }
-    }
+    said: Vec<Object>,
 }
 
 /// Opens the state without evaluating if that can be: where the user says, or
@@ -177,17 +167,17 @@ pub(crate) fn remembered(session: &Session) -> Vec<Location> {
     recall(session, &deployment(session)).states
 }
 
-/// What the expression said then for an input, as far as something is still recorded
-/// with it. Who gives the place of a state need not have the expression any more: what it
+/// What the expression said then of where its things are and whose, as far as something
+/// is still recorded with it. Who gives the place of a state need not have the expression any more: what it
 /// was called is found by that place.
-pub(crate) fn remembered_inputs(session: &Session, input: &str) -> Vec<Value> {
-    let mut values = recall(session, &deployment(session)).said(input).to_vec();
+pub(crate) fn remembered_inputs(session: &Session) -> Vec<Object> {
+    let mut values = recall(session, &deployment(session)).said;
     let files = session.memory.as_ref().and_then(|it| it.read_dir().ok());
     for file in files.into_iter().flatten().flatten() {
         if let Some(remembered) = believed(session, &file.path())
             && session.trust.is_given(&remembered.states)
         {
-            values.extend_from_slice(remembered.said(input));
+            values.extend(remembered.said);
         }
     }
     values
@@ -211,8 +201,7 @@ pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Rec
     let deployment = deployment(session);
     let before = recall(session, &deployment);
     let now = Remembered {
-        connections: to_remember(evaluation, records, &before, named::CONNECTION),
-        owners: to_remember(evaluation, records, &before, named::OWNER),
+        said: to_remember(session, evaluation, records, &before),
         deployment,
         states,
     };
@@ -225,33 +214,87 @@ pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Rec
     let _ = write(&file, &json);
 }
 
-/// What the expression says for an input, and what it said as long as something is
-/// recorded with it.
+/// What the expression says of where its things are and whose, and what it said as long as
+/// something is recorded with it. Providers that did not have to say what they are in
+/// this run are not asked for this.
 fn to_remember(
+    session: &Session,
     evaluation: &Evaluation,
     records: &Records,
     before: &Remembered,
-    input: &str,
-) -> Vec<Value> {
-    let mut values = BTreeMap::new();
-    for value in named::said(evaluation, input) {
-        values.insert(named::canonical(value), value.clone());
+) -> Vec<Object> {
+    let mut kinds = Kinds {
+        session,
+        descriptions: BTreeMap::new(),
+    };
+    let mut said = BTreeMap::new();
+    for member in evaluation.members.values() {
+        let kind = (&*member.executable, &*member.args, &*member.kind);
+        let inputs: Object = (member.inputs.iter())
+            .filter(|(name, _)| named::is_known(member, name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        for object in kinds.said(kind, &inputs).into_iter().flatten() {
+            said.insert(as_text(&object), object);
+        }
     }
-    let before: Vec<(String, &Value)> = (before.said(input).iter())
-        .map(|value| (named::canonical(value), value))
-        .filter(|(key, _)| !values.contains_key(key))
+    let before: Vec<(String, &Object)> = (before.said.iter())
+        .map(|object| (as_text(object), object))
+        .filter(|(key, _)| !said.contains_key(key))
         .collect();
     if !before.is_empty() {
-        let recorded = records.all();
-        let recorded = recorded.filter_map(|(_, _, it)| {
-            let inputs = it.resource().input_properties;
-            inputs.get(input).map(named::canonical)
-        });
-        let recorded: BTreeSet<String> = recorded.collect();
-        let still_used = before.into_iter().filter(|(key, _)| recorded.contains(key));
-        values.extend(still_used.map(|(key, value)| (key, value.clone())));
+        let mut recorded = BTreeSet::new();
+        let mut is_all_known = true;
+        for (_, _, it) in records.all() {
+            let it = it.resource();
+            let said = it.extension.as_ref().and_then(|extension| {
+                let kind = (&*extension.executable, &*extension.args, &*it.r#type);
+                kinds.said(kind, &it.input_properties)
+            });
+            is_all_known &= said.is_some();
+            recorded.extend(said.into_iter().flatten().map(|object| as_text(&object)));
+        }
+        let is_used = |key: &String| !is_all_known || recorded.contains(key);
+        let still_used = before.into_iter().filter(|(key, _)| is_used(key));
+        said.extend(still_used.map(|(key, object)| (key, object.clone())));
     }
-    values.into_values().collect()
+    said.into_values().collect()
+}
+
+fn as_text(object: &Object) -> String {
+    named::canonical(&Value::Object(object.clone()))
+}
+
+/// What providers have said of their kinds in this run.
+struct Kinds<'a> {
+    session: &'a Session,
+    descriptions: BTreeMap<(String, Vec<String>), Option<Arc<Description>>>,
+}
+
+impl Kinds<'_> {
+    /// What inputs of this kind say of where a thing is, and whose; `None` if nobody has
+    /// said what they mean.
+    fn said(
+        &mut self,
+        (executable, args, kind): (&str, &[String], &str),
+        inputs: &Object,
+    ) -> Option<Vec<Object>> {
+        let description = self
+            .descriptions
+            .entry((executable.to_owned(), args.to_vec()));
+        let description = description.or_insert_with(|| {
+            let command = providers::command(executable, args);
+            self.session.providers.described(&command)
+        });
+        let contract = description.as_ref()?.kinds.get(kind)?.contract();
+        let deployment = contract.deployment_input.as_ref().and_then(|name| {
+            let value = contract.deployment(inputs)?;
+            Some(Object::from_iter([(name.clone(), value.clone())]))
+        });
+        let address = contract.reaching(inputs);
+        let address = Some(address).filter(|address| !address.is_empty());
+        Some(deployment.into_iter().chain(address).collect())
+    }
 }
 
 /// Opens the state where it was at the last apply, if all of it is still there.

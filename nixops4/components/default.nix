@@ -6,14 +6,6 @@
 # declares the providers and has them fill in `deployment`. To be imported by the
 # root; a nested component uses the root's `providers` by closure.
 { config, lib, ... }:
-let
-  modules = {
-    garage = ../providers/garage.nix;
-    postgresql = ../providers/postgresql.nix;
-    secrets = ../providers/secrets.nix;
-    state = ../providers/state.nix;
-  };
-in
 {
   _class = "nixops4Component";
 
@@ -32,5 +24,5 @@ in
   config.providers = lib.mapAttrs (_: module: {
     imports = [ module ];
     inherit (config) deployment;
-  }) modules;
+  }) (import ../providers);
 }

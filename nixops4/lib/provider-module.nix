@@ -17,7 +17,7 @@ let
   resourceType =
     wireType: kind:
     let
-      inputs = schema.read kind.inputs;
+      inputs = schema.readInputs kind;
       outputs = schema.read kind.outputs;
       completeInputs = complete inputs;
       deployment = lib.optionalAttrs (config.deployment != null) (

@@ -73,8 +73,6 @@ let
     else
       "${toString executables}/${description.executable}";
 
-  anything = true;
-
   makeProvider =
     name: description:
     let
@@ -94,7 +92,7 @@ let
   makeKind =
     provider: wireType: kind:
     let
-      completeInputs = complete (schema.read (kind.inputs or anything));
+      completeInputs = complete (schema.readInputs kind);
       filled = listToAttrs (
         map (input: {
           name = input;

@@ -330,10 +330,13 @@ fn response() -> impl Strategy<Value = Response> {
         Just(Action::Replace),
         Just(Action::Refuse),
     ];
-    let listed = (value(), any::<String>(), object()).prop_map(|(identity, mark, mut facts)| {
-        facts.retain(|key, _| key != "identity" && key != "mark");
+    let inputs = proptest::option::of(object());
+    let listed = (value(), inputs, any::<String>(), object());
+    let listed = listed.prop_map(|(identity, inputs, mark, mut facts)| {
+        facts.retain(|key, _| !["identity", "inputs", "mark"].contains(&key.as_str()));
         ListedResource {
             identity,
+            inputs,
             mark,
             facts,
         }

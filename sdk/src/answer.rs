@@ -114,6 +114,7 @@ async fn answer<K: ResourceKind>(
     shape: &OnceCell<Shape>,
 ) -> Result<Response> {
     let parse = |properties| -> Result<(Context, Parsed<K::Inputs>)> {
+        inputs::refuse_former::<K>(properties)?;
         let wanted = inputs::parse::<K>(properties)?;
         Ok((
             at.context(wanted.common.deployment.clone(), K::TYPE),
@@ -136,23 +137,27 @@ async fn answer<K: ResourceKind>(
         }
         Request::Update(request) => {
             let (cx, wanted) = parse(&request.input_properties)?;
-            let output_properties =
-                engine::ensure::<K>(&cx, &wanted, Some(&request.resource)).await?;
+            let resource = inputs::renamed::<K>(request.resource);
+            let output_properties = engine::ensure::<K>(&cx, &wanted, Some(&resource)).await?;
             Ok(Response::Update(UpdateResourceResponse {
                 output_properties,
             }))
         }
         Request::Destroy(request) => {
-            let (cx, policy) = removal::<K>(at, &request.resource)?;
-            engine::destroy::<K>(&cx, &request.resource, policy).await?;
+            let resource = inputs::renamed::<K>(request.resource);
+            let (cx, policy) = removal::<K>(at, &resource)?;
+            engine::destroy::<K>(&cx, &resource, policy).await?;
             Ok(Response::Destroy(DestroyResourceResponse {}))
         }
         Request::PlanDestroy(request) if K::FORESEES_REMOVAL => {
-            let (cx, policy) = removal::<K>(at, &request.resource)?;
-            let warnings = engine::plan_destroy::<K>(&cx, &request.resource, policy).await?;
+            let resource = inputs::renamed::<K>(request.resource);
+            let (cx, policy) = removal::<K>(at, &resource)?;
+            let warnings = engine::plan_destroy::<K>(&cx, &resource, policy).await?;
             Ok(Response::PlanDestroy(PlanDestroyResponse { warnings }))
         }
-        Request::Plan(request) => {
+        Request::Plan(mut request) => {
+            request.resource = request.resource.map(inputs::renamed::<K>);
+            inputs::refuse_former::<K>(&request.input_properties)?;
             let shape = shape.get_or_init(Shape::of::<K>);
             let known = Known::new(&request, shape)?;
             let recorded = request.resource.as_ref();
@@ -173,7 +178,8 @@ async fn answer<K: ResourceKind>(
         }
         Request::Read(request) => {
             let (cx, wanted) = parse(&request.input_properties)?;
-            let outputs = engine::read::<K>(&cx, &wanted, request.resource.as_ref()).await?;
+            let resource = request.resource.map(inputs::renamed::<K>);
+            let outputs = engine::read::<K>(&cx, &wanted, resource.as_ref()).await?;
             Ok(Response::Read(ReadResourceResponse {
                 identity: engine::identity::<K>(&wanted.inputs)?,
                 present: outputs.is_some(),
@@ -181,8 +187,9 @@ async fn answer<K: ResourceKind>(
             }))
         }
         Request::List(request) if K::LISTS => {
-            let (cx, wanted) = parse(&request.input_properties)?;
-            let resources = engine::list::<K>(&cx, &wanted).await?;
+            let (deployment, reach) = inputs::parse_reach::<K>(&request.input_properties)?;
+            let cx = at.context(deployment, K::TYPE);
+            let resources = engine::list::<K>(&cx, &reach).await?;
             let unseen = cx.take_unseen();
             Ok(Response::List(ListResourcesResponse { resources, unseen }))
         }

@@ -197,7 +197,7 @@ impl Context {
     }
 
     /// Waits until no other process of this machine does `what`, such as
-    /// `garage 127.0.0.1:3903 stand-in of shop`, and keeps them out as long as the
+    /// `db.example:5432 roles of shop`, and keeps them out as long as the
     /// result lives. Have the slot of the server before, and hold one at a time.
     pub async fn alone(&self, what: &str) -> Result<Alone> {
         Alone::take(&format!("alone {what}"), || self.checkpoint()).await

@@ -237,21 +237,22 @@ pub(crate) async fn read<K: ResourceKind>(
         .transpose()
 }
 
-/// Lists what carries the owner's mark.
+/// Lists what carries the deployment's mark.
 pub(crate) async fn list<K: ResourceKind>(
     cx: &Context,
-    wanted: &Parsed<K::Inputs>,
+    at: &K::Reach,
 ) -> Result<Vec<ListedResource>> {
     let found = retrying(cx, async || {
         // What an earlier try could not look into, this one may.
         cx.take_unseen();
-        K::list(cx, &wanted.inputs).await
+        K::list(cx, at).await
     })
     .await?;
     Ok(found
         .into_iter()
         .map(|thing| ListedResource {
             identity: thing.identity,
+            inputs: Some(thing.inputs),
             mark: thing.mark.to_string(),
             facts: thing.facts,
         })

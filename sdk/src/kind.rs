@@ -7,14 +7,16 @@ use std::fmt;
 
 use nixops4_protocol::Object;
 use nixops4_protocol::describe::StateNeed;
+pub use nixops4_protocol::mark::DeploymentName;
 use nixops4_protocol::message::{Effect, PlannedValue};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::error::{Error, Result, shortened};
+use crate::error::{Error, Result};
 use crate::mark::Mark;
+use crate::reach::ReachInputs;
 
 /// One kind of thing that a provider manages.
 ///
@@ -31,10 +33,15 @@ pub trait ResourceKind: 'static {
     /// What happens at destroy unless the author says otherwise:
     /// [`DeletionPolicy::Retain`] wherever data would be lost.
     const DELETION_POLICY: DeletionPolicy;
-    /// Names of the inputs without which the thing can't be looked for. While
-    /// one of them isn't known, or one that has no default, a plan looks for
-    /// nothing.
+    /// Names of the inputs without which the thing can't be looked for: those that reach
+    /// it, and those that say which one it is there. While one of them isn't known, or
+    /// one that has no default, a plan looks for nothing.
     const IDENTITY_INPUTS: &'static [&'static str];
+    /// Whether a thing holds secrets that others may need: it has them itself, or keeps
+    /// them in a store. What holds secrets is destroyed last.
+    const HOLDS_SECRETS: bool;
+    /// Former names of inputs, each with today's name. Records are read under both.
+    const FORMER_INPUTS: &'static [(&'static str, &'static str)] = &[];
     /// Names of the outputs that no change in place touches, such as the
     /// server's own identifiers: a plan to change the thing passes them on.
     const STABLE_OUTPUTS: &'static [&'static str] = &[];
@@ -46,6 +53,8 @@ pub trait ResourceKind: 'static {
     /// Whether [`foresee_removal`](Self::foresee_removal) does something.
     const FORESEES_REMOVAL: bool = false;
 
+    /// The inputs that say where such things are.
+    type Reach: ReachInputs;
     /// What the author says.
     type Inputs: DeserializeOwned + JsonSchema;
     /// What the expression can read afterwards. Never a secret.
@@ -175,9 +184,9 @@ pub trait ResourceKind: 'static {
         mark: &Mark,
     ) -> impl Future<Output = Result<()>>;
 
-    /// Finds what carries the owner's mark on the server that the inputs name.
-    fn list(cx: &Context, inputs: &Self::Inputs) -> impl Future<Output = Result<Vec<Found>>> {
-        let _ = (cx, inputs);
+    /// Finds what carries the deployment's mark there.
+    fn list(cx: &Context, at: &Self::Reach) -> impl Future<Output = Result<Vec<Found>>> {
+        let _ = (cx, at);
         std::future::ready(Ok(Vec::new()))
     }
 }
@@ -389,47 +398,40 @@ impl Value {
 pub struct Found {
     /// What names it on its server.
     pub identity: serde_json::Value,
+    /// The inputs that name it there. With those that reach it they lead to it, so that
+    /// it can be destroyed.
+    pub inputs: Object,
     /// Its mark.
     pub mark: Mark,
     /// Further facts: size, age, ...
     pub facts: Object,
 }
 
-/// The deployment that a thing belongs to: 1 to 64 letters, digits and `. _ / -`,
-/// beginning with a letter or digit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(extend("pattern" = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"))]
-pub struct DeploymentName(String);
-
-impl DeploymentName {
-    /// The name itself.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for DeploymentName {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        let fits = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
-        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
-        if begins && name.len() <= 64 && name.chars().all(fits) {
-            return Ok(Self(name));
+impl Found {
+    /// A thing with this identity. `names` are the inputs that name it; one without a
+    /// value is not known.
+    pub fn new<'a>(
+        identity: &impl Serialize,
+        names: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
+        mark: Mark,
+    ) -> Self {
+        let names = names.into_iter();
+        Self {
+            // What JSON can't carry names nothing.
+            identity: serde_json::to_value(identity).unwrap_or_default(),
+            inputs: names
+                .filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
+                .collect(),
+            mark,
+            facts: Object::new(),
         }
-        let name = shortened(&name, 100);
-        Err(format!(
-            "{name:?} can't be a deployment: use 1 to 64 letters, digits and . _ / -, beginning with a \
-             letter or digit"
-        ))
     }
-}
 
-impl fmt::Display for DeploymentName {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
+    /// Adds a fact.
+    #[must_use]
+    pub fn fact(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
+        self.facts.insert(name.to_owned(), value.into());
+        self
     }
 }
 

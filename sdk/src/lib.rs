@@ -57,6 +57,8 @@
 //!     const TYPE: &'static str = "files_line";
 //!     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
 //!     const IDENTITY_INPUTS: &'static [&'static str] = &["path"];
+//!     const HOLDS_SECRETS: bool = false;
+//!     type Reach = reach::Here;
 //!     type Inputs = Inputs;
 //!     type Outputs = Outputs;
 //!     type Prior = Prior<Recorded, Object>;
@@ -147,12 +149,16 @@ pub mod pair;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod provider;
+pub mod reach;
+pub mod retry;
 pub mod schema;
 pub mod secret;
 pub mod state_kind;
 pub mod trusted;
 
 mod answer;
+#[cfg(any(feature = "http", feature = "postgresql"))]
+mod certificates;
 mod check;
 mod clock;
 mod failpoint;
@@ -162,10 +168,10 @@ mod logging;
 mod model;
 mod plan;
 mod redaction;
-mod retry;
 mod serve;
 mod slot;
 mod typed;
+pub mod wait;
 
 pub use context::Context;
 pub use error::{Error, Result, Retry};
@@ -178,7 +184,9 @@ pub use nixops4_protocol::Object;
 pub use nixops4_protocol::describe::StateNeed;
 pub use nixops4_protocol::message::Effect;
 pub use provider::Provider;
+pub use retry::retrying;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::SecretRef;
 pub use slot::Alone;
 pub use state_kind::StateKind;
+pub use wait::{Pace, wait_until};

@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 use crate::clock::Clock;
 use crate::context::Sessions;
 use crate::inputs::{self, Parsed};
+use crate::reach::Here;
 use crate::{
     Context, DeletionPolicy, DeploymentName, Error, Found, Mark, Object, Observed, Ownership,
     Prior, ResourceKind, Result, Step, Value,
@@ -153,9 +154,12 @@ impl ResourceKind for Model {
     const TYPE: &'static str = "model_thing";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["name"];
+    const HOLDS_SECRETS: bool = false;
+    const FORMER_INPUTS: &'static [(&'static str, &'static str)] = &[("tint", "colour")];
     const STABLE_OUTPUTS: &'static [&'static str] = &["serial"];
     const LISTS: bool = true;
 
+    type Reach = Here;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -356,15 +360,12 @@ impl ResourceKind for Model {
         write(facts, mark)
     }
 
-    async fn list(cx: &Context, _: &Inputs) -> Result<Vec<Found>> {
+    async fn list(cx: &Context, _: &Here) -> Result<Vec<Found>> {
         let found = world(|world| {
             let marked = world.things.iter().filter_map(|(name, thing)| {
                 let mark = Mark::find_in(thing.comment.as_deref()?)?;
-                Some(Found {
-                    identity: json!({ "name": name }),
-                    mark,
-                    facts: Object::new(),
-                })
+                let names = [("name", Some(name.as_str()))];
+                Some(Found::new(&json!({ "name": name }), names, mark))
             });
             marked.collect::<Vec<_>>()
         });

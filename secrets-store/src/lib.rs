@@ -62,8 +62,6 @@ pub mod environment;
 mod error;
 mod failpoint;
 pub mod file;
-#[cfg(feature = "http")]
-pub mod http;
 mod identity;
 mod keyring;
 mod known;
@@ -85,7 +83,7 @@ pub mod trust;
 mod url;
 
 pub use audit::{Action, Record};
-pub use entry::{Ensured, Entry, Made, NewSecret, Retained, Rotation, Version};
+pub use entry::{Ensured, Entry, Made, NewSecret, OBTAINED, Retained, Rotation, Version};
 pub use error::{Error, IdentityProblem, Invalid, KnownStoresProblem};
 pub use identity::Identities;
 pub use known::Known;

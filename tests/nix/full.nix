@@ -488,7 +488,7 @@ in
           database = "d";
           schema = "public";
           allObjects = true;
-          futureBy = [ "c" ];
+          defaultPrivilegesFor = [ "c" ];
           privileges = [ "SELECT" ];
           mode = "additive";
         };

@@ -29,6 +29,12 @@ in
     absent = [ "did you mean" ];
   };
 
+  formerInput = {
+    expr = role { owner = "shop"; };
+    error = [ "members.x.inputs.owner: is called deployment now" ];
+    absent = [ "did you mean" ];
+  };
+
   unknownInputWithin = {
     expr = role { connection.hots = "h"; };
     error = [

@@ -243,7 +243,7 @@ in
           inputs.grant.mode
           inputs.default_privileges.mode
         ];
-        inherit (inputs.grant) allObjects futureBy columns;
+        inherit (inputs.grant) allObjects defaultPrivilegesFor columns;
         inherit (inputs.membership) inheritPrivileges setRole;
         inherit (inputs.tenant) revokePublic connectionLimit password;
         inherit (inputs.role) settings settingsInDatabase validUntil;
@@ -265,7 +265,7 @@ in
         "authoritative"
       ];
       allObjects = false;
-      futureBy = [ ];
+      defaultPrivilegesFor = [ ];
       columns = [ ];
       inheritPrivileges = null;
       setRole = null;

@@ -21,7 +21,8 @@
 //! The file that `SCRATCH_STARTS` names gets a line for each process, and that of
 //! `SCRATCH_REQUESTS` each request. With `SCRATCH_ANSWER` it gives that answer to all.
 //!
-//! With the argument `v0` it knows the protocol's v0 alone, and answers once.
+//! With the argument `v0` it knows the protocol's v0 alone, and answers once; with
+//! `early` it describes itself as an early version does.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -40,17 +41,26 @@ use serde_json::{Value, json};
 mod description;
 mod misbehaving;
 
-use description::description;
+use description::{description, early_description};
 use misbehaving::{another, die, misbehave};
+
+/// What every thing carries.
+const MARK: &str = "nixops4-resources: deployment=test type=scratch_thing";
 
 type Answer = Result<Response, String>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let is_v0 = arguments.iter().any(|argument| argument == "v0");
-    if arguments.iter().any(|argument| argument == "describe") {
+    let has = |word: &str| arguments.iter().any(|argument| argument == word);
+    let (is_v0, is_early) = (has("v0"), has("early"));
+    if has("describe") {
+        let said = if is_early {
+            early_description()
+        } else {
+            description()
+        };
         if !is_v0 {
-            say(io::stdout(), &description().to_string());
+            say(io::stdout(), &said.to_string());
         }
         return ExitCode::SUCCESS;
     }
@@ -60,7 +70,7 @@ fn main() -> ExitCode {
     {
         note("SCRATCH_REQUESTS", &line);
         let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => answer(request, is_v0).map(another),
+            Ok(request) => answer(request, is_v0, is_early).map(another),
             Err(error) => Err(format!("this is not a request: {error}")),
         };
         let answer = answer.unwrap_or_else(|message| Response::Error(ErrorResponse { message }));
@@ -86,7 +96,7 @@ fn say(mut to: impl io::Write, line: &str) {
     writeln!(to, "{line}").unwrap();
 }
 
-fn answer(request: Request, is_v0: bool) -> Answer {
+fn answer(request: Request, is_v0: bool, is_early: bool) -> Answer {
     match request {
         Request::Create(request) if request.r#type == "scratch_state" => {
             let file = state_file(&request.input_properties);
@@ -160,7 +170,7 @@ fn answer(request: Request, is_v0: bool) -> Answer {
             }))
         }
         Request::List(request) if !is_v0 => Ok(Response::List(ListResourcesResponse {
-            resources: list(&request.input_properties),
+            resources: list(&request.input_properties, is_early),
             unseen: Vec::new(),
         })),
         other => Err(format!("this provider does not know {:?}", other.name())),
@@ -180,15 +190,16 @@ fn things(directory: &str) -> Vec<(String, Object)> {
         .collect()
 }
 
-fn list(inputs: &Object) -> Vec<ListedResource> {
+fn list(inputs: &Object, is_early: bool) -> Vec<ListedResource> {
     things(text(inputs, "directory"))
         .into_iter()
         .map(|(name, thing)| ListedResource {
             identity: name_of(inputs, &name),
             mark: match thing.get("retained") {
-                Some(_) => "owner=test retained-since=2026-01-01".to_owned(),
-                None => "owner=test".to_owned(),
+                Some(_) => format!("{MARK} retained-since=2026-01-01T00:00:00Z"),
+                None => MARK.to_owned(),
             },
+            inputs: (!is_early).then(|| Object::from_iter([("name".to_owned(), json!(name))])),
             facts: Object::new(),
         })
         .collect()
@@ -308,7 +319,7 @@ fn predicted(inputs: &Object) -> Object {
     let content = inputs.get("content").cloned().unwrap_or_default();
     outputs.insert("content".to_owned(), content);
     if inputs.contains_key("connection") {
-        outputs.insert("systemIdentifier".to_owned(), json!("the only one"));
+        outputs.insert("serverId".to_owned(), json!("the only one"));
     }
     outputs
 }

@@ -77,14 +77,19 @@ async fn destroy_from(
             .race(evaluated(session, records, &mut aside))
             .await?
     };
-    let servers = evaluation
-        .as_ref()
-        .map(|evaluation| Servers::new(evaluation, records))
-        .unwrap_or_default();
+    let servers = match &evaluation {
+        Some(evaluation) if !wanted.forget => {
+            let servers = Servers::new(session, evaluation, records);
+            signals.race(servers).await?
+        }
+        _ => Servers::default(),
+    };
     let mut targets: Vec<Target> = Vec::new();
     for (path, (keeper, resource)) in recorded.into_iter().filter(|(path, _)| is_chosen(path)) {
-        let resource = servers.reach(&resource);
-        let target = target::target(session, path, Some(keeper), resource, wanted.forget);
+        let target = async {
+            let resource = servers.reach(session, &resource).await;
+            target::target(session, path, Some(keeper), resource, wanted.forget).await
+        };
         let target = signals.race(target).await?;
         let is_gone = |evaluation: &Evaluation| !evaluation.members.contains_key(&target.path);
         targets.push(if evaluation.as_ref().is_some_and(is_gone) {

@@ -98,10 +98,14 @@ async fn examine(
         notes: survey.records.notes().to_vec(),
         ..Aside::default()
     };
-    let mut servers = Servers::new(&survey.evaluation, &survey.records);
-    for (member, judgement) in &survey.foreseen {
-        if let Judgement::Decided(decision) = judgement {
-            servers.learn(member, &decision.outputs);
+    let mut servers = Servers::default();
+    // Where only records go, no provider has to be there.
+    if !wanted.forget {
+        servers = Servers::new(session, &survey.evaluation, &survey.records).await;
+        for (member, judgement) in &survey.foreseen {
+            if let Judgement::Decided(decision) = judgement {
+                servers.learn(session, member, &decision.outputs).await;
+            }
         }
     }
     let index = Index::new(&live);
@@ -121,7 +125,7 @@ async fn examine(
     let mut looked: Vec<_> = stream::iter(gone)
         .map(async |(resource, gone)| {
             let (path, keeper) = (gone.path.clone(), Some(gone.state.clone()));
-            let resource = servers.reach(&resource.resource());
+            let resource = servers.reach(session, &resource.resource()).await;
             let target = target::target(session, path, keeper, resource, wanted.forget).await;
             let target = target.without_member();
             let still_wanted = still_wanted(session, &target, &index, &servers).await;
@@ -272,7 +276,11 @@ async fn still_wanted<'a>(
     let Some(alike) = index.kinds.get(target.recorded.r#type.as_str()) else {
         return Ok(None);
     };
-    let spelled = servers.spelled(&target.recorded.input_properties);
+    let inputs = &target.recorded.input_properties;
+    let spelled = match &target.contract {
+        Some(contract) => servers.spelled(contract, inputs),
+        None => vec![inputs.clone()],
+    };
     for inputs in &spelled {
         if let Some(live) = alike.by_inputs.get(&in_order(inputs)) {
             return Ok(Some(live));

@@ -64,6 +64,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
+    use nixops4_protocol::Object;
+    use nixops4_protocol::describe::Contract;
     use serde_json::{Value, json};
 
     use super::{Recorded, Target, leave};
@@ -75,7 +77,7 @@ mod tests {
     }
 
     /// One that is made from `uses`, or nobody knows from what.
-    fn target(name: &str, kind: &str, fate: Fate, uses: Option<&[&str]>) -> Target {
+    fn target(name: &str, holds_secrets: bool, fate: Fate, uses: Option<&[&str]>) -> Target {
         let extension = uses.map(|uses| {
             let uses: Vec<Value> = uses
                 .iter()
@@ -83,7 +85,7 @@ mod tests {
                 .collect();
             json!({ "executable": "x", "dependsOn": uses })
         });
-        let mut recorded = json!({ "type": kind, "input_properties": { "text": "of-a" },
+        let mut recorded = json!({ "type": "t", "input_properties": { "text": "of-a" },
             "output_properties": { "out": format!("of-{name}") } });
         if let Some(extension) = extension {
             recorded["nixops4-resources"] = extension;
@@ -95,16 +97,20 @@ mod tests {
             provider: None,
             fate,
             note: (fate == Fate::Refuse).then(|| "no".to_owned()),
+            contract: Some(Contract {
+                holds_secrets,
+                ..Contract::unknown(&Object::new())
+            }),
             is_unclear: false,
         }
     }
 
     #[test]
     fn what_stays_keeps_what_it_uses_and_no_more() {
-        let one = |name: &str, uses: &[&str]| target(name, "t", Fate::Delete, Some(uses));
+        let one = |name: &str, uses: &[&str]| target(name, false, Fate::Delete, Some(uses));
         for (kept, left) in [
             (
-                target("kept", "t", Fate::Refuse, Some(&["b"])),
+                target("kept", false, Fate::Refuse, Some(&["b"])),
                 &[
                     "a: 'b' was made from it and stays",
                     "b: 'kept' was made from it and stays",
@@ -113,16 +119,16 @@ mod tests {
             ),
             // Of which nobody knows what it uses.
             (
-                target("kept", "t", Fate::Refuse, None),
+                target("kept", false, Fate::Refuse, None),
                 &[
                     "a: 'kept' seems to be made from it and stays",
                     "kept: no",
                     "secret: 'kept' stays and may need it",
                 ],
             ),
-            (target("kept", "t", Fate::Delete, None), &[]),
+            (target("kept", false, Fate::Delete, None), &[]),
         ] {
-            let secret = target("secret", "secrets_t", Fate::Delete, Some(&[]));
+            let secret = target("secret", true, Fate::Delete, Some(&[]));
             let targets = vec![
                 one("a", &[]),
                 one("b", &["a"]),

@@ -4,7 +4,6 @@ pub(crate) mod destroy;
 mod examples;
 mod foresee;
 pub(crate) mod gc;
-mod guess;
 mod leave;
 mod order;
 mod orphans;
@@ -256,7 +255,7 @@ fn nodes(targets: &[Target], recorded: &Recorded) -> BTreeMap<MemberPath, Node> 
                 is_incomplete,
                 uses: uses.unwrap_or_default(),
                 seems_to_use,
-                is_secret: target.recorded.r#type.starts_with("secrets_"),
+                is_secret: target.holds_secrets(),
             };
             (target.path.clone(), node)
         })

@@ -1,16 +1,14 @@
 //! What carries our mark on a server and is in no state: left behind by a kill
 //! between making and recording, or by a lost state.
 //!
-//! A server's list says what names a thing, not by which inputs it is reached.
-//! Those are found by example: a member of the same kind shows which input holds
-//! which part of its name, and the provider itself confirms the guess.
+//! A list says of each thing what names it and by which inputs. With those that say
+//! where the list is from, they lead to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::Object;
-use nixops4_protocol::client::ProviderCommand;
-use nixops4_protocol::describe::KindDescription;
+use nixops4_protocol::mark::Mark;
 use nixops4_protocol::message::{
     ListResourcesRequest, ListResourcesResponse, ListedResource, ReadResourceRequest, Request,
     RequestName, Response,
@@ -19,17 +17,13 @@ use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
 
 use super::Recorded;
-use super::examples::{Example, Place, Source, examples, in_all_stores, nobody, of_all_kinds};
+use super::examples::{Example, Place, examples, in_all_stores, nobody, of_all_kinds};
 use super::gc::Live;
-use super::guess::{guesses, is_named};
 use super::servers::Servers;
 use super::target::{self, Target};
 use crate::member::MemberPath;
 use crate::report::Orphan;
 use crate::session::Session;
-
-/// How a mark says that its thing was taken out of service.
-const RETAINED: &str = " retained-since=";
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -64,6 +58,18 @@ impl Kind {
     fn has(&self, thing: &Value) -> bool {
         self.known.iter().any(|named| is_named(thing, named))
     }
+
+    /// Whether what `thing` lacks a name for is called in `named` as what is recorded or
+    /// wanted.
+    fn shares(&self, thing: &Value, named: &Value) -> bool {
+        let parts = named.as_object().into_iter().flatten();
+        let mut guessed = parts.filter(|(part, _)| thing.get(part).is_none_or(Value::is_null));
+        guessed.any(|(part, value)| {
+            self.known
+                .iter()
+                .any(|known| known.get(part) == Some(value))
+        })
+    }
 }
 
 /// Searches every place that a member or a record of this deployment is at, for every
@@ -76,23 +82,21 @@ pub(super) async fn find(
 ) -> Found {
     let mut found = Found::default();
     let (mut examples, distrusted) = examples(session, live, recorded, servers).await;
-    let all_stores = in_all_stores(session, &mut examples).await;
-    found.notes.extend(all_stores.err());
-    of_all_kinds(session, &mut examples).await;
+    found.notes.extend(in_all_stores(&mut examples).err());
+    of_all_kinds(&mut examples);
     let mut places = BTreeMap::<Place, Vec<Example>>::new();
     for example in examples {
         places.entry(example.place()).or_default().push(example);
     }
-    let mut listing = BTreeMap::new();
-    for place in places.keys() {
-        if let Some(described) = lists(session, &place.0, &place.1).await {
-            listing.insert(place.clone(), described);
-        }
-    }
     // One place may show what is wanted at another, so that all are known first.
+    let mut search = Search::default();
     let mut kinds = BTreeMap::<String, Kind>::new();
-    for (_, kind, _) in listing.keys() {
-        kinds.entry(kind.clone()).or_default();
+    for example in places.values().filter_map(|examples| examples.first()) {
+        if lists(example) {
+            kinds.entry(example.kind.clone()).or_default();
+        } else if is_early(example) {
+            search.unshown.insert(example.kind.clone());
+        }
     }
     name_all(session, live, &places, servers, &mut kinds).await;
     for (path, kind, reason) in distrusted {
@@ -103,44 +107,46 @@ pub(super) async fn find(
             "where '{path}' is recorded to be, nothing was searched for: {reason}"
         ));
     }
-    let mut search = Search::default();
-    for (place, described) in &listing {
-        let examples = &places[place];
-        let (Some(first), Some(kind)) = (examples.first(), kinds.get_mut(&place.1)) else {
+    for examples in places.values() {
+        // If there is a thing, it comes first.
+        let Some(example) = examples.first().filter(|example| lists(example)) else {
             continue;
         };
-        let listed = match list(session, first).await {
+        let Some(kind) = kinds.get_mut(&example.kind) else {
+            continue;
+        };
+        let listed = match list(session, example, &example.at).await {
             Ok(listed) => listed,
-            Err(_) if first.source == Source::OtherKind => {
-                search.unshown.insert(first.kind.clone());
-                continue;
-            }
             Err(reason) => {
                 found.notes.push(format!(
                     "it could not be searched for {} that is in no state: {reason}",
-                    first.kind
+                    example.kind
                 ));
                 continue;
             }
         };
         for unseen in listed.unseen {
             let kinds = search.unseen.entry((unseen.place, unseen.reason));
-            kinds.or_default().insert(first.kind.clone());
+            kinds.or_default().insert(example.kind.clone());
         }
         for thing in listed.resources {
             // Several addresses and stores may lead to the same server.
             let is_new = search
                 .seen
-                .insert((place.1.clone(), thing.identity.to_string()));
+                .insert((example.kind.clone(), thing.identity.to_string()));
             if !is_new || kind.has(&thing.identity) {
                 continue;
             }
-            if is_retained(&thing.mark) {
-                found.retain(first, thing);
-            } else if kind.nameless.is_some() {
-                kind.doubtful.push(thing.identity.to_string());
-            } else {
-                orphan(session, described, examples, &thing, &mut found).await;
+            match Mark::find_in(&thing.mark) {
+                Some(mark) if mark.retained_since.is_some() => found.retain(example, thing),
+                _ if kind.nameless.is_some() => kind.doubtful.push(thing.identity.to_string()),
+                mark => match orphan(session, example, kind, &thing, mark).await {
+                    Ok(target) => found.targets.push(target),
+                    Err(why) => found.notes.push(format!(
+                        "{} {} carries our mark and is in no state, {why}",
+                        example.kind, thing.identity
+                    )),
+                },
             }
         }
     }
@@ -171,7 +177,7 @@ struct Search {
     seen: BTreeSet<(String, String)>,
     /// Where it could not be looked and why, and for which kinds.
     unseen: BTreeMap<(String, String), BTreeSet<String>>,
-    /// The kinds that nobody could be asked for.
+    /// The kinds whose providers don't say how a thing is named.
     unshown: BTreeSet<String>,
 }
 
@@ -192,8 +198,8 @@ impl Search {
             .collect();
         if !self.unshown.is_empty() {
             notes.push(format!(
-                "it was not searched for {}, of which no member and no record shows how it is \
-                 looked for",
+                "it was not searched for {}: the provider is of an early version and does not say \
+                 which inputs name what it lists; install a newer one",
                 names(self.unshown)
             ));
         }
@@ -230,18 +236,19 @@ async fn name_all(
         })
     };
     let mut to_ask = Vec::new();
-    let examples = places.values().flatten();
-    let is_thing = |example: &&Example| example.source == Source::Thing;
-    for example in examples.filter(is_thing) {
+    for example in places.values().flatten().filter(|example| example.is_thing) {
+        let Some(described) = example.described() else {
+            continue;
+        };
         if !kinds.contains_key(&example.kind) {
             continue;
         }
-        let spelled = servers.spelled(&example.inputs);
+        let spelled = servers.spelled(&described.contract(), &example.inputs);
         let is_planned = usize::from(is_planned(example));
         to_ask.extend(spelled.into_iter().skip(is_planned).map(|it| (example, it)));
     }
     let mut named: Vec<_> = stream::iter(to_ask)
-        .map(async |(example, inputs)| (example, example.identity(session, &inputs).await))
+        .map(async |(example, inputs)| (example, identity(session, example, inputs).await))
         .buffer_unordered(session.parallel)
         .collect()
         .await;
@@ -259,140 +266,179 @@ async fn name_all(
     }
 }
 
-/// A kind that can be asked for everything that carries our mark. A provider that
-/// can't say what it is is asked for nothing: what it would have to remove is refused
-/// for that reason.
-async fn lists(
-    session: &Session,
-    provider: &ProviderCommand,
-    kind: &str,
-) -> Option<KindDescription> {
-    let description = session.providers.describe(provider).await.ok().flatten()?;
-    let kind = description.kinds.get(kind)?;
-    kind.offers(RequestName::List).then(|| kind.clone())
+/// Whether it can be asked for everything that carries our mark.
+fn offers_list(example: &Example) -> bool {
+    let kind = example.described();
+    kind.is_some_and(|kind| kind.offers(RequestName::List))
 }
 
-impl Example {
-    /// What names it on its server, as it is reached by `inputs`; why nobody can say, if
-    /// nobody can.
-    async fn identity(&self, session: &Session, inputs: &Object) -> Result<Value, String> {
-        match read_identity(session, self, inputs).await? {
-            Value::Null => Err("its provider does not say what names it".to_owned()),
-            identity => Ok(identity),
+/// Whether a list says by which inputs each thing is named.
+fn lists(example: &Example) -> bool {
+    let kind = example.described();
+    offers_list(example) && kind.is_some_and(|kind| kind.contract.is_some())
+}
+
+fn is_early(example: &Example) -> bool {
+    offers_list(example) && !lists(example)
+}
+
+/// What names a thing on its server, as it is reached by `inputs`; why nobody can say, if
+/// nobody can.
+async fn identity(session: &Session, example: &Example, inputs: Object) -> Result<Value, String> {
+    let request = Request::Read(ReadResourceRequest {
+        r#type: example.kind.clone(),
+        input_properties: inputs,
+        resource: None,
+    });
+    match ask(session, example, &request).await? {
+        Response::Read(answer) if answer.identity.is_null() => {
+            Err("its provider does not say what names it".to_owned())
         }
+        Response::Read(answer) => Ok(answer.identity),
+        _ => Err(OTHERWISE.to_owned()),
     }
 }
 
-/// What was taken out of service before, at the place of an example, as far as its
-/// provider lists that.
+/// What was retired before, at the place of an example, as far as its provider lists that.
 pub(super) async fn retained(session: &Session, example: &Example) -> BTreeSet<String> {
-    let description = session.providers.describe(&example.provider).await;
-    let offers = description.ok().flatten().is_some_and(|description| {
-        let kind = description.kinds.get(&example.kind);
-        kind.is_some_and(|kind| kind.offers(RequestName::List))
-    });
-    if !offers {
+    if !offers_list(example) {
         return BTreeSet::new();
     }
-    let listed = list(session, example).await.map(|listed| listed.resources);
-    listed
-        .unwrap_or_default()
+    let listed = list(session, example, &example.inputs).await;
+    let things = listed.map(|listed| listed.resources).unwrap_or_default();
+    let is_retained = |thing: &ListedResource| {
+        Mark::find_in(&thing.mark).is_some_and(|mark| mark.retained_since.is_some())
+    };
+    things
         .into_iter()
-        .filter(|thing| is_retained(&thing.mark))
+        .filter(is_retained)
         .map(|thing| thing.identity.to_string())
         .collect()
 }
 
-fn is_retained(mark: &str) -> bool {
-    mark.contains(RETAINED)
-}
+const OTHERWISE: &str = "the provider answered something else than it was asked";
 
-async fn list(session: &Session, example: &Example) -> Result<ListResourcesResponse, String> {
-    let request = Request::List(ListResourcesRequest {
-        r#type: example.kind.clone(),
-        input_properties: example.inputs.clone(),
-    });
-    match session
-        .providers
-        .ask(&example.provider, &nobody(&example.kind), &request)
-        .await
-    {
-        Ok(Response::List(answer)) => Ok(answer),
-        Ok(_) => Err("the provider answered something else than it was asked".to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
-}
-
-async fn read_identity(
+async fn list(
     session: &Session,
     example: &Example,
     inputs: &Object,
-) -> Result<Value, String> {
-    let request = Request::Read(ReadResourceRequest {
+) -> Result<ListResourcesResponse, String> {
+    let request = Request::List(ListResourcesRequest {
         r#type: example.kind.clone(),
         input_properties: inputs.clone(),
-        resource: None,
     });
-    match session
-        .providers
-        .ask(&example.provider, &nobody(&example.kind), &request)
-        .await
-    {
-        Ok(Response::Read(answer)) => Ok(answer.identity),
-        Ok(_) => Err("the provider answered something else than it was asked".to_owned()),
-        Err(error) => Err(error.to_string()),
+    match ask(session, example, &request).await? {
+        Response::List(answer) => Ok(answer),
+        _ => Err(OTHERWISE.to_owned()),
     }
 }
 
+async fn ask(session: &Session, example: &Example, request: &Request) -> Result<Response, String> {
+    let answer = session
+        .providers
+        .ask(&example.provider, &nobody(&example.kind), request)
+        .await;
+    answer.map_err(|error| error.to_string())
+}
+
+/// What would be removed with the thing; why it is left alone, if it is.
 async fn orphan(
     session: &Session,
-    described: &KindDescription,
-    examples: &[Example],
+    example: &Example,
+    kind: &Kind,
     thing: &ListedResource,
-    found: &mut Found,
-) {
-    let Some(first) = examples.first() else {
-        return;
+    mark: Option<Mark>,
+) -> Result<Target, &'static str> {
+    let Some(mark) = mark else {
+        return Err("and the mark can't be read: a newer version may have written it");
     };
-    // A mark of an early version doesn't say of which kind its thing is, so that what
-    // nobody declares of a kind is told of and left alone.
-    let like_it = |example: &&Example| example.source != Source::OtherKind;
-    for example in examples.iter().filter(like_it) {
-        let Ok(named) = read_identity(session, example, &example.inputs).await else {
-            continue;
-        };
-        for inputs in guesses(described, &example.inputs, &named, &thing.identity) {
-            let named = read_identity(session, example, &inputs).await;
-            if !named.is_ok_and(|named| is_named(&thing.identity, &named)) {
-                continue;
-            }
-            let recorded = RecordedResource {
-                r#type: example.kind.clone(),
-                input_properties: inputs,
-                output_properties: Object::new(),
-                extension: Some(example.extension.clone()),
-                others: Object::new(),
-            };
-            let path = MemberPath(vec![format!("{} {}", example.kind, thing.identity)]);
-            let mut target = target::target(session, path, None, recorded, false).await;
-            target.note = Some(match target.note {
-                Some(note) => note,
-                None => "it carries our mark and is in no state".to_owned(),
-            });
-            found.targets.push(target);
-            return;
+    if mark.resource_type.is_none() && !example.is_thing {
+        // A mark of an early version doesn't say of which kind its thing is.
+        return Err(
+            "and no member or record there is of that kind: unless it is part of one of another \
+             kind, declare it, apply, and remove it again",
+        );
+    }
+    let Some(names) = &thing.inputs else {
+        return Err(
+            "and its provider does not say which inputs name it: declare it, apply, and remove it \
+             again",
+        );
+    };
+    let mut inputs = example.at.clone();
+    inputs.extend(names.clone());
+    // What was made by halves lacks a name, and its inputs lead to more than is there.
+    let is_whole = thing.identity.as_object().is_none_or(|parts| {
+        let mut parts = parts.values();
+        !parts.any(Value::is_null)
+    });
+    if !is_whole {
+        let leads_to = identity(session, example, inputs.clone()).await;
+        if !leads_to.is_ok_and(|other| {
+            is_named(&thing.identity, &other) && !kind.shares(&thing.identity, &other)
+        }) {
+            return Err(
+                "and is only a part of what it was: what else its inputs lead to is wanted or \
+                 recorded; remove it by hand",
+            );
         }
     }
-    let (kind, identity) = (&first.kind, &thing.identity);
-    found.notes.push(if first.source == Source::OtherKind {
-        format!(
-            "{kind} {identity} carries our mark, and no member or record there is of that kind: \
-             unless it is part of one of another kind, declare it, apply, and remove it again"
-        )
-    } else {
-        format!(
-            "{kind} {identity} carries our mark and is in no state, and nothing shows by which \
-             inputs it is reached: declare it, apply, and remove it again"
-        )
-    });
+    let recorded = RecordedResource {
+        r#type: example.kind.clone(),
+        input_properties: inputs,
+        output_properties: Object::new(),
+        extension: Some(example.extension.clone()),
+        others: Object::new(),
+    };
+    let path = MemberPath(vec![format!("{} {}", example.kind, thing.identity)]);
+    let mut target = target::target(session, path, None, recorded, false).await;
+    if target.note.is_none() {
+        target.note = Some("it carries our mark and is in no state".to_owned());
+    }
+    Ok(target)
+}
+
+/// Whether `named` names what was found, as far as that has a name: of what was made
+/// by halves a part is missing, which is null.
+fn is_named(found: &Value, named: &Value) -> bool {
+    let (Some(found), Some(named)) = (found.as_object(), named.as_object()) else {
+        return found == named;
+    };
+    found
+        .iter()
+        .all(|(part, value)| value.is_null() || named.get(part) == Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Kind, is_named};
+
+    #[test]
+    fn a_half_is_told_from_what_is_wanted() {
+        let half = json!({ "server": "s", "role": "app", "database": null });
+        let whole = json!({ "server": "s", "role": "app", "database": "app" });
+        assert!(is_named(&half, &whole) && !is_named(&whole, &half));
+        for (known, has, shares) in [
+            (
+                json!({ "server": "s", "role": "other", "database": "other" }),
+                false,
+                false,
+            ),
+            (
+                json!({ "server": "s", "role": "other", "database": "app" }),
+                false,
+                true,
+            ),
+            (whole.clone(), true, true),
+        ] {
+            let kind = Kind {
+                known: vec![known.clone()],
+                ..Kind::default()
+            };
+            assert_eq!(kind.has(&half), has, "{known}");
+            assert_eq!(kind.shares(&half, &whole), shares, "{known}");
+        }
+    }
 }

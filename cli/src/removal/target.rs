@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nixops4_protocol::client::ProviderCommand;
-use nixops4_protocol::describe::{Description, KindDescription};
+use nixops4_protocol::describe::{Contract, Description, KindDescription};
 use nixops4_protocol::message::RequestName;
 use nixops4_protocol::state::RecordedResource;
 use serde_json::Value;
@@ -11,11 +11,6 @@ use serde_json::Value;
 use crate::member::MemberPath;
 use crate::report::{Failure, Fate, Operation, Removal};
 use crate::session::Session;
-
-/// The input by which a resource says that it must not be destroyed.
-const PROTECT: &str = "protect";
-/// The input that says what destroying does.
-const DELETION_POLICY: &str = "deletionPolicy";
 
 const PROTECTED: &str = "it is protected: set `protect = false`, apply, and then destroy it";
 const PROTECTED_AND_GONE: &str =
@@ -32,6 +27,8 @@ pub(crate) struct Target {
     pub(crate) provider: Option<ProviderCommand>,
     pub(crate) fate: Fate,
     pub(crate) note: Option<String>,
+    /// What its inputs and outputs mean, if anybody was asked.
+    pub(crate) contract: Option<Contract>,
     /// Whether it is refused only because nobody could find out what it is.
     pub(crate) is_unclear: bool,
 }
@@ -43,6 +40,12 @@ impl Target {
             self.note = Some(PROTECTED_AND_GONE.to_owned());
         }
         self
+    }
+
+    /// Whether others may need it to go themselves.
+    pub(crate) fn holds_secrets(&self) -> bool {
+        let contract = self.contract.as_ref();
+        contract.is_some_and(|contract| contract.holds_secrets)
     }
 
     /// How it is told that it was not even tried.
@@ -76,7 +79,7 @@ pub(crate) async fn target(
     forget: bool,
 ) -> Target {
     let mut is_unclear = false;
-    let mut provider = None;
+    let (mut provider, mut contract) = (None, None);
     let (fate, note) = if forget {
         let note = "its provider is not asked; see to the thing itself by hand";
         (Fate::Forget, Some(note.to_owned()))
@@ -91,6 +94,7 @@ pub(crate) async fn target(
                 let kind = description
                     .as_ref()
                     .and_then(|description| description.kinds.get(&recorded.r#type));
+                contract = kind.map(|kind| kind.contract().into_owned());
                 fate(&recorded, kind)
             }
         }
@@ -102,6 +106,7 @@ pub(crate) async fn target(
         provider,
         fate,
         note,
+        contract,
         is_unclear,
     }
 }
@@ -120,11 +125,8 @@ async fn described(
 }
 
 fn fate(recorded: &RecordedResource, kind: Option<&KindDescription>) -> (Fate, Option<String>) {
-    let input = |name: &str| {
-        let value = recorded.input_properties.get(name);
-        value.filter(|value| !value.is_null())
-    };
-    if input(PROTECT) == Some(&Value::Bool(true)) {
+    let inputs = &recorded.input_properties;
+    if kind.is_some_and(|kind| kind.contract().is_protected(inputs)) {
         return (Fate::Refuse, Some(PROTECTED.to_owned()));
     }
     let Some(kind) = kind.filter(|kind| kind.offers(RequestName::Destroy)) else {
@@ -132,11 +134,14 @@ fn fate(recorded: &RecordedResource, kind: Option<&KindDescription>) -> (Fate, O
                     with --forget";
         return (Fate::Refuse, Some(note.to_owned()));
     };
-    let default = kind
-        .inputs
-        .get("properties")
-        .and_then(|properties| properties.get(DELETION_POLICY)?.get("default"));
-    match input(DELETION_POLICY).or(default).and_then(Value::as_str) {
+    let contract = kind.contract();
+    let policy = contract.deletion_policy_input.as_deref();
+    let said = policy.and_then(|name| contract.input(inputs, name));
+    let default = || {
+        let properties = kind.inputs.get("properties")?;
+        properties.get(policy?)?.get("default")
+    };
+    match said.or_else(default).and_then(Value::as_str) {
         Some("retain") => (Fate::Retain, None),
         _ => (Fate::Delete, None),
     }
@@ -158,7 +163,7 @@ mod tests {
     fn kind(requests: &Value, default: &Value) -> KindDescription {
         serde_json::from_value(json!({
             "description": "", "state": "optional", "requests": requests, "outputs": {},
-            "inputs": { "properties": { "deletionPolicy": { "default": default } } },
+            "inputs": { "properties": { "deletionPolicy": { "default": default }, "protect": {} } },
         }))
         .unwrap()
     }

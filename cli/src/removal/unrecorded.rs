@@ -109,7 +109,9 @@ struct Retained(BTreeMap<Place, BTreeSet<String>>);
 
 impl Retained {
     async fn has(&mut self, session: &Session, member: &Member, decision: &Decision) -> bool {
-        let example = Example::from(member);
+        let Some(example) = Example::of_member(session, member).await else {
+            return false;
+        };
         let place = example.place();
         if !self.0.contains_key(&place) {
             let retained = orphans::retained(session, &example).await;

@@ -45,7 +45,7 @@
       schema = "public";
       objectType = "table";
       allObjects = true;
-      futureBy = [ "mastodon" ];
+      defaultPrivilegesFor = [ "mastodon" ];
       privileges = [ "SELECT" ];
     };
   }

@@ -9,15 +9,15 @@ mod connection;
 mod credential;
 mod granting;
 mod key;
+mod marked_name;
 mod moment;
 mod name;
+mod owner_key;
 mod ownership;
 mod permission;
 mod s3;
-mod standin;
 mod survey;
 mod tenant;
-mod title;
 
 use std::process::ExitCode;
 

@@ -43,6 +43,12 @@ pub(crate) fn validate(comment: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// What every mark of this deployment matches, as a regular expression of the server's.
+pub(crate) fn of_deployment(mark: &Mark) -> String {
+    // Of what can be in a name, the dot alone means something.
+    mark.traces().join("|").replace('.', "[.]")
+}
+
 #[cfg(test)]
 mod tests {
     use nixops4_provider_sdk::DeploymentName;

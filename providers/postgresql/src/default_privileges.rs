@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
-use crate::connection::Connection;
+use crate::connection::{Connection, Reach};
 use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
 use crate::granting::{Recorded, Wish};
 use crate::holding::Selection;
@@ -200,7 +200,9 @@ impl ResourceKind for DefaultPrivileges {
         "role",
         "objectType",
     ];
+    const HOLDS_SECRETS: bool = false;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;

@@ -36,7 +36,7 @@ pub(crate) struct Outputs {
     /// The database's object identifier.
     database_oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    system_identifier: String,
+    server_id: String,
 }
 
 /// The outputs by which the role and the database are known again.
@@ -48,7 +48,7 @@ pub(crate) struct RecordedOutputs {
     #[serde(default)]
     database_oid: Option<i64>,
     #[serde(default)]
-    system_identifier: Option<String>,
+    server_id: Option<String>,
 }
 
 impl RecordedOutputs {
@@ -57,7 +57,7 @@ impl RecordedOutputs {
             wish,
             role_oid: self.role_oid,
             database_oid: self.database_oid,
-            system_identifier: self.system_identifier.clone(),
+            server_id: self.server_id.clone(),
         }
     }
 }
@@ -65,7 +65,7 @@ impl RecordedOutputs {
 /// What the role has, compared with the wish.
 #[derive(Debug)]
 pub(crate) struct Facts {
-    system_identifier: String,
+    server_id: String,
     database: Name,
     database_oid: i64,
     demand: Demand,
@@ -96,7 +96,7 @@ pub(crate) async fn observe(
 ) -> Result<Option<Observed<Facts>>> {
     let known_id = recorded
         .as_ref()
-        .and_then(|recorded| recorded.system_identifier.clone());
+        .and_then(|recorded| recorded.server_id.clone());
     let recorded = recorded.as_ref();
     let former = recorded.filter(|recorded| !recorded.is_settled_by(wish));
     let aim = match former {
@@ -134,9 +134,9 @@ pub(crate) async fn observe(
             if asks && !holds && superseded.is_none() && moved_from.is_none() {
                 return Ok(None);
             }
-            let system_identifier = server.id.clone();
+            let server_id = server.id.clone();
             Ok(Some(Facts {
-                system_identifier,
+                server_id,
                 database,
                 database_oid,
                 demand,
@@ -170,7 +170,7 @@ pub(crate) async fn observe_recorded(
     cx: &Context,
     recorded: Recorded,
 ) -> Result<Option<Observed<Facts>>> {
-    let known_id = recorded.system_identifier.clone();
+    let known_id = recorded.server_id.clone();
     let wish = recorded.wish.clone();
     let aim = Aim::TakeBack {
         recorded: &recorded,
@@ -192,9 +192,9 @@ pub(crate) async fn observe_recorded(
                 grantable: wish.grantable,
                 mode: wish.mode,
             };
-            let system_identifier = server.id.clone();
+            let server_id = server.id.clone();
             Ok(Some(Facts {
-                system_identifier,
+                server_id,
                 database,
                 database_oid,
                 demand,
@@ -404,7 +404,7 @@ pub(crate) fn outputs(wish: &Wish, facts: &Facts) -> Outputs {
         privileges: facts.demand.privileges.iter().copied().collect(),
         role_oid: facts.work.grantee.oid,
         database_oid: facts.database_oid,
-        system_identifier: facts.system_identifier.clone(),
+        server_id: facts.server_id.clone(),
     }
 }
 

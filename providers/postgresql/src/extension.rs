@@ -11,7 +11,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
 use crate::comment::with_mark;
-use crate::connection::Connection;
+use crate::connection::{Connection, Reach};
 use crate::everywhere;
 use crate::failure;
 use crate::inside::{self, Recorded, Whereabouts};
@@ -87,8 +87,10 @@ impl ResourceKind for Extension {
     const TYPE: &'static str = "postgresql_extension";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "database", "name"];
+    const HOLDS_SECRETS: bool = false;
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Recorded;
@@ -283,8 +285,8 @@ impl ResourceKind for Extension {
         mark_it(cx, &prior.inputs.connection, facts, mark, &doing).await
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let at = &inputs.connection;
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        let at = &reach.connection;
         everywhere::list(cx, at, async |server, database| {
             let question = format!(
                 "SELECT e.extname::text, obj_description(e.oid, 'pg_extension'), e.extversion,
@@ -411,7 +413,7 @@ async fn look_up(
     let Some(row) = row else { return Ok(None) };
     let this = (Class::Extension, column(&row, 0)?);
     let witnesses: Vec<String> = column(&row, 9)?;
-    let server = &whereabouts.system_identifier;
+    let server = &whereabouts.server_id;
     let facts = Facts {
         oid: this.1,
         name: Name::of_server(column(&row, 1)?)?,
@@ -468,16 +470,17 @@ fn listed(
     let Some(mark) = witness::ours_inside(row, [1, 3, 4], of, &cx.mark())? else {
         return Ok(None);
     };
-    let (extension, version): (String, String) = (column(row, 0)?, column(row, 2)?);
-    let mut identity = Object::new();
-    identity.insert("server".to_owned(), at.to_string().into());
-    identity.insert("database".to_owned(), database.as_str().into());
-    identity.insert("extension".to_owned(), extension.into());
-    let mut facts = Object::new();
-    facts.insert("version".to_owned(), version.into());
-    Ok(Some(Found {
-        identity: identity.into(),
-        mark,
-        facts,
-    }))
+    let identity = Identity {
+        server: at.to_string(),
+        database: database.clone(),
+        extension: Name::of_server(column(row, 0)?)?,
+    };
+    let names = [
+        ("database", Some(identity.database.as_str())),
+        ("name", Some(identity.extension.as_str())),
+    ];
+    let version: String = column(row, 2)?;
+    Ok(Some(
+        Found::new(&identity, names, mark).fact("version", version),
+    ))
 }

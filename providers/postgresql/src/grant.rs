@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
-use crate::connection::Connection;
+use crate::connection::{Connection, Reach};
 use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
 use crate::granting::{Recorded, Wish};
 use crate::holding::Selection;
@@ -18,7 +18,7 @@ use crate::name::Name;
 use crate::place::{plural, split_signature};
 
 /// What one role, or everybody, may do with some objects that are there: GRANT
-/// and REVOKE. For objects that are made later see `futureBy` and the kind
+/// and REVOKE. For objects that are made later see `defaultPrivilegesFor` and the kind
 /// `postgresql_default_privileges`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -45,7 +45,7 @@ pub(crate) struct Inputs {
     pub(crate) objects: Vec<String>,
     /// In place of `objects`: every object of this type that is in the schema
     /// when this is applied. One that is made later shows as a difference then;
-    /// see `futureBy`.
+    /// see `defaultPrivilegesFor`.
     #[serde(default)]
     pub(crate) all_objects: bool,
     /// With `allObjects`: roles for whose future objects of this type in this
@@ -53,7 +53,7 @@ pub(crate) struct Inputs {
     /// PRIVILEGES). PostgreSQL keeps that for each role that makes objects: name
     /// those that run the application's migrations.
     #[serde(default)]
-    pub(crate) future_by: Vec<Name>,
+    pub(crate) default_privileges_for: Vec<Name>,
     /// Columns: the privileges are on these columns of each of the tables, not on
     /// the tables. Privileges on tables and on columns are kept apart: a grant on
     /// a table never changes those on its columns, nor the other way round, and
@@ -95,7 +95,7 @@ pub(crate) struct PriorInputs {
     #[serde(default)]
     all_objects: bool,
     #[serde(default)]
-    future_by: Vec<Name>,
+    default_privileges_for: Vec<Name>,
     #[serde(default)]
     columns: Vec<Name>,
     privileges: BTreeSet<Privilege>,
@@ -231,8 +231,8 @@ fn wish(inputs: &Inputs) -> Wish {
             objects: inputs.objects.clone(),
             all: inputs.all_objects,
             columns: inputs.columns.clone(),
-            creators: inputs.future_by.clone(),
-            creators_at: "/futureBy/*",
+            creators: inputs.default_privileges_for.clone(),
+            creators_at: "/defaultPrivilegesFor/*",
         },
         privileges: inputs.privileges.clone(),
         grantable: inputs.grant_option,
@@ -251,7 +251,7 @@ fn former(prior: &PriorInputs) -> Inputs {
         schema: prior.schema.clone(),
         objects: prior.objects.clone(),
         all_objects: prior.all_objects,
-        future_by: prior.future_by.clone(),
+        default_privileges_for: prior.default_privileges_for.clone(),
         columns: prior.columns.clone(),
         privileges: prior.privileges.clone(),
         grant_option: prior.grant_option,
@@ -279,10 +279,14 @@ impl ResourceKind for Grant {
         "schema",
         "objects",
         "allObjects",
-        "futureBy",
+        "defaultPrivilegesFor",
         "columns",
     ];
+    const HOLDS_SECRETS: bool = false;
+    const FORMER_INPUTS: &'static [(&'static str, &'static str)] =
+        &[("futureBy", "defaultPrivilegesFor")];
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;
@@ -425,8 +429,8 @@ fn validate_objects(inputs: &Inputs) -> Result<()> {
         };
         name.map_err(|problem| Error::input(format!("/objects/{position}"), problem))?;
     }
-    if !inputs.future_by.is_empty() && !inputs.all_objects {
-        return Err(Error::input("/futureBy", "future objects have no names yet")
+    if !inputs.default_privileges_for.is_empty() && !inputs.all_objects {
+        return Err(Error::input("/defaultPrivilegesFor", "future objects have no names yet")
             .hint("set allObjects = true, or use postgresql_default_privileges for future objects alone"));
     }
     if !inputs.columns.is_empty() && (kind != ObjectType::Table || inputs.all_objects) {
@@ -439,7 +443,10 @@ fn validate_objects(inputs: &Inputs) -> Result<()> {
     for (pointer, position) in [
         ("/objects", entitlement::repeated(&inputs.objects)),
         ("/columns", entitlement::repeated(&inputs.columns)),
-        ("/futureBy", entitlement::repeated(&inputs.future_by)),
+        (
+            "/defaultPrivilegesFor",
+            entitlement::repeated(&inputs.default_privileges_for),
+        ),
     ] {
         if let Some(position) = position {
             return Err(Error::input(

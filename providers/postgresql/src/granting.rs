@@ -39,7 +39,7 @@ pub(crate) struct Recorded {
     pub(crate) wish: Wish,
     pub(crate) role_oid: Option<i64>,
     pub(crate) database_oid: Option<i64>,
-    pub(crate) system_identifier: Option<String>,
+    pub(crate) server_id: Option<String>,
 }
 
 /// What has to be done.

@@ -30,7 +30,7 @@ pub(crate) struct RecordedOutputs {
     #[serde(default)]
     database_oid: Option<i64>,
     #[serde(default)]
-    system_identifier: Option<String>,
+    server_id: Option<String>,
 }
 
 pub(crate) type Recorded = Prior<PriorInputs, RecordedOutputs>;
@@ -44,7 +44,7 @@ pub(crate) struct Whereabouts {
     /// The database's object identifier.
     pub(crate) database_oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
 }
 
 /// Does something in the database that the inputs name; `None` where there is no
@@ -57,7 +57,7 @@ pub(crate) async fn observe<T>(
     prior: Option<&Recorded>,
     look: impl AsyncFnOnce(&mut Server, Option<i64>, Whereabouts) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let known_id = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+    let known_id = prior.and_then(|prior| prior.outputs.server_id.as_deref());
     let done = in_database(cx, at, ("/database", database), known_id, async |server| {
         let here = whereabouts(server).await?;
         let oid = match prior {
@@ -85,10 +85,7 @@ pub(crate) async fn observe_recorded<T>(
     prior: &Recorded,
     look: impl AsyncFnOnce(&mut Server, Option<i64>, Whereabouts) -> Result<Option<T>>,
 ) -> Result<Option<T>> {
-    let (at, known_id) = (
-        &prior.inputs.connection,
-        prior.outputs.system_identifier.as_deref(),
-    );
+    let (at, known_id) = (&prior.inputs.connection, prior.outputs.server_id.as_deref());
     on_server(cx, at, known_id, async |_| Ok(())).await?;
     let oid = prior.outputs.database_oid;
     let Some(database) = present_name(cx, at, &prior.inputs.database, oid).await? else {
@@ -107,7 +104,7 @@ async fn whereabouts(server: &mut Server) -> Result<Whereabouts> {
     Ok(Whereabouts {
         database: column(&row, 0)?,
         database_oid: column(&row, 1)?,
-        system_identifier: server.id.clone(),
+        server_id: server.id.clone(),
     })
 }
 

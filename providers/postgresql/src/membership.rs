@@ -8,6 +8,7 @@ use nixops4_provider_sdk::{
     Retry, Step, Value,
 };
 
+use crate::connection::Reach;
 use crate::server::{Server, on_server};
 use crate::sql::Ident;
 use crate::{admin, failure, lock, role};
@@ -19,7 +20,7 @@ use inputs::{Identity, Inputs, Outputs, PriorInputs, RecordedOutputs};
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pair: Pair,
-    system_identifier: String,
+    server_id: String,
     /// One for each grantor; before version 16 there is one at most. Empty: it is
     /// the recorded one that is there, and has to give way.
     grants: Vec<Granted>,
@@ -92,7 +93,9 @@ impl ResourceKind for Membership {
     const TYPE: &'static str = "postgresql_membership";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "role", "group"];
+    const HOLDS_SECRETS: bool = false;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;
@@ -146,7 +149,7 @@ impl ResourceKind for Membership {
             group: facts.pair.group.as_str().to_owned(),
             role_oid: facts.pair.role_oid,
             group_oid: facts.pair.group_oid,
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 
@@ -162,7 +165,7 @@ impl ResourceKind for Membership {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         on_server(cx, &inputs.connection, known_server, async |server| {
             refuse_options_of_16(server, inputs)?;
             let Some(pair) = pair(server, (None, &inputs.role), (None, &inputs.group)).await?
@@ -179,10 +182,10 @@ impl ResourceKind for Membership {
             if grants.is_empty() && recorded.is_none() {
                 return Ok(None);
             }
-            let system_identifier = server.id.clone();
+            let server_id = server.id.clone();
             let facts = Facts {
                 pair,
-                system_identifier,
+                server_id,
                 grants,
                 recorded,
             };
@@ -247,15 +250,15 @@ impl ResourceKind for Membership {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.outputs.system_identifier.as_deref();
+        let known_server = prior.outputs.server_id.as_deref();
         on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let Some((pair, grants)) = recorded(server, prior).await? else {
                 return Ok(None);
             };
-            let system_identifier = server.id.clone();
+            let server_id = server.id.clone();
             let facts = Facts {
                 pair,
-                system_identifier,
+                server_id,
                 grants,
                 recorded: None,
             };

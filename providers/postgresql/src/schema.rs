@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::assume::For;
 use crate::comment::with_mark;
-use crate::connection::Connection;
+use crate::connection::{Connection, Reach};
 use crate::everywhere;
 use crate::inside::{self, Recorded, Whereabouts};
 use crate::name::Name;
@@ -78,8 +78,10 @@ impl ResourceKind for Schema {
     const TYPE: &'static str = "postgresql_schema";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "database", "name"];
+    const HOLDS_SECRETS: bool = false;
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Recorded;
@@ -262,8 +264,8 @@ impl ResourceKind for Schema {
         remove(cx, prior, facts, &doing, &statements, marked).await
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let at = &inputs.connection;
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        let at = &reach.connection;
         everywhere::list(cx, at, async |server, database| {
             let question = format!(
                 "SELECT n.nspname::text, obj_description(n.oid, 'pg_namespace'), r.rolname::text,
@@ -334,7 +336,7 @@ async fn look_up(
     let Some(row) = row else { return Ok(None) };
     let this = (Class::Schema, column(&row, 0)?);
     let witnesses: Vec<String> = column(&row, 4)?;
-    let server = &whereabouts.system_identifier;
+    let server = &whereabouts.server_id;
     let facts = Facts {
         oid: this.1,
         name: Name::of_server(column(&row, 1)?)?,
@@ -451,18 +453,19 @@ fn listed(
     let Some(mark) = witness::ours_inside(row, [1, 3, 4], of, &cx.mark())? else {
         return Ok(None);
     };
-    let (schema, owner_role): (String, String) = (column(row, 0)?, column(row, 2)?);
-    let mut identity = Object::new();
-    identity.insert("server".to_owned(), at.to_string().into());
-    identity.insert("database".to_owned(), database.as_str().into());
-    identity.insert("schema".to_owned(), schema.into());
-    let mut facts = Object::new();
-    facts.insert("ownerRole".to_owned(), owner_role.into());
-    Ok(Some(Found {
-        identity: identity.into(),
-        mark,
-        facts,
-    }))
+    let identity = Identity {
+        server: at.to_string(),
+        database: database.clone(),
+        schema: Name::of_server(column(row, 0)?)?,
+    };
+    let names = [
+        ("database", Some(identity.database.as_str())),
+        ("name", Some(identity.schema.as_str())),
+    ];
+    let owner_role: String = column(row, 2)?;
+    Ok(Some(
+        Found::new(&identity, names, mark).fact("ownerRole", owner_role),
+    ))
 }
 
 #[cfg(test)]

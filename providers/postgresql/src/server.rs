@@ -405,7 +405,7 @@ pub(crate) struct RecordedOutputs {
     pub(crate) oid: Option<i64>,
     /// The identifier of its server.
     #[serde(default)]
-    pub(crate) system_identifier: Option<String>,
+    pub(crate) server_id: Option<String>,
 }
 
 /// The outputs that say where something is, known from the connection alone.

@@ -13,6 +13,7 @@ use nixops4_provider_sdk::{
     Step,
 };
 
+use crate::connection::Reach;
 use crate::database::{self, Database};
 use crate::role::{self, Role};
 
@@ -40,10 +41,12 @@ impl ResourceKind for Tenant {
     const TYPE: &'static str = "postgresql_tenant";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "role", "database"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
+    const HOLDS_SECRETS: bool = false;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
     const LISTS: bool = true;
     const FORESEES_REMOVAL: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<Object, Object>;
@@ -89,8 +92,8 @@ impl ResourceKind for Tenant {
         let database = facts.database.as_ref().map(|database| &database.facts);
         let user = role.map_or(inputs.role_name(), |role| &role.name);
         let name = database.map_or(inputs.database_name(), |database| &database.name);
-        let server = role.map(|role| &role.system_identifier);
-        let server = server.or(database.map(|database| &database.system_identifier));
+        let server = role.map(|role| &role.server_id);
+        let server = server.or(database.map(|database| &database.server_id));
         Outputs {
             host: inputs.service_host().to_owned(),
             port: inputs.service_port(),
@@ -100,7 +103,7 @@ impl ResourceKind for Tenant {
             url: url(inputs.service_host(), inputs.service_port(), user, name),
             role_oid: role.map(|role| role.oid),
             database_oid: database.map(|database| database.oid),
-            system_identifier: server.cloned().unwrap_or_default(),
+            server_id: server.cloned().unwrap_or_default(),
         }
     }
 
@@ -251,8 +254,8 @@ impl ResourceKind for Tenant {
         Ok(())
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        list::list(cx, &inputs.connection).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        list::list(cx, &reach.connection).await
     }
 }
 

@@ -8,6 +8,7 @@
 //! no owner of anything. Each administrator has a copy of its own, and the newest one
 //! decides. It must not know any kind.
 
+use nixops4_provider_sdk::mark::field;
 use nixops4_provider_sdk::{Mark, Ownership, Result};
 use sqlx::postgres::{PgConnection, PgRow};
 
@@ -277,14 +278,6 @@ fn set(me: &Name, database: &Name, parameter: &str, value: &str) -> String {
         Ident(database),
         Literal(value)
     )
-}
-
-/// A field that a mark doesn't have, of a line that is one.
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    let mut fields = line
-        .split_whitespace()
-        .filter_map(|word| word.split_once('='));
-    fields.find_map(|(field, value)| (field == name).then_some(value))
 }
 
 fn revision(line: &str) -> u64 {

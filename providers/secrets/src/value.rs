@@ -69,7 +69,7 @@ fn explain(error: &SourceError) -> Error {
 pub(crate) struct Value;
 
 impl Keeps for Value {
-    const TYPE: &'static str = "secrets_value";
+    const TYPE: &'static str = nixops4_secrets_store::OBTAINED;
     const IDENTITY_INPUTS: &'static [&'static str] = &[
         "store",
         "name",

@@ -52,12 +52,12 @@ impl StateKind for StateFile {
         Ok(Outputs {})
     }
 
-    async fn find(_: &Context, inputs: &Inputs) -> Result<Option<Outputs>> {
+    async fn find(cx: &Context, inputs: &Inputs) -> Result<Option<Outputs>> {
         if !is_there("/name", &inputs.name)? {
             return Ok(None);
         }
         let mut journal = Journal::open(inputs, Missing::Refuse)?;
-        Ok(journal.has_begun().await?.then_some(Outputs {}))
+        Ok(journal.has_begun(cx).await?.then_some(Outputs {}))
     }
 
     async fn read(cx: &Context, inputs: &Inputs) -> Result<Rc<Value>> {
@@ -68,13 +68,13 @@ impl StateKind for StateFile {
     }
 
     async fn history(
-        _: &Context,
+        cx: &Context,
         inputs: &Inputs,
         since: u64,
         limit: u64,
     ) -> Result<(Vec<HistoryEvent>, u64)> {
         let mut journal = Journal::open(inputs, Missing::Refuse)?;
-        store::history(&mut journal, since, limit).await
+        store::history(cx, &mut journal, since, limit).await
     }
 
     async fn append(cx: &Context, inputs: &Inputs, event: StateResourceEvent) -> Result<()> {

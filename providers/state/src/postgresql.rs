@@ -85,7 +85,7 @@ impl StateKind for Postgresql {
     ) -> Result<(Vec<HistoryEvent>, u64)> {
         let mut database = Database::connect(cx, inputs).await?;
         database.check_version(Missing::Refuse).await?;
-        let events = store::history(&mut database, since, limit).await?;
+        let events = store::history(cx, &mut database, since, limit).await?;
         database.keep(cx, inputs);
         Ok(events)
     }

@@ -64,13 +64,13 @@ impl StateKind for Sqlite {
     }
 
     async fn history(
-        _: &Context,
+        cx: &Context,
         inputs: &Inputs,
         since: u64,
         limit: u64,
     ) -> Result<(Vec<HistoryEvent>, u64)> {
         let mut file = File::open(inputs, Missing::Refuse).await?;
-        store::history(&mut file, since, limit).await
+        store::history(cx, &mut file, since, limit).await
     }
 
     async fn append(cx: &Context, inputs: &Inputs, event: StateResourceEvent) -> Result<()> {

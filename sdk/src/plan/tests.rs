@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{self, Model, calls, cx, object, properties, put, record, world};
 use crate::{engine, inputs};
 
-const OURS: &str = "nixops4-resources: owner=demo";
+const OURS: &str = "nixops4-resources: deployment=demo";
 
 /// Plans as a provider does.
 async fn plan(own: Value, unknown: &[&str], recorded: Option<ExtantResource>) -> Planned {
@@ -157,7 +157,7 @@ async fn taking_over_says_from_whom() {
     let open = &["colour"];
     let certain = json!({ "serial": 1, "name": "a", "area": 100 });
     let adopting = json!({ "name": "a", "adopt": true });
-    put("a", Some("nixops4-resources: owner=other"));
+    put("a", Some("nixops4-resources: deployment=other"));
     plan(adopting.clone(), &[], None).await.is(
         Action::Update,
         &["/deployment \"other\" -> \"demo\" (it is there already, and is taken over)"],

@@ -22,7 +22,7 @@ const GRANTS_GOAL: f64 = 2.0;
 /// The kind of which that is said.
 const GRANTS: &str = "postgresql_grant";
 
-const MARK: &str = "nixops4-resources: owner=bench";
+const MARK: &str = "nixops4-resources: deployment=bench";
 
 /// A kind: the inputs of one, what makes it in SQL, and what removes it.
 struct Kind {

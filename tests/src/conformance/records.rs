@@ -44,13 +44,13 @@ pub fn records_of_other_versions_are_read<F: Fixture>() {
     more["inputProperties"]["laterVersion"] = json!(1);
     destroyed_by(&thing, &more);
 
-    // A record without its owner could be anybody's.
+    // A record without its deployment could be anybody's.
     thing.create();
     let mut ownerless = inputs.clone();
     ownerless.remove("deployment");
     let request = messages::destroy(&messages::resource(F::TYPE, &ownerless, None));
     let error = at.send(&request).expect_err("nobody knows whose it is");
-    assert!(error.contains("`owner`"), "{error}");
+    assert!(error.contains("`deployment`"), "{error}");
     // One that is no record names the field.
     let mut broken = inputs;
     let named_by = F::IDENTITY_INPUTS[1];

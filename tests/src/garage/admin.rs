@@ -8,6 +8,7 @@ use ureq::Agent;
 use ureq::http::Request;
 
 use super::http::{self, Refusal};
+use super::token;
 
 /// One node's admin API, with a token.
 #[derive(Debug)]
@@ -141,11 +142,11 @@ impl Admin {
         keys
     }
 
-    /// Every token but those of the configuration.
+    /// Every token but those of the configuration and the one of the harness.
     #[must_use]
     pub fn tokens(&self) -> Vec<Value> {
         let mut tokens = list(self.get("ListAdminTokens", &[]));
-        tokens.retain(|token| token["id"].is_string());
+        tokens.retain(|token| token["id"].is_string() && token["name"] != token::NAME);
         tokens
     }
 

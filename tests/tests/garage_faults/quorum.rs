@@ -234,7 +234,10 @@ fn a_cluster_is_known_through_any_of_its_nodes_and_no_other() {
     ] {
         let error = error.expect_err("it is another cluster");
         assert!(error.starts_with("/connection/endpoint: "), "{error}");
-        assert!(error.contains("is another one than"), "{error}");
+        assert!(
+            error.contains("is not the one this was created on"),
+            "{error}"
+        );
         assert!(error.contains(short(site.cluster.node())), "{error}");
         assert!(error.contains("\nhint: "), "{error}");
     }

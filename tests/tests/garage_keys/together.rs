@@ -51,8 +51,8 @@ fn of_those_who_share_no_lock_nobody_makes_a_second_one() {
     let keys = site.admin().keys();
     let of_owner = keys
         .iter()
-        .filter(|key| text(&key["name"]).contains(&format!("owner={owner}")));
+        .filter(|key| text(&key["name"]).contains(&format!("={owner} ")));
     let named: Vec<String> = of_owner.map(|key| text(&key["name"])).collect();
-    assert_eq!(named.len(), 2, "the key and the stand-in: {named:?}");
+    assert_eq!(named.len(), 2, "the key and the owner key: {named:?}");
     assert_eq!(site.generations(&format!("garage/{name}")), [1]);
 }

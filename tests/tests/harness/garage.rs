@@ -217,6 +217,7 @@ fn three_nodes_bear_the_loss_of_one() {
     let cluster = Cluster::start(&Config {
         nodes: 3,
         rpc_timeout: Duration::from_secs(3),
+        ..Config::default()
     });
     let bucket = cluster.admin().make_bucket("kept");
     for index in 0..3 {
@@ -261,6 +262,7 @@ fn a_node_that_hangs_is_waited_for() {
     let cluster = Cluster::start(&Config {
         nodes: 3,
         rpc_timeout: patience,
+        ..Config::default()
     });
     let bucket = cluster.admin().make_bucket("kept");
     for index in [1, 2] {

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use nixops4_resources_tests::binaries;
 use nixops4_resources_tests::messages::{self, Object, object};
 use nixops4_resources_tests::pool::{Lease, Pool};
-use nixops4_resources_tests::postgres::{Config, Server};
+use nixops4_resources_tests::postgres::{Config, Server, literal};
 use nixops4_resources_tests::provider::oneshot;
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -54,7 +54,7 @@ impl Site {
     }
 
     fn has_role(&self, name: &str) -> bool {
-        let name = support::postgresql::literal(name);
+        let name = literal(name);
         let count = format!("SELECT count(*) FROM pg_roles WHERE rolname = {name}");
         self.server.sql(&count) == "1"
     }

@@ -64,6 +64,12 @@ fn description() -> Description {
                     },
                 },
                 "outputs": {},
+                "contract": {
+                    "reach": { "by": "thisMachine" },
+                    "namingInputs": ["name"],
+                    "deletionPolicyInput": "deletionPolicy",
+                    "holdsSecrets": false,
+                },
             },
             STATE_KIND: {
                 "description": "Events.",

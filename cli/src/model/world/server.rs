@@ -218,11 +218,11 @@ fn identity(inputs: &Object) -> Value {
 
 fn listed((name, thing): (&String, &Thing)) -> Value {
     let mark = if thing.retained {
-        "owner=test retained-since=2026-01-01"
+        "nixops4-resources: deployment=test type=model_thing retained-since=2026-01-01T00:00:00Z"
     } else {
-        "owner=test"
+        "nixops4-resources: deployment=test type=model_thing"
     };
-    json!({ "identity": { "name": name }, "mark": mark })
+    json!({ "identity": { "name": name }, "inputs": { "name": name }, "mark": mark })
 }
 
 fn object(value: Value) -> Object {

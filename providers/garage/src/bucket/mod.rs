@@ -7,15 +7,17 @@ mod inputs;
 mod rules;
 mod steps;
 
+use nixops4_provider_sdk::http::{Failure, Refusal, found};
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind,
     Result, Step,
 };
 
 use crate::api::{self, Absent, Alias};
-use crate::cluster::{Cluster, Failure};
+use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::granting::deny;
-use crate::{ownership, standin};
+use crate::{owner_key, ownership};
 
 pub(crate) use change::Change;
 pub(crate) use facts::{Facts, marked};
@@ -29,11 +31,12 @@ impl ResourceKind for Bucket {
     const TYPE: &'static str = "garage_bucket";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "globalAliases"];
-    const STABLE_OUTPUTS: &'static [&'static str] =
-        &["id", "region", "s3Endpoint", "systemIdentifier"];
+    const HOLDS_SECRETS: bool = false;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["id", "region", "s3Endpoint", "serverId"];
     const VOLATILE_OUTPUTS: &'static [&'static str] = &["objects", "bytes"];
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -86,7 +89,7 @@ impl ResourceKind for Bucket {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         if inputs.empty_on_delete {
             // Whoever destroys it may not have the expression any more.
@@ -126,10 +129,9 @@ impl ResourceKind for Bucket {
         if ours.iter().all(|claim| claim.names.is_empty()) {
             let alias = Alias::Local {
                 local_alias: inputs.name.clone(),
-                access_key_id: standin::any(cx, &cluster, mark).await?,
+                access_key_id: owner_key::any(cx, &cluster, mark).await?,
             };
-            let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
-            steps::alias_added(&cluster, answer, &alias, "/name", &doing)?;
+            steps::add_alias(cx, &cluster, facts.id(), &alias, ("/name", &doing)).await?;
             cx.failpoint("bucket:claimed");
         }
         for claim in ours {
@@ -147,7 +149,7 @@ impl ResourceKind for Bucket {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.system_identifier.as_deref();
+        let node = prior.outputs.server_id.as_deref();
         let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
         let id = prior.outputs.id.as_ref();
         let found = facts::recorded(cx, &cluster, id, &prior.inputs.name).await?;
@@ -198,10 +200,13 @@ impl ResourceKind for Bucket {
         }
         cx.failpoint("bucket:locked");
         if facts.bucket.website_access {
-            let answer = cluster
-                .call(cx, api::update_bucket(facts.id(), &change::website_off()))
-                .await;
-            cluster.done(answer, &doing)?;
+            cluster
+                .ask(
+                    cx,
+                    api::update_bucket(facts.id(), &change::website_off()),
+                    &doing,
+                )
+                .await?;
         }
         cx.failpoint("bucket:unpublished");
         let since = mark
@@ -220,30 +225,35 @@ impl ResourceKind for Bucket {
             local_alias,
             access_key_id: claim.key.clone(),
         };
-        let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
-        cluster.done(answer, &doing).map(|_| ())
+        cluster
+            .ask(cx, api::add_alias(facts.id(), &alias), &doing)
+            .await
+            .map(|_| ())
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let cluster = Cluster::of(cx, &inputs.connection, None).await?;
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        let cluster = Cluster::of(cx, &reach.connection, None).await?;
         let found = marked(cx, &cluster).await?.into_iter().map(|marked| {
             let identity = Identity {
-                server: inputs.connection.to_string(),
+                server: reach.connection.to_string(),
                 bucket: marked.name.clone(),
             };
+            let facts = marked.facts();
+            let names = [("name", Some(identity.bucket.as_str()))];
             Found {
-                identity: serde_json::to_value(identity).unwrap_or_default(),
-                facts: marked.facts(),
-                mark: marked.mark,
+                facts,
+                ..Found::new(&identity, names, marked.mark)
             }
         });
         Ok(found.collect())
     }
 }
 
-/// Whether an alias that could not be taken off is no reason to stop.
-fn may_go_on(error: &Error) -> bool {
-    error.pointer() == Some("/connection/token") || steps::is_unlisted(error)
+/// Whether an alias that could not be taken off is no reason to stop: with a token that
+/// may only delete, and where somebody is quicker, Garage itself takes what is left.
+fn may_go_on(refusal: &Refusal) -> bool {
+    let is_denied = matches!(refusal.status.as_u16(), 401 | 403);
+    is_denied || refusal.blames_request() || steps::is_unlisted(refusal)
 }
 
 /// Deletes the bucket unless there is an object in it.
@@ -261,25 +271,25 @@ async fn deleted(
     let mut taken = Vec::new();
     if seems_empty {
         for alias in facts.aliases()? {
-            match steps::unalias(cx, cluster, facts.id(), &alias).await {
+            match steps::unalias(cx, cluster, facts.id(), &alias, &doing).await {
                 Ok(()) => taken.push(alias),
-                // With a token that may only delete, and where somebody is quicker,
-                // Garage itself takes what is left.
-                Err(Failure::Failed(error)) if !may_go_on(&error) => return Err(error),
-                Err(_) => {}
+                Err(Failure::Refused(refusal)) if may_go_on(&refusal) => {}
+                Err(failure) => return Err(failure.into()),
             }
             cx.failpoint("bucket:alias-taken");
         }
     }
-    match cluster.call(cx, api::delete_bucket(facts.id())).await {
-        Err(Failure::Refused(refusal)) if refusal.is("BucketNotEmpty") => {
+    let delete = api::delete_bucket(facts.id()).doing(&doing);
+    match cluster.call(cx, delete).await {
+        Err(failure) if failure.is("BucketNotEmpty") => {
             for alias in &taken {
-                let answer = cluster.call(cx, api::add_alias(facts.id(), alias)).await;
-                cluster.done(answer, &doing)?;
+                cluster
+                    .ask(cx, api::add_alias(facts.id(), alias), &doing)
+                    .await?;
             }
             Ok(false)
         }
-        answer => cluster.found(answer, Absent::Bucket, &doing).map(|_| true),
+        answer => Ok(found(answer, |refusal| Absent::Bucket.is_said_by(refusal)).map(|_| true)?),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Each step from what is there to what is wanted, as requests.
 
+use nixops4_provider_sdk::http::{Failure, Refusal};
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 
 use super::change::{Change, difference};
@@ -7,10 +8,10 @@ use super::facts;
 use super::inputs::{Inputs, KeyPermissions, LocalAlias};
 use crate::api::{self, Absent, AccessKeyId, Alias, BucketChange, BucketId};
 use crate::bytes::Bytes;
-use crate::cluster::{Cluster, Failure};
+use crate::cluster::{Cluster, says};
 use crate::granting::{no_key, set_permissions};
 use crate::name::BucketName;
-use crate::standin;
+use crate::owner_key;
 
 /// Does one step.
 pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
@@ -26,15 +27,13 @@ pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
         } => {
             for global_alias in add {
                 let alias = Alias::Global { global_alias };
-                let answer = cluster.call(cx, api::add_alias(&id, &alias)).await;
-                alias_added(&cluster, answer, &alias, pointer, &doing("add an alias"))?;
+                add_alias(cx, &cluster, &id, &alias, (pointer, &doing("add an alias"))).await?;
                 cx.failpoint("bucket:alias-added");
             }
             for name in remove {
                 let global_alias = BucketName::try_from(name).map_err(Error::new)?;
                 let alias = Alias::Global { global_alias };
-                let answer = unalias(cx, &cluster, &id, &alias).await;
-                cluster.done(answer, &doing("remove an alias"))?;
+                unalias(cx, &cluster, &id, &alias, &doing("remove an alias")).await?;
             }
             Ok(())
         }
@@ -50,9 +49,8 @@ pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
                     local_alias: wanted.alias,
                     access_key_id: wanted.access_key_id,
                 };
-                let answer = cluster.call(cx, api::add_alias(&id, &alias)).await;
                 let doing = doing("add a local alias");
-                alias_added(&cluster, answer, &alias, &pointer, &doing)?;
+                add_alias(cx, &cluster, &id, &alias, (&pointer, &doing)).await?;
             }
             for (key, alias) in &remove {
                 remove_local(cx, &cluster, &id, key, [alias].into_iter()).await?;
@@ -81,26 +79,23 @@ pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
                 quotas: Some(quotas),
                 ..BucketChange::default()
             };
-            let answer = cluster.call(cx, api::update_bucket(&id, &change)).await;
-            let done = cluster.done(answer, &doing("set the quotas"));
-            done.map(drop).map_err(|error| at(error, "/quotas"))
+            let doing = doing("set the quotas");
+            update(cx, &cluster, &id, &change, ("/quotas", &doing)).await
         }
         Change::Update {
             id,
             pointer,
             doing: what,
             change,
-        } => {
-            let answer = cluster.call(cx, api::update_bucket(&id, &change)).await;
-            let done = cluster.done(answer, &doing(what));
-            done.map(drop).map_err(|error| at(error, pointer))
-        }
+        } => update(cx, &cluster, &id, &change, (pointer, &doing(what))).await,
         Change::Together { id, parts } => {
             let change = api::update_bucket(&id, &together(&parts));
-            let answer = cluster.call(cx, change).await;
-            if !matches!(answer, Err(Failure::Refused(_))) {
-                let done = cluster.done(answer, &doing("set what it is like"));
-                return done.map(drop);
+            match cluster
+                .call(cx, change.doing(doing("set what it is like")))
+                .await
+            {
+                Err(Failure::Refused(refusal)) if refusal.blames_request() => {}
+                answer => return Ok(answer.map(drop)?),
             }
             // Which of them it is about shows one by one.
             for part in parts {
@@ -129,15 +124,14 @@ async fn rename(
         "unable to change the name of bucket {:?}",
         inputs.name.as_str()
     );
-    let answer = cluster.call(cx, api::add_alias(id, &alias)).await;
-    alias_added(cluster, answer, &alias, "/name", &doing)?;
+    add_alias(cx, cluster, id, &alias, ("/name", &doing)).await?;
     cx.failpoint("bucket:renamed");
     Ok(())
 }
 
 /// Makes the bucket, marked, then gives it its names, then the rest.
 async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> {
-    let bucket = standin::create_bucket(cx, cluster, &cx.mark(), &inputs.name).await?;
+    let bucket = owner_key::create_bucket(cx, cluster, &cx.mark(), &inputs.name).await?;
     cx.failpoint("bucket:created");
     let id = bucket.id.clone();
     let made = facts::observed(cx, cluster, None, bucket).facts;
@@ -168,9 +162,11 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
 /// Deletes a bucket for which there was no name; gives the reason, and what is left
 /// to do if that can't be done.
 async fn delete_again(cx: &Context, cluster: &Cluster, id: &BucketId, reason: Error) -> Error {
-    let answer = cluster.call(cx, api::delete_bucket(id)).await;
     let doing = "unable to delete the bucket again";
-    let reason = match cluster.found(answer, Absent::Bucket, doing) {
+    let reason = match cluster
+        .find(cx, api::delete_bucket(id), Absent::Bucket, doing)
+        .await
+    {
         Ok(_) => reason,
         Err(kept) => reason.hint(format!(
             "choose another name; and delete bucket {id}, which was made for this and is empty \
@@ -211,14 +207,21 @@ fn together(parts: &[Change]) -> BucketChange {
     all
 }
 
-/// A refusal of Garage's, said of an input.
-fn at(error: Error, pointer: &str) -> Error {
-    match error.pointer() {
+/// Changes settings; that they are refused is said of the input.
+async fn update(
+    cx: &Context,
+    cluster: &Cluster,
+    id: &BucketId,
+    change: &BucketChange,
+    (pointer, doing): (&str, &str),
+) -> Result<()> {
+    let done = cluster.ask(cx, api::update_bucket(id, change), doing).await;
+    done.map(drop).map_err(|error| match error.pointer() {
         Some(_) => error,
         None => error
             .at(pointer)
             .hint("change it to what Garage takes, then apply again"),
-    }
+    })
 }
 
 /// What is said of a key, said of its entry in `keys`.
@@ -262,16 +265,20 @@ fn refuse_below_use(quotas: api::Quotas, objects: u64, bytes: u64) -> Result<()>
     Ok(())
 }
 
-/// Whether an alias was added; that another bucket has it is said of the input.
-pub(super) fn alias_added(
+/// Adds an alias; that another bucket has it is said of the input.
+pub(super) async fn add_alias(
+    cx: &Context,
     cluster: &Cluster,
-    answer: Result<api::Bucket, Failure>,
+    id: &BucketId,
     alias: &Alias,
-    pointer: &str,
-    doing: &str,
+    (pointer, doing): (&str, &str),
 ) -> Result<()> {
-    match answer {
-        Err(Failure::Refused(refusal)) if refusal.message.contains("already exists") => {
+    match cluster
+        .call(cx, api::add_alias(id, alias).doing(doing))
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(Failure::Refused(refusal)) if says(&refusal, "already exists") => {
             let (name, whose) = match alias {
                 Alias::Global { global_alias } => (global_alias, String::new()),
                 Alias::Local {
@@ -286,26 +293,22 @@ pub(super) fn alias_added(
                     name.as_str()
                 ),
             )
-            .because(refusal.message)
+            .because(refusal.words.message)
             .hint("choose another one, or take it off that bucket first"))
         }
-        Err(Failure::Refused(refusal)) if refusal.says_absent(Absent::Key) => match alias {
+        Err(Failure::Refused(refusal)) if Absent::Key.is_said_by(&refusal) => match alias {
             Alias::Local { access_key_id, .. } if pointer.starts_with("/localAliases") => {
                 Err(no_key(access_key_id).within(pointer))
             }
-            _ => Err(Error::input(pointer, doing).because(refusal.message)),
+            _ => Err(Error::input(pointer, doing).because(refusal.words.message)),
         },
-        answer => {
-            let done = cluster.done(answer, doing).map(drop);
-            done.map_err(|error| error.at_unless_said(pointer))
-        }
+        Err(failure) => Err(Error::from(failure).at_unless_said(pointer)),
     }
 }
 
 /// Whether an alias can't be removed because it isn't there, or is another bucket's.
-pub(super) fn is_unlisted(error: &Error) -> bool {
-    let said = error.to_string();
-    said.contains("alias not found") || said.contains("does not have alias")
+pub(super) fn is_unlisted(refusal: &Refusal) -> bool {
+    says(refusal, "alias not found") || says(refusal, "does not have alias")
 }
 
 /// Removes a name of a bucket.
@@ -317,10 +320,15 @@ pub(super) async fn unalias(
     cluster: &Cluster,
     id: &BucketId,
     alias: &Alias,
+    doing: &str,
 ) -> Result<(), Failure> {
-    let remove = async || cluster.call(cx, api::remove_alias(id, alias)).await;
+    let remove = async || {
+        cluster
+            .call(cx, api::remove_alias(id, alias).doing(doing))
+            .await
+    };
     let answer = match remove().await {
-        Err(Failure::Failed(error)) if is_unlisted(&error) => {
+        Err(Failure::Refused(refusal)) if is_unlisted(&refusal) => {
             cluster.call(cx, api::add_alias(id, alias)).await?;
             remove().await
         }
@@ -342,8 +350,13 @@ pub(super) async fn remove_local(
             local_alias: BucketName::try_from(alias.clone()).map_err(Error::new)?,
             access_key_id: key.clone(),
         };
-        let answer = cluster.call(cx, api::remove_alias(id, &alias)).await;
-        cluster.done(answer, "unable to remove a local alias")?;
+        cluster
+            .ask(
+                cx,
+                api::remove_alias(id, &alias),
+                "unable to remove a local alias",
+            )
+            .await?;
     }
     Ok(())
 }

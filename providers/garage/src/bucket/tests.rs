@@ -92,7 +92,7 @@ impl Model {
         let place = facts::Place {
             region: "garage".to_owned(),
             s3_endpoint: None,
-            system_identifier: "0".repeat(64),
+            server_id: "0".repeat(64),
         };
         facts::judged(&ours(), place, bucket)
     }

@@ -11,8 +11,8 @@ use super::inputs::{Place, Wanted};
 use super::remote::Expiry;
 use super::{Change, Credential, Facts, Public, What, refuse_foreign};
 use crate::cluster::Cluster;
+use crate::marked_name::{ADOPTION, MarkedName};
 use crate::moment::Moment;
-use crate::title::{ADOPTION, Title};
 
 /// What making a value can look at.
 pub(crate) struct Making<'a, C: Credential> {
@@ -86,21 +86,21 @@ impl<C: Credential> Making<'_, C> {
     }
 
     /// The name of a thing of this generation, which has to be finished yet.
-    pub(crate) fn unfinished(&self, generation: Generation, making: String) -> Title {
-        Title {
+    pub(crate) fn unfinished(&self, generation: Generation, making: String) -> MarkedName {
+        MarkedName {
             making: Some(making),
             ..self.finished(generation)
         }
     }
 
     /// The name of a thing of this generation that is as it is wanted.
-    pub(crate) fn finished(&self, generation: Generation) -> Title {
+    pub(crate) fn finished(&self, generation: Generation) -> MarkedName {
         title::<C>(self.inputs, &self.cx.mark(), generation)
     }
 }
 
-fn title<C: Credential>(inputs: &C::Inputs, mark: &Mark, generation: Generation) -> Title {
-    Title {
+fn title<C: Credential>(inputs: &C::Inputs, mark: &Mark, generation: Generation) -> MarkedName {
+    MarkedName {
         name: inputs.name().as_str().to_owned(),
         mark: Some(mark.clone()),
         generation: Some(generation.get()),
@@ -195,7 +195,7 @@ async fn given<C: Credential>(
     }
     let ours = cx.mark();
     let all = C::all(cx, cluster).await?;
-    let is_it = |title: &Title| title.is_named(inputs.name()) && title.is_of(&ours);
+    let is_it = |title: &MarkedName| title.is_named(inputs.name()) && title.is_of(&ours);
     let mut ids = all.into_iter().filter(|(_, title)| is_it(title));
     Ok(ids.next().map(|(id, _)| id))
 }
@@ -243,7 +243,7 @@ async fn set<C: Credential>(
             continue;
         };
         refuse_foreign(remote, &mark)?;
-        let title = Title {
+        let title = MarkedName {
             name: inputs.name().as_str().to_owned(),
             ..remote.title.clone()
         };
@@ -334,7 +334,7 @@ pub(super) async fn take<C: Credential>(
         cx.failpoint("credential:restored");
     }
     if let Some(remote) = &facts.loose {
-        let title = Title {
+        let title = MarkedName {
             mark: Some(mark.clone()),
             making: Some(ADOPTION.to_owned()),
             ..remote.title.clone()
@@ -375,7 +375,7 @@ async fn mark_all<C: Credential>(
     expiry: Expiry,
 ) -> Result<()> {
     for remote in facts.alive().rev() {
-        let title = Title {
+        let title = MarkedName {
             mark: Some(mark.clone()),
             ..remote.title.clone()
         };

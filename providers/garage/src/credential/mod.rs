@@ -24,9 +24,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::Cluster;
-use crate::title::{Name, Title};
+use crate::connection::Reach;
+use crate::marked_name::{MarkedName, Name};
 
-pub(crate) use facts::{Facts, Held, Public};
+pub(crate) use facts::{CredentialVersion, Facts, Public};
 pub(crate) use inputs::{
     Identity, Place, PriorInputs, PriorOutputs, Wanted, credential_inputs, defaults,
 };
@@ -89,7 +90,7 @@ pub(crate) trait Credential: Sized + 'static {
     }
 
     /// Every thing, by its name.
-    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(Self::Id, Title)>>;
+    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(Self::Id, MarkedName)>>;
 
     /// The value of a thing that is there.
     async fn value(
@@ -114,7 +115,7 @@ pub(crate) trait Credential: Sized + 'static {
         cx: &Context,
         cluster: &Cluster,
         id: &Self::Id,
-        title: &Title,
+        title: &MarkedName,
         expiry: Expiry,
         inputs: Option<&Self::Inputs>,
     ) -> Result<()>;
@@ -132,9 +133,11 @@ impl<C: Credential> ResourceKind for Managed<C> {
     // It holds no data; but it is gone for good, and so is its id.
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = C::IDENTITY_INPUTS;
+    const HOLDS_SECRETS: bool = true;
     const STABLE_OUTPUTS: &'static [&'static str] = C::STABLE_OUTPUTS;
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = C::Inputs;
     type Outputs = C::Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -228,8 +231,8 @@ impl<C: Credential> ResourceKind for Managed<C> {
         making::retire(cx, &cluster, facts, mark).await
     }
 
-    async fn list(cx: &Context, inputs: &C::Inputs) -> Result<Vec<Found>> {
-        facts::list::<C>(cx, inputs.connection()).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        facts::list::<C>(cx, &reach.connection).await
     }
 }
 

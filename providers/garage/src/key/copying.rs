@@ -2,7 +2,6 @@
 
 use nixops4_provider_sdk::{Context, Result};
 
-use super::find;
 use crate::api::{self, Absent, AccessKeyId, Alias, BucketOfKey};
 use crate::cluster::Cluster;
 use crate::name::BucketName;
@@ -18,7 +17,7 @@ pub(super) async fn copy(
     let Ok(from) = AccessKeyId::try_from(from.to_owned()) else {
         return Ok(());
     };
-    let Some(key) = find(cx, cluster, &from).await? else {
+    let Some(key) = cluster.key(cx, &from).await? else {
         return Ok(());
     };
     let doing = format!("unable to give key {to} what key {from} has");
@@ -38,11 +37,17 @@ async fn copy_on(
 ) -> Result<()> {
     let permissions = bucket.permissions;
     if !permissions.is_none() {
-        let answer = cluster
-            .call(cx, api::allow(&bucket.id, to, permissions))
-            .await;
         // A bucket may be deleted meanwhile.
-        if cluster.found(answer, Absent::Bucket, doing)?.is_none() {
+        if cluster
+            .find(
+                cx,
+                api::allow(&bucket.id, to, permissions),
+                Absent::Bucket,
+                doing,
+            )
+            .await?
+            .is_none()
+        {
             return Ok(());
         }
         cx.failpoint("key:permitted");
@@ -60,8 +65,16 @@ async fn copy_on(
             local_alias,
             access_key_id: to.clone(),
         };
-        let answer = cluster.call(cx, api::add_alias(&bucket.id, &alias)).await;
-        if cluster.found(answer, Absent::Bucket, doing)?.is_none() {
+        if cluster
+            .find(
+                cx,
+                api::add_alias(&bucket.id, &alias),
+                Absent::Bucket,
+                doing,
+            )
+            .await?
+            .is_none()
+        {
             return Ok(());
         }
         cx.failpoint("key:aliased");

@@ -4,7 +4,7 @@ use nixops4_secrets_store::SecretId;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::credential::{Held, Managed, Place, Public};
+use crate::credential::{CredentialVersion, Managed, Place, Public};
 
 fn mark() -> Mark {
     Mark::new(
@@ -34,7 +34,7 @@ fn inputs(more: serde_json::Value) -> Inputs {
 fn remote(generation: u32) -> Remote<Key> {
     Remote {
         id: id(generation),
-        title: Title {
+        title: MarkedName {
             name: "media".to_owned(),
             mark: Some(mark()),
             generation: Some(generation),
@@ -49,7 +49,7 @@ fn remote(generation: u32) -> Remote<Key> {
 fn facts(held: Vec<(u32, Option<Remote<Key>>)>) -> Facts<Key> {
     let held: Vec<_> = held
         .into_iter()
-        .map(|(number, remote)| Held {
+        .map(|(number, remote)| CredentialVersion {
             value: KeptValue {
                 generation: Generation::try_from(number).unwrap(),
                 id: SecretId::try_from("8f3c2d1e-0000-4000-8000-000000000000".to_owned()).unwrap(),
@@ -79,7 +79,7 @@ fn facts(held: Vec<(u32, Option<Remote<Key>>)>) -> Facts<Key> {
         was_there: false,
         region: "garage".to_owned(),
         s3_endpoint: None,
-        system_identifier: "node".to_owned(),
+        server_id: "node".to_owned(),
     }
 }
 
@@ -194,7 +194,7 @@ fn what_stays_where_it_is() {
 fn what_the_store_has_no_value_of() {
     let mut have = facts(Vec::new());
     have.loose = Some(Remote {
-        title: Title::read("media"),
+        title: MarkedName::read("media"),
         ..remote(1)
     });
     let step = |what| vec![("/secretName".to_owned(), what)];
@@ -207,7 +207,7 @@ fn what_the_store_has_no_value_of() {
     let nothing = || serde_json::json!({});
     assert_eq!(steps(nothing(), &seen(remote(1))), step(What::Refused));
     let mut begun = remote(1);
-    begun.title.making = Some(crate::title::ADOPTION.to_owned());
+    begun.title.making = Some(crate::marked_name::ADOPTION.to_owned());
     assert_eq!(steps(nothing(), &seen(begun)), step(What::Keep));
     // That of somebody else, whom the engine asks about.
     let mut theirs = remote(1);
@@ -250,7 +250,7 @@ fn whose_it_is() {
     ));
     // Any part that is somebody else's makes all of it theirs.
     let mut have = whole(&[2, 1]);
-    have.held[1].remote.as_mut().unwrap().title = Title::read("media");
+    have.held[1].remote.as_mut().unwrap().title = MarkedName::read("media");
     assert_eq!(have.observed(&mark()).ownership, Ownership::Unmarked);
     let mut have = whole(&[1]);
     have.kept.as_mut().unwrap().mark = theirs.clone();

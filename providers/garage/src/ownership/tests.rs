@@ -42,7 +42,7 @@ fn what_is_no_claim() {
     let bucket = bucket(&[
         // Somebody's key with a name of its own for the bucket.
         key("GKaaaaaaaa", "mastodon", &["media"]),
-        // A stand-in that has permissions alone, which somebody gave it by hand.
+        // An owner key that has permissions alone, which somebody gave it by hand.
         key("GKbbbbbbbb", &title("shop"), &[]),
         // A name that only begins like a mark.
         key(
@@ -117,7 +117,7 @@ fn in_the_middle_of_an_adoption() {
     }
 }
 
-/// An owner's first stand-in can be used up, and both are theirs.
+/// The first key of an owner can be used up, and both are theirs.
 #[test]
 fn two_claims_of_the_same_owner() {
     let claims = claims(&bucket(&[

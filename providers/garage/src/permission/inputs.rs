@@ -53,7 +53,7 @@ pub(crate) struct Outputs {
     /// The key.
     pub(crate) access_key_id: AccessKeyId,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
 }
 
 /// What is still of use of a record.
@@ -70,7 +70,7 @@ pub(crate) struct PriorInputs {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PriorOutputs {
     #[serde(default)]
-    pub(crate) system_identifier: Option<String>,
+    pub(crate) server_id: Option<String>,
 }
 
 /// A permission, by the node that is asked, the bucket and the key.

@@ -7,10 +7,11 @@ use nixops4_provider_sdk::{
     Step, Value,
 };
 
-use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
+use crate::api::{self, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
-use crate::title::Title;
+use crate::marked_name::MarkedName;
 
 use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs};
 
@@ -30,7 +31,7 @@ pub(crate) struct Facts {
     older: Vec<Grant>,
     /// What was recorded, if it is another one and still there.
     recorded: Option<Grant>,
-    system_identifier: String,
+    server_id: String,
 }
 
 impl Facts {
@@ -60,8 +61,10 @@ impl ResourceKind for Permission {
     const TYPE: &'static str = "garage_permission";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["systemIdentifier"];
+    const HOLDS_SECRETS: bool = false;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -107,7 +110,7 @@ impl ResourceKind for Permission {
         Outputs {
             bucket_id: facts.grant.bucket.clone(),
             access_key_id: facts.grant.key.clone(),
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 
@@ -126,9 +129,10 @@ impl ResourceKind for Permission {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
-        let bucket = bucket(cx, &cluster, &inputs.bucket_id)
+        let bucket = cluster
+            .bucket(cx, &inputs.bucket_id)
             .await?
             .ok_or_else(|| no_bucket(&inputs.bucket_id))?;
         let (title, grant) = grant(cx, &cluster, &bucket, &inputs.access_key_id)
@@ -138,7 +142,7 @@ impl ResourceKind for Permission {
             grant,
             older: older(&bucket, &title),
             recorded: None,
-            system_identifier: cluster.known_by(node),
+            server_id: cluster.known_by(node),
         };
         if let Some(prior) = prior {
             let PriorInputs {
@@ -197,10 +201,10 @@ impl ResourceKind for Permission {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.system_identifier.as_deref();
+        let node = prior.outputs.server_id.as_deref();
         let inputs = &prior.inputs;
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
-        let Some(bucket) = bucket(cx, &cluster, &inputs.bucket_id).await? else {
+        let Some(bucket) = cluster.bucket(cx, &inputs.bucket_id).await? else {
             return Ok(None);
         };
         let found = grant(cx, &cluster, &bucket, &inputs.access_key_id).await?;
@@ -211,7 +215,7 @@ impl ResourceKind for Permission {
             grant,
             older: older(&bucket, &title),
             recorded: None,
-            system_identifier: cluster.known_by(node),
+            server_id: cluster.known_by(node),
         };
         Ok((!facts.grant.permissions.is_none()).then_some(Observed {
             facts,
@@ -316,13 +320,16 @@ async fn grant(
     cluster: &Cluster,
     bucket: &api::Bucket,
     id: &AccessKeyId,
-) -> Result<Option<(Title, Grant)>> {
-    let known = on(bucket, id).map(|on| (Title::read(&on.name), on.permissions));
+) -> Result<Option<(MarkedName, Grant)>> {
+    let known = on(bucket, id).map(|on| (MarkedName::read(&on.name), on.permissions));
     let found = match known {
         Some(known) => Some(known),
-        None => key(cx, cluster, id)
-            .await?
-            .map(|key| (Title::read(&key.name), held_by(&key.buckets, &bucket.id))),
+        None => cluster.key(cx, id).await?.map(|key| {
+            (
+                MarkedName::read(&key.name),
+                held_by(&key.buckets, &bucket.id),
+            )
+        }),
     };
     Ok(found.map(|(title, permissions)| {
         let grant = Grant {
@@ -335,9 +342,9 @@ async fn grant(
 }
 
 /// What those keys may do that this one took the place of.
-fn older(bucket: &api::Bucket, newer: &Title) -> Vec<Grant> {
+fn older(bucket: &api::Bucket, newer: &MarkedName) -> Vec<Grant> {
     let precedes = |key: &&api::KeyOnBucket| {
-        !key.permissions.is_none() && precedes(&Title::read(&key.name), newer)
+        !key.permissions.is_none() && precedes(&MarkedName::read(&key.name), newer)
     };
     let keys = bucket.keys.iter().filter(precedes);
     let mut older: Vec<_> = keys
@@ -351,11 +358,6 @@ fn older(bucket: &api::Bucket, newer: &Title) -> Vec<Grant> {
     older
 }
 
-async fn bucket(cx: &Context, cluster: &Cluster, id: &BucketId) -> Result<Option<api::Bucket>> {
-    let answer = cluster.call(cx, api::bucket_by_id(id)).await;
-    cluster.found(answer, Absent::Bucket, "unable to look for the bucket")
-}
-
 /// What is still there of what was recorded.
 async fn recorded(
     cx: &Context,
@@ -363,7 +365,7 @@ async fn recorded(
     id: &BucketId,
     key: &AccessKeyId,
 ) -> Result<Option<Grant>> {
-    let Some(bucket) = bucket(cx, cluster, id).await? else {
+    let Some(bucket) = cluster.bucket(cx, id).await? else {
         return Ok(None);
     };
     let found = grant(cx, cluster, &bucket, key).await?;
@@ -374,11 +376,6 @@ async fn recorded(
 fn no_bucket(id: &BucketId) -> Error {
     Error::input("/bucketId", format!("there is no bucket {id}"))
         .hint("use the `id` output of a bucket on this cluster")
-}
-
-async fn key(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
-    let answer = cluster.call(cx, api::key_by_id(id)).await;
-    cluster.found(answer, Absent::Key, "unable to look for the key")
 }
 
 /// Takes what somebody may do; a bucket or key that is gone has taken it along.

@@ -57,7 +57,7 @@ fn facts(letters: &str, older: Vec<Grant>, recorded: Option<Grant>) -> Facts {
         grant: given("a", NEW, letters),
         older,
         recorded,
-        system_identifier: "node".to_owned(),
+        server_id: "node".to_owned(),
     }
 }
 
@@ -94,7 +94,7 @@ fn another_pair() {
 fn which_keys_are_older() {
     let title = |name: &str, owner: &str, generation: u32| {
         let owner = DeploymentName::try_from(owner.to_owned()).unwrap();
-        Title {
+        MarkedName {
             name: name.to_owned(),
             mark: Some(Mark::new(owner, "garage_key")),
             generation: Some(generation),
@@ -106,8 +106,11 @@ fn which_keys_are_older() {
     assert!(!precedes(&title("media", "shop", 3), &newer));
     assert!(!precedes(&title("media", "other", 1), &newer));
     assert!(!precedes(&title("backup", "shop", 1), &newer));
-    assert!(!precedes(&Title::read("media"), &newer));
-    assert!(!precedes(&title("media", "shop", 1), &Title::read("media")));
+    assert!(!precedes(&MarkedName::read("media"), &newer));
+    assert!(!precedes(
+        &title("media", "shop", 1),
+        &MarkedName::read("media")
+    ));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use nixops4_provider_sdk::{
 use crate::api::{AccessKeyId, Permissions};
 use crate::bucket::{self, Bucket};
 use crate::cluster::Cluster;
+use crate::connection::Reach;
 use crate::credential;
 use crate::granting::set_permissions;
 use crate::key;
@@ -69,10 +70,11 @@ impl ResourceKind for Tenant {
         "store",
         "secretName",
     ];
-    const STABLE_OUTPUTS: &'static [&'static str] =
-        &["bucketId", "region", "endpoint", "systemIdentifier"];
+    const HOLDS_SECRETS: bool = true;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["bucketId", "region", "endpoint", "serverId"];
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -113,15 +115,12 @@ impl ResourceKind for Tenant {
             .map(|(parts, key)| Key::outputs(&parts.key, &key.facts));
         let (mut outputs, bucket) = match (bucket, &key) {
             (Some(bucket), _) => (
-                Outputs::at(bucket.s3_endpoint, bucket.region, bucket.system_identifier),
+                Outputs::at(bucket.s3_endpoint, bucket.region, bucket.server_id),
                 Some((bucket.bucket, bucket.id, bucket.website_host)),
             ),
             (None, Some(key)) => {
                 let (endpoint, region) = (key.s3_endpoint.clone(), key.region.clone());
-                (
-                    Outputs::at(endpoint, region, key.system_identifier.clone()),
-                    None,
-                )
+                (Outputs::at(endpoint, region, key.server_id.clone()), None)
             }
             (None, None) => (Outputs::at(None, String::new(), String::new()), None),
         };
@@ -232,8 +231,8 @@ impl ResourceKind for Tenant {
         Ok(())
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        list::list(cx, inputs).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        list::list(cx, reach).await
     }
 }
 
@@ -318,11 +317,11 @@ fn of_permissions(pointer: &str) -> String {
 }
 
 impl Outputs {
-    fn at(endpoint: Option<String>, region: String, system_identifier: String) -> Self {
+    fn at(endpoint: Option<String>, region: String, server_id: String) -> Self {
         Self {
             endpoint,
             region,
-            system_identifier,
+            server_id,
             bucket: None,
             access_key_id: None,
             secret_key_ref: None,

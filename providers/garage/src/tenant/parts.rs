@@ -8,8 +8,8 @@ use crate::api::BucketId;
 use crate::bucket::{self, Bucket};
 use crate::credential;
 use crate::key;
+use crate::marked_name::Name;
 use crate::name::BucketName;
-use crate::title::Name;
 
 /// The kind of keys.
 pub(super) type Key = credential::Managed<key::Key>;
@@ -124,7 +124,7 @@ pub(super) fn prior_of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Pri
         },
         outputs: bucket::PriorOutputs {
             id: prior.outputs.bucket_id.clone(),
-            system_identifier: prior.outputs.system_identifier.clone(),
+            server_id: prior.outputs.server_id.clone(),
         },
     }
 }
@@ -142,7 +142,7 @@ pub(super) fn prior_of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Pr
         outputs: credential::PriorOutputs {
             id: prior.outputs.access_key_id.clone(),
             secret: prior.outputs.secret_key_ref.clone(),
-            system_identifier: prior.outputs.system_identifier.clone(),
+            server_id: prior.outputs.server_id.clone(),
         },
     })
 }

@@ -22,7 +22,7 @@ const HALF_DROPPED: i32 = -2;
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) oid: i64,
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
     /// The name that the server has for it; not the wanted one before a rename.
     pub(crate) name: Name,
     pub(crate) owner_role: String,
@@ -140,11 +140,11 @@ pub(crate) async fn look_up(
     Ok(Some(Observed { facts, ownership }))
 }
 
-fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
+fn read(row: &PgRow, server_id: String) -> Result<Facts> {
     let entries: Option<Vec<String>> = column(row, 15)?;
     Ok(Facts {
         oid: column(row, 0)?,
-        system_identifier,
+        server_id,
         name: Name::of_server(column(row, 1)?)?,
         owner_role: column(row, 2)?,
         encoding: column(row, 3)?,
@@ -209,13 +209,13 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marke
                      THEN pg_database_size(d.oid) END, d.witnesses
          FROM (SELECT oid, datname, shobj_description(oid, 'pg_database') AS comment, {} AS witnesses
                FROM pg_database o) d
-         WHERE position($1 IN concat(d.comment, array_to_string(d.witnesses, ' '))) > 0
+         WHERE concat(d.comment, array_to_string(d.witnesses, ' ')) ~ $1
             OR starts_with(d.datname, $2) AND d.comment IS NULL
          ORDER BY d.datname",
         witness::of_database("o.oid")
     );
     let rows = sqlx::query(AssertSqlSafe(question))
-        .bind(mark.trace())
+        .bind(comment::of_deployment(mark))
         .bind(create::staging_prefix(&mark.deployment))
         .fetch_all(&mut server.connection)
         .await

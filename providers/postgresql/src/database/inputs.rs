@@ -236,7 +236,7 @@ pub(crate) struct Outputs {
     /// The database's object identifier: what it is found by after a rename.
     pub(crate) oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
 }
 
 /// What is still of use of a record.

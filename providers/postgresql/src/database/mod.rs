@@ -18,6 +18,7 @@ pub(crate) use create::staging_prefix;
 pub(crate) use facts::{Facts, extensions, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
 
+use crate::connection::Reach;
 use crate::server::{RecordedOutputs, Server, on_server, predicted_outputs};
 use crate::sql::Ident;
 use crate::{admin, lock};
@@ -29,10 +30,12 @@ impl ResourceKind for Database {
     const TYPE: &'static str = "postgresql_database";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "systemIdentifier"];
+    const HOLDS_SECRETS: bool = false;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "serverId"];
     const LISTS: bool = true;
     const FORESEES_REMOVAL: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;
@@ -73,7 +76,7 @@ impl ResourceKind for Database {
             port: inputs.connection.port,
             owner_role: facts.owner_role.clone(),
             oid: facts.oid,
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 
@@ -91,7 +94,7 @@ impl ResourceKind for Database {
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
         let at = &inputs.connection;
-        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let seen = on_server(cx, at, known_server, async |server| {
             let ours = known_server.map(|_| cx.mark());
@@ -133,7 +136,7 @@ impl ResourceKind for Database {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.outputs.system_identifier.as_deref();
+        let known_server = prior.outputs.server_id.as_deref();
         let seen = on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let ours = known_server.map(|_| cx.mark());
             look_up(server, prior.outputs.oid, &prior.inputs.name, None, ours).await
@@ -174,8 +177,8 @@ impl ResourceKind for Database {
         remove::retain(cx, prior, facts, mark).await
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let at = &inputs.connection;
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        let at = &reach.connection;
         let found = on_server(cx, at, None, async |server| {
             facts::marked(server, &cx.mark()).await
         })
@@ -188,20 +191,16 @@ impl ResourceKind for Database {
 }
 
 fn to_found(server: String, one: facts::Marked) -> Found {
-    let mut facts = Object::new();
-    facts.insert("oid".to_owned(), one.oid.into());
-    facts.insert("bytes".to_owned(), one.size.into());
-    // Somebody was killed while making it; the next to make it clears it away.
-    facts.insert("unfinished".to_owned(), create::is_staged(&one.name).into());
     let identity = Identity {
         server,
         database: one.name,
     };
-    Found {
-        identity: serde_json::to_value(identity).unwrap_or_default(),
-        mark: one.mark,
-        facts,
-    }
+    let name = identity.database.as_str();
+    Found::new(&identity, [("name", Some(name))], one.mark)
+        .fact("oid", one.oid)
+        .fact("bytes", one.size)
+        // Somebody was killed while making it; the next to make it clears it away.
+        .fact("unfinished", create::is_staged(name))
 }
 
 /// The statements that put a mark in place of the one that is there, and of what

@@ -48,7 +48,7 @@ pub(crate) struct Outputs {
     /// The group's object identifier.
     pub(super) group_oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    pub(super) system_identifier: String,
+    pub(super) server_id: String,
 }
 
 /// What is still of use of a record's inputs.
@@ -68,7 +68,7 @@ pub(crate) struct RecordedOutputs {
     #[serde(default)]
     pub(super) group_oid: Option<i64>,
     #[serde(default)]
-    pub(super) system_identifier: Option<String>,
+    pub(super) server_id: Option<String>,
 }
 
 /// A membership on a server.

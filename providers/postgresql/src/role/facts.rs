@@ -19,7 +19,7 @@ use crate::{comment, failure, settings, witness};
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) oid: i64,
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
     /// The name that the server has for it; not the wanted one before a rename.
     pub(crate) name: Name,
     pub(super) attributes: Vec<(Attribute, bool)>,
@@ -108,7 +108,7 @@ pub(crate) async fn look_up(
     Ok(Some(Observed { facts, ownership }))
 }
 
-fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
+fn read(row: &PgRow, server_id: String) -> Result<Facts> {
     let attributes = Attribute::ALL
         .into_iter()
         .enumerate()
@@ -131,7 +131,7 @@ fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
     Ok(Facts {
         verifier: column::<Option<String>>(row, 0)?.map(Into::into),
         oid: column(row, 1)?,
-        system_identifier,
+        server_id,
         name: Name::of_server(column(row, 2)?)?,
         connection_limit: column(row, 3)?,
         comment: column(row, 4)?,
@@ -162,10 +162,10 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<(Stri
     let rows = sqlx::query(
         "SELECT r.rolname::text, r.oid::int8, shobj_description(r.oid, 'pg_authid')
          FROM pg_roles r
-         WHERE position($1 IN shobj_description(r.oid, 'pg_authid')) > 0
+         WHERE shobj_description(r.oid, 'pg_authid') ~ $1
          ORDER BY r.rolname",
     )
-    .bind(mark.trace())
+    .bind(comment::of_deployment(mark))
     .fetch_all(&mut server.connection)
     .await
     .map_err(|error| failure::stating("unable to list the roles", &error))?;

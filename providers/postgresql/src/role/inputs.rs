@@ -165,7 +165,7 @@ pub(crate) struct Outputs {
     /// The role's object identifier: what it is found by after a rename.
     pub(crate) oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    pub(crate) system_identifier: String,
+    pub(crate) server_id: String,
     /// Whether the server is known to have the wanted password; `null` where none
     /// is wanted, `false` where it can't be seen.
     pub(crate) password_verified: Option<bool>,

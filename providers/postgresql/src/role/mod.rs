@@ -20,6 +20,7 @@ pub(crate) use facts::{Facts, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, refuse_stand_in};
 use password::Password;
 
+use crate::connection::Reach;
 use crate::owned::{self, Fate};
 use crate::server::{RecordedOutputs, on_server, predicted_outputs, run};
 use crate::sql::Ident;
@@ -32,9 +33,11 @@ impl ResourceKind for Role {
     const TYPE: &'static str = "postgresql_role";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "systemIdentifier"];
+    const HOLDS_SECRETS: bool = false;
+    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "serverId"];
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;
@@ -74,7 +77,7 @@ impl ResourceKind for Role {
             host: inputs.connection.host.clone(),
             port: inputs.connection.port,
             oid: facts.oid,
-            system_identifier: facts.system_identifier.clone(),
+            server_id: facts.server_id.clone(),
             password_verified: match facts.password {
                 Password::Unmanaged => None,
                 Password::Same => Some(true),
@@ -94,7 +97,7 @@ impl ResourceKind for Role {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
+        let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let recorded = prior.and_then(|prior| prior.inputs.password.as_ref());
         on_server(cx, &inputs.connection, known_server, async |server| {
@@ -125,7 +128,7 @@ impl ResourceKind for Role {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.outputs.system_identifier.as_deref();
+        let known_server = prior.outputs.server_id.as_deref();
         let found = on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let found = look_up(server, prior.outputs.oid, &prior.inputs.name).await?;
             let Some(mut seen) = found else {
@@ -196,8 +199,8 @@ impl ResourceKind for Role {
         .await
     }
 
-    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
-        let at = &inputs.connection;
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        let at = &reach.connection;
         let found = on_server(cx, at, None, async |server| {
             facts::marked(server, &cx.mark()).await
         })
@@ -266,14 +269,8 @@ async fn drop_role(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> 
 }
 
 fn to_found(server: String, role: String, oid: i64, mark: Mark) -> Found {
-    let mut facts = Object::new();
-    facts.insert("oid".to_owned(), oid.into());
     let identity = Identity { server, role };
-    Found {
-        identity: serde_json::to_value(identity).unwrap_or_default(),
-        mark,
-        facts,
-    }
+    Found::new(&identity, [("name", Some(identity.role.as_str()))], mark).fact("oid", oid)
 }
 
 /// The statement that puts a mark in place of the one that is there.

@@ -93,7 +93,7 @@ fn part(prior: &Recorded, name: &str, oid: &str) -> Result<Object> {
         recorded_name(prior, name)?.as_str().into(),
     );
     let mut outputs = Object::new();
-    for (name, recorded) in [("oid", oid), ("systemIdentifier", "systemIdentifier")] {
+    for (name, recorded) in [("oid", oid), ("serverId", "serverId")] {
         if let Some(value) = prior.outputs.get(recorded) {
             outputs.insert(name.to_owned(), value.clone());
         }

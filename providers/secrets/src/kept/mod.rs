@@ -13,6 +13,7 @@ mod steps;
 use std::fmt;
 use std::marker::PhantomData;
 
+use nixops4_provider_sdk::reach::{self, ReachInputs};
 use nixops4_provider_sdk::secret::{StoredSecret, remember, store, store_error};
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Observed, Prior, ResourceKind, Result, Retry,
@@ -156,6 +157,18 @@ impl<P> From<References<P>> for SecretOutputs {
     }
 }
 
+/// What reaches everything that is in a store.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reach {
+    #[serde(default = "defaults::store")]
+    store: String,
+}
+
+impl ReachInputs for Reach {
+    const NAMES: &'static [&'static str] = &["store"];
+    const TO: reach::Place = reach::Place::SecretsStore;
+}
+
 /// What is still of use of a record.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PriorInputs {
@@ -204,8 +217,10 @@ impl<K: Keeps> ResourceKind for Kept<K> {
     const STATE: StateNeed = K::STATE;
     const DELETION_POLICY: DeletionPolicy = K::DELETION_POLICY;
     const IDENTITY_INPUTS: &'static [&'static str] = K::IDENTITY_INPUTS;
+    const HOLDS_SECRETS: bool = true;
     const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = K::Inputs;
     type Outputs = K::Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -330,8 +345,8 @@ impl<K: Keeps> ResourceKind for Kept<K> {
             .map_err(|error| store_error(&error, "/name"))
     }
 
-    async fn list(cx: &Context, inputs: &K::Inputs) -> Result<Vec<Found>> {
-        lookup::list::<K>(cx, inputs.store()).await
+    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
+        lookup::list::<K>(cx, &reach.store).await
     }
 }
 
