@@ -9,11 +9,10 @@ use clap_complete::Shell;
 use crate::member::MemberPath;
 use crate::shell;
 
-/// Plan and apply NixOps4 deployments, and look after them.
+/// Plan, apply and maintain NixOps4 deployments.
 ///
-/// Exit codes: 0 done, or nothing to do; 1 failed; 2 changes are pending (with
-/// plan --detailed-exitcode) or drift was found (drift); 64 wrong use of the
-/// command.
+/// Exit codes: 0 success, or nothing to do; 1 failure; 2 changes are pending (plan
+/// --detailed-exitcode) or drift was found (drift); 64 invalid command line.
 #[derive(Debug, Parser)]
 #[command(
     name = "nixops4-resources",
@@ -31,56 +30,56 @@ pub(crate) struct Arguments {
 
 const EXAMPLES: &str = "\
 A day with it:
-  nixops4-resources plan                  what apply would do
+  nixops4-resources plan                  show what apply would do
   nixops4-resources apply                 do it
-  nixops4-resources plan --target web     only the member web, and what it needs
-  nixops4-resources drift                 what others changed since; for cron
-  nixops4-resources gc                    remove what left the expression
-  nixops4-resources import web.db         take what is there into the state
+  nixops4-resources plan --target web     only the member web and its dependencies
+  nixops4-resources drift                 show what others changed; for cron
+  nixops4-resources gc                    remove what left the deployment file
+  nixops4-resources import web.db         record a resource that exists already
   nixops4-resources destroy web           remove the member web
   source <(nixops4-resources completion bash)";
 
 /// What all commands understand.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The deployment; without it, nixops4.nix, or else the output nixops4 of
-    /// the flake that the current directory is in.
+    /// The deployment file [default: nixops4.nix, otherwise the output nixops4 of the
+    /// enclosing flake].
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// Print JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// List what stays as it is, too.
+    /// Also list resources that do not change.
     #[arg(short, long, global = true)]
     pub(crate) verbose: bool,
-    /// Show all that Nix says about a mistake in the deployment.
+    /// Show Nix's whole trace for an error in the deployment file.
     #[arg(long, global = true)]
     pub(crate) show_trace: bool,
-    /// How many resources are worked on at once.
+    /// How many resources to work on at the same time.
     #[arg(long, global = true, value_name = "N", default_value_t = 16, value_parser = positive)]
     pub(crate) parallel: usize,
-    /// How long a provider may take for one request, in seconds.
+    /// Time limit for each request to a provider, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value = "3600", value_parser = seconds)]
     pub(crate) timeout: Duration,
-    /// Start this provider, too, although only the state names it: its executable and
-    /// arguments as one argument, exactly as they are recorded; can be given again.
+    /// Also start this provider, which only the state names: its executable and arguments
+    /// as one argument, exactly as recorded. Can be repeated.
     ///
-    /// Otherwise what is recorded starts only what the expression names now, and
+    /// Without this, a record starts only providers that the deployment file names now, and
     /// providers of this suite by their bare names.
     #[arg(long, global = true, value_name = "EXECUTABLE ARGS", value_parser = words)]
     pub(crate) allow_provider: Vec<Words>,
-    /// Send secrets to this server, too, although only the state names it: the
-    /// connection as it is recorded, JSON; can be given again.
+    /// Also send secrets to this server, which only the state names: the connection as
+    /// recorded, in JSON. Can be repeated.
     ///
-    /// Otherwise what is recorded is only sent to servers that the expression names, or
-    /// named at the last apply here.
+    /// Without this, secrets are only sent to servers that the deployment file names now or
+    /// named at the last apply from here.
     #[arg(long, global = true, value_name = "JSON", value_parser = connection)]
     pub(crate) allow_connection: Vec<serde_json::Value>,
-    /// Touch what is recorded as this deployment's, too, although only the state names it;
-    /// can be given again.
+    /// Also change resources of this deployment, which only the state names. Can be
+    /// repeated.
     ///
-    /// Otherwise only what is recorded as of a deployment that the expression names, or
-    /// named at the last apply here, or whose state is given.
+    /// Without this, only resources are changed whose deployment the file names now or named
+    /// at the last apply from here, or whose state is given.
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) allow_deployment: Vec<String>,
 }
@@ -92,44 +91,45 @@ pub(crate) struct Words(pub(crate) Vec<String>);
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show what apply would do, and change nothing.
+    /// Show what apply would do, without changing anything.
     Plan(Plan),
-    /// Make the deployment what its file says.
+    /// Create or update resources to match the deployment file.
     ///
-    /// What can be done is done, many at once, and recorded at once; what failed
-    /// is listed in the end, and the next apply goes on from there. Ctrl-C lets
-    /// what runs finish; a second one kills it. With --json, every line is one
+    /// Works on many resources at the same time and records each result immediately.
+    /// Failures are listed at the end, and the next apply continues from there. The first
+    /// Ctrl-C lets running work finish, the second kills it. With --json, each line is one
     /// event (schemas/command.json).
     Apply(Apply),
-    /// Say how reality differs from what is recorded, and change nothing.
+    /// Compare the recorded resources with reality, without changing anything.
     ///
-    /// One line for each finding; exit code 2 if there is one, for cron. Nothing is
-    /// evaluated: the state is read from where it was at the last apply.
+    /// Prints one line per difference and exits with 2 if there is any, for cron. Reads the
+    /// state from where it was at the last apply, without evaluating the deployment file.
     Drift(Drift),
-    /// Remove what is recorded: all of it, or what is named.
+    /// Remove resources: all of them, or those that are named.
     ///
-    /// What uses something goes before it, secrets last. What has the deletion
-    /// policy `retain` is taken out of service and keeps its data; what has
-    /// `protect = true` is refused. Shows everything and asks first.
+    /// Resources are removed before their dependencies, secrets last. Unrecorded resources
+    /// are removed too, if a member still describes them. The deletion policy `retain`
+    /// retires a resource: it lets nobody in and keeps its data. `protect = true` forbids
+    /// the removal. Shows everything and asks first.
     Destroy(Destroy),
-    /// Remove what is recorded and no longer in the expression.
+    /// Remove recorded resources that are no longer in the deployment file.
     ///
-    /// Shows everything and asks first. What only has another name now is left
-    /// alone; `state mv` gives it its new name.
+    /// Shows everything and asks first. Resources that were only renamed are left alone;
+    /// `state mv` records their new names.
     Gc(Gc),
-    /// Record what is there already, without changing it, and show what apply
-    /// would do with it.
+    /// Record resources that exist already, without changing them, and show what apply would
+    /// do with them.
     Import(Import),
-    /// Look at what is recorded, rename it, forget it, check it, move it.
+    /// List, show, rename, forget, verify, export or import the recorded resources.
     State(crate::state::args::State),
     /// Print a script that makes a shell complete this command.
     Completion(Completion),
-    /// Say what providers manage: all that are installed, or one provider, or
-    /// one resource type with its inputs and outputs.
+    /// Describe all installed providers, one provider, or one resource type with its inputs
+    /// and outputs.
     Describe(Describe),
-    /// Send one request to one provider, for tests and for CI.
+    /// Send a single request to a provider, for tests and CI.
     Call(Call),
-    /// Look after the secrets in a store.
+    /// Manage the secrets in a store.
     Secret(crate::secret::args::Secret),
 }
 
@@ -139,11 +139,10 @@ pub(crate) struct Plan {
     /// Exit with 2 if changes are pending.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
-    /// Only this member, or what is below it, and what that needs; can be given
-    /// again.
+    /// Only this member or the members in it, and their dependencies. Can be repeated.
     #[arg(long, value_name = "PATH")]
     pub(crate) target: Vec<MemberPath>,
-    /// Whether to look at what is there; with false, the record is believed.
+    /// Ask providers what exists; with false, take it to be as recorded.
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub(crate) refresh: bool,
 }
@@ -151,8 +150,8 @@ pub(crate) struct Plan {
 /// Arguments of apply.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
-    /// Only this member, or what is below it, and what that needs; can be given
-    /// again. What is recorded of others is believed.
+    /// Only this member or the members in it, and their dependencies. Can be repeated. All
+    /// others are taken to be as recorded.
     #[arg(long, value_name = "PATH")]
     pub(crate) target: Vec<MemberPath>,
 }
@@ -160,10 +159,10 @@ pub(crate) struct Apply {
 /// Arguments of drift.
 #[derive(Debug, Args)]
 pub(crate) struct Drift {
-    /// Only these members, and what is below them.
+    /// Only these members and the members in them.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<MemberPath>,
-    /// Where the state is, such as sqlite:FILE#DEPLOYMENT.
+    /// Location of the state, such as sqlite:FILE#DEPLOYMENT.
     #[arg(long, value_name = "LOCATION")]
     pub(crate) state: Option<String>,
 }
@@ -171,17 +170,17 @@ pub(crate) struct Drift {
 /// Arguments of destroy.
 #[derive(Debug, Args)]
 pub(crate) struct Destroy {
-    /// Only these members, and what is below them.
+    /// Only these members and the members in them.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<MemberPath>,
-    /// Do without the expression: where the state is, such as
+    /// Work without the deployment file: the location of the state, such as
     /// sqlite:FILE#DEPLOYMENT.
     #[arg(long, value_name = "LOCATION")]
     pub(crate) from_state: Option<String>,
-    /// Only remove the records, and leave the things themselves as they are.
+    /// Only remove the records, and leave the resources as they are.
     #[arg(long)]
     pub(crate) forget: bool,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     pub(crate) yes: bool,
 }
@@ -189,18 +188,18 @@ pub(crate) struct Destroy {
 /// Arguments of gc.
 #[derive(Debug, Args)]
 pub(crate) struct Gc {
-    /// Only these, and what was below them.
+    /// Only these members and the members in them.
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<MemberPath>,
-    /// Also what carries this deployment's mark on a server and is in no state, in all
-    /// its databases and in every secrets store; what could not be looked into is named.
-    /// That has no name to be chosen by, and no record to be forgotten.
+    /// Also remove orphans: resources that carry this deployment's mark and are in no
+    /// state. Searches all databases and secrets stores, and names those that could not be
+    /// searched. Orphans have no path to select them by and no record to forget.
     #[arg(long, conflicts_with_all = ["forget", "paths"])]
     pub(crate) orphans: bool,
-    /// Only remove the records, and leave the things themselves as they are.
+    /// Only remove the records, and leave the resources as they are.
     #[arg(long)]
     pub(crate) forget: bool,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(short, long)]
     pub(crate) yes: bool,
 }
@@ -208,7 +207,7 @@ pub(crate) struct Gc {
 /// Arguments of import.
 #[derive(Debug, Args)]
 pub(crate) struct Import {
-    /// The members, or what is below them.
+    /// The members, or composites that contain them.
     #[arg(value_name = "PATH", required = true)]
     pub(crate) paths: Vec<MemberPath>,
 }
@@ -231,22 +230,22 @@ pub(crate) struct Describe {
 /// Arguments of call.
 #[derive(Debug, Args)]
 pub(crate) struct Call {
-    /// What to ask.
+    /// The request.
     pub(crate) request: CallRequest,
     /// Resource type, such as `postgresql_role`.
     #[arg(value_name = "TYPE")]
     pub(crate) kind: String,
-    /// The provider's executable; without it, nixops4-resources- and the first
-    /// part of the type.
+    /// The provider's executable [default: nixops4-resources- and the first part of the
+    /// type].
     #[arg(long, value_name = "EXECUTABLE")]
     pub(crate) provider: Option<String>,
     /// The inputs: JSON, a file that holds it, or - for stdin.
     #[arg(long, value_name = "JSON, FILE or -")]
     pub(crate) inputs: Option<String>,
-    /// What was recorded, as JSON or in a file: {"inputs": {}, "outputs": {}}.
+    /// The record, as JSON or in a file: {"inputs": {}, "outputs": {}}.
     #[arg(long, value_name = "JSON or FILE")]
     pub(crate) recorded: Option<String>,
-    /// Tell create that nobody records its answer.
+    /// Tell create that its result is not recorded.
     #[arg(long)]
     pub(crate) stateless: bool,
 }

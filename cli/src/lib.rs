@@ -1,50 +1,37 @@
-//! The command `nixops4-resources`: plans and applies NixOps4 deployments with
-//! the Nix and the providers that are installed.
+//! The command `nixops4-resources`: the command line and the terminal, or JSON, of
+//! `nixops4-resources-engine`, which does the work; and `secret`, which is by hand.
 //!
 //! [`report`] is what `--json` prints; everything else is the command's own.
 
-mod apply;
 mod args;
 mod call;
 mod commands;
 mod completion;
 mod describe;
-mod drift;
-mod eval;
-mod executables;
 mod failure;
-mod import;
-mod member;
-#[cfg(test)]
-mod model;
-mod plan;
-mod providers;
-mod records;
-mod removal;
-pub mod report;
-mod schema;
+mod interrupts;
 mod secret;
-mod session;
-mod shell;
 mod state;
-mod trust;
 mod ui;
-mod whereabouts;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Parser as _;
-use nixops4_secrets_store::clock;
+use nixops4_resources_engine::{
+    Allowed, Destroy, Gc, Outcome, Session, Settings, apply, destroy, executables, gc, import,
+    member, memory_of_this_user, providers, shell,
+};
+use nixops4_secrets_store::{clock, environment};
 
-use args::{Arguments, Command};
-use commands::{Ending, signals};
+use args::{Arguments, Command, Common};
 use failure::Failure;
-pub use member::{MemberPath, OutputRef};
-use session::Session;
-use trust::Allowed;
+use interrupts::signals;
 use ui::{Reader, Ui};
+
+pub use nixops4_resources_engine::report;
+pub use nixops4_resources_engine::{MemberPath, OutputRef};
 
 /// Wrong use of the command, as in sysexits.h; 2 means pending changes.
 const USAGE: u8 = 64;
@@ -80,9 +67,9 @@ pub fn main() -> ExitCode {
         (Ok(()), Err(error)) => Err(Failure::Io("cannot start".to_owned(), error)),
     };
     match result {
-        Ok(Ending::Done) => ExitCode::SUCCESS,
-        Ok(Ending::Failed) => ExitCode::FAILURE,
-        Ok(Ending::Pending) => {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Ok(Outcome::Pending) => {
             let asked = match &arguments.command {
                 Command::Plan(plan) => plan.detailed_exitcode,
                 Command::Drift(_) => true,
@@ -101,87 +88,92 @@ pub fn main() -> ExitCode {
                 );
             }
             ui.error(&message);
-            match failure {
-                Failure::Usage(_) => ExitCode::from(USAGE),
-                _ => ExitCode::FAILURE,
+            if failure.is_usage() {
+                ExitCode::from(USAGE)
+            } else {
+                ExitCode::FAILURE
             }
         }
     }
 }
 
-async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
+async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Outcome, Failure> {
     let common = &arguments.common;
-    let session = || {
-        Session::new(
-            common.file.clone(),
-            common.show_trace,
-            common.parallel,
-            common.timeout,
-            Arc::clone(ui),
-            Allowed {
-                providers: common
-                    .allow_provider
-                    .iter()
-                    .map(|it| it.0.clone())
-                    .collect(),
-                connections: common.allow_connection.clone(),
-                deployments: common.allow_deployment.clone(),
-            },
-        )
-    };
+    let begin = |settings| Session::new(settings, ui.clone());
+    let session = || begin(settings(common));
     match &arguments.command {
         Command::Plan(plan) => {
-            let mut session = session();
-            session.targets.clone_from(&plan.target);
-            session.refresh = plan.refresh;
-            commands::plan(&session, &mut signals()?).await
+            let session = begin(Settings {
+                targets: plan.target.clone(),
+                refresh: plan.refresh,
+                ..settings(common)
+            });
+            commands::plan(&session, ui, &mut signals()?).await
         }
-        Command::Apply(apply) => {
-            let mut session = session();
-            session.targets.clone_from(&apply.target);
-            commands::apply(&session, &mut signals()?).await
+        Command::Apply(wanted) => {
+            let session = begin(Settings {
+                targets: wanted.target.clone(),
+                ..settings(common)
+            });
+            Ok(apply(&session, &mut signals()?).await?)
         }
-        Command::Drift(drift) => {
-            let location = drift.state.as_deref();
-            drift::drift(&session(), location, &drift.paths, &mut signals()?).await
-        }
-        Command::Destroy(destroy) => {
-            let wanted = removal::destroy::Wanted {
-                paths: &destroy.paths,
-                from_state: destroy.from_state.as_deref(),
-                forget: destroy.forget,
-                yes: destroy.yes,
+        Command::Drift(wanted) => commands::drift(&session(), ui, wanted, &mut signals()?).await,
+        Command::Destroy(wanted) => {
+            let wanted = Destroy {
+                paths: &wanted.paths,
+                from_state: wanted.from_state.as_deref(),
+                forget: wanted.forget,
+                yes: wanted.yes,
             };
-            removal::destroy::destroy(&session(), &wanted, &mut signals()?).await
+            Ok(destroy(&session(), &wanted, &mut signals()?).await?)
         }
-        Command::Gc(gc) => {
-            let wanted = removal::gc::Wanted {
-                paths: &gc.paths,
-                orphans: gc.orphans,
-                forget: gc.forget,
-                yes: gc.yes,
+        Command::Gc(wanted) => {
+            let wanted = Gc {
+                paths: &wanted.paths,
+                orphans: wanted.orphans,
+                forget: wanted.forget,
+                yes: wanted.yes,
             };
-            removal::gc::gc(&session(), &wanted, &mut signals()?).await
+            Ok(gc(&session(), &wanted, &mut signals()?).await?)
         }
-        Command::Import(import) => {
-            import::import(&mut session(), &import.paths, &mut signals()?).await
+        Command::Import(wanted) => {
+            Ok(import(&mut session(), &wanted.paths, &mut signals()?).await?)
         }
-        Command::State(state) => state::run(&session(), state).await,
-        Command::Completion(completion) => {
-            ui.print(&completion::script(completion.shell));
-            Ok(Ending::Done)
+        Command::State(wanted) => state::run(&session(), ui, wanted).await,
+        Command::Completion(wanted) => {
+            ui.print(&completion::script(wanted.shell));
+            Ok(Outcome::Done)
         }
-        Command::Describe(describe) => {
-            describe::describe(describe.what.as_deref(), common.timeout, ui).await?;
-            Ok(Ending::Done)
+        Command::Describe(wanted) => {
+            describe::describe(wanted.what.as_deref(), common.timeout, ui).await?;
+            Ok(Outcome::Done)
         }
-        Command::Call(call) => {
-            call::call(call, common.timeout, ui).await?;
-            Ok(Ending::Done)
+        Command::Call(wanted) => {
+            call::call(wanted, common.timeout, ui).await?;
+            Ok(Outcome::Done)
         }
-        Command::Secret(secret) => {
-            secret::run(secret, ui).await?;
-            Ok(Ending::Done)
+        Command::Secret(wanted) => {
+            secret::run(wanted, ui).await?;
+            Ok(Outcome::Done)
         }
+    }
+}
+
+/// What the options that all commands have say.
+fn settings(common: &Common) -> Settings {
+    let providers = common.allow_provider.iter().map(|words| words.0.clone());
+    Settings {
+        file: common.file.clone(),
+        parallel: common.parallel,
+        timeout: common.timeout,
+        show_trace: common.show_trace,
+        allowed: Allowed {
+            providers: providers.collect(),
+            connections: common.allow_connection.clone(),
+            deployments: common.allow_deployment.clone(),
+        },
+        memory: memory_of_this_user(),
+        secret_stores: || environment::stores().map_err(|error| error.to_string()),
+        ..Settings::default()
     }
 }

@@ -19,8 +19,8 @@ use crate::describe::{KindDescription, StateNeed};
 pub struct Contract {
     /// How things of this kind are reached.
     pub reach: Reach,
-    /// Names of the inputs that say which thing it is, once it is reached. With those
-    /// of `reach` they lead to it.
+    /// Names of the inputs by which the thing is looked for once it is reached. With those
+    /// of `reach` they lead to it. What a list says of each thing are some of these.
     pub naming_inputs: Vec<String>,
     /// Name of the input that says which deployment a thing belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

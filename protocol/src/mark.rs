@@ -17,6 +17,8 @@ pub const PREFIX: &str = "nixops4-resources:";
 const DEPLOYMENT: &str = "deployment";
 /// What early versions called it.
 const FORMERLY: &str = "owner";
+/// The fields of a mark. What a later version adds is passed over.
+const FIELDS: [&str; 5] = [DEPLOYMENT, FORMERLY, "type", "since", "retained-since"];
 /// How much of a wrong name an error shows, in characters.
 const SHOWN: usize = 100;
 
@@ -82,17 +84,26 @@ impl Mark {
     /// read is no mark: what it stands on is foreign.
     #[must_use]
     pub fn find_in(comment: &str) -> Option<Self> {
-        comment.lines().find_map(Self::parse_line)
+        let mut lines = comment.lines();
+        Some(lines.find_map(Self::read_line)?.0)
     }
 
-    fn parse_line(line: &str) -> Option<Self> {
+    /// Reads a line that is a mark and nothing else, and the fields in it that a mark
+    /// doesn't have: a later version's, or notes of whoever wrote it.
+    #[must_use]
+    pub fn read_line(line: &str) -> Option<(Self, Vec<(String, String)>)> {
+        let is_one_line = !line.contains(['\n', '\r']);
         let mut fields = HashMap::new();
-        for field in line.strip_prefix(PREFIX)?.split_whitespace() {
+        let mut notes = Vec::new();
+        let all = line.strip_prefix(PREFIX).filter(|_| is_one_line)?;
+        for field in all.split_whitespace() {
             let (name, value) = field.split_once('=')?;
-            // Two of a kind: somebody has put a mark together by hand. What a later
-            // version adds is passed over.
+            // Two of a kind: somebody has put a mark together by hand.
             if fields.insert(name, value).is_some() {
                 return None;
+            }
+            if !FIELDS.contains(&name) {
+                notes.push((name.to_owned(), value.to_owned()));
             }
         }
         let time = |name| match fields.get(name) {
@@ -103,12 +114,13 @@ impl Mark {
             (Some(name), None) | (None, Some(name)) => *name,
             _ => return None,
         };
-        Some(Self {
+        let mark = Self {
             deployment: DeploymentName::try_from(deployment.to_owned()).ok()?,
             resource_type: fields.get("type").map(|name| (*name).to_owned()),
             since: time("since")?,
             retained_since: time("retained-since")?,
-        })
+        };
+        Some((mark, notes))
     }
 }
 

@@ -330,7 +330,7 @@ fn response() -> impl Strategy<Value = Response> {
         Just(Action::Replace),
         Just(Action::Refuse),
     ];
-    let inputs = proptest::option::of(object());
+    let inputs = option::of(object());
     let listed = (value(), inputs, any::<String>(), object());
     let listed = listed.prop_map(|(identity, inputs, mark, mut facts)| {
         facts.retain(|key, _| !["identity", "inputs", "mark"].contains(&key.as_str()));

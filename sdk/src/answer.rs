@@ -16,12 +16,11 @@ use nixops4_protocol::message::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::context::Context;
+use crate::context::{Context, Surroundings};
 use crate::error::{Error, Result};
 use crate::inputs::{self, Parsed};
 use crate::kind::{DeletionPolicy, ResourceKind};
 use crate::plan::{self, Known};
-use crate::provider::Surroundings;
 use crate::retry::retrying;
 use crate::schema::{self, Shape};
 use crate::state_kind::StateKind;

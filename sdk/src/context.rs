@@ -13,11 +13,11 @@ use nixops4_protocol::message::UnseenPlace;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, TIMEOUT_VARIABLE};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::kind::{DeploymentName, Ownership};
-use crate::mark::Mark;
+use crate::mark::{DeploymentName, Mark};
+use crate::ownership::Ownership;
 use crate::secret::{self, SecretRef};
 use crate::slot::{Alone, Slot};
 
@@ -60,7 +60,28 @@ impl Sessions {
     }
 }
 
-/// The surroundings of one request.
+/// What a request is handled with, beside its kind.
+pub(crate) struct Surroundings {
+    pub(crate) time: Duration,
+    pub(crate) clock: Rc<Clock>,
+    pub(crate) interrupted: Arc<AtomicBool>,
+    pub(crate) sessions: Sessions,
+}
+
+impl Surroundings {
+    /// The context of the request that is being handled.
+    pub(crate) fn context(&self, owner: DeploymentName, resource_type: &'static str) -> Context {
+        Context::new(
+            owner,
+            resource_type,
+            Rc::clone(&self.clock),
+            Arc::clone(&self.interrupted),
+            self.sessions.clone(),
+        )
+    }
+}
+
+/// What a kind is given for one request.
 pub struct Context {
     deployment: DeploymentName,
     resource_type: &'static str,
@@ -217,14 +238,11 @@ impl Context {
                 .hint("what was done stays; the next apply goes on from there"));
         }
         if self.time_left().is_zero() {
-            return Err(
-                Error::new("the time for this request is over before everything was done").hint(
-                    format!(
-                        "what was done stays; apply again, or give it more time with {} (seconds)",
-                        crate::serve::TIMEOUT_VARIABLE
-                    ),
-                ),
-            );
+            let over = Error::new("the time for this request is over before everything was done");
+            return Err(over.hint(format!(
+                "what was done stays; apply again, or give it more time with {TIMEOUT_VARIABLE} \
+                 (seconds)"
+            )));
         }
         Ok(())
     }

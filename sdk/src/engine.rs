@@ -14,8 +14,9 @@ use crate::context::Context;
 use crate::error::{Error, Result, shortened};
 use crate::failpoint;
 use crate::inputs::{self, Parsed, RecordedCommon};
-use crate::kind::{DeletionPolicy, Observed, Ownership, ResourceKind, Step};
+use crate::kind::{DeletionPolicy, Observed, ResourceKind, Step};
 use crate::mark::Mark;
+use crate::ownership::Ownership;
 use crate::retry::retrying;
 use crate::typed;
 

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::kind::{DeletionPolicy, DeploymentName, ResourceKind};
+use crate::kind::{DeletionPolicy, ResourceKind};
+use crate::mark::DeploymentName;
 use crate::reach::{Place, ReachInputs, SERVER_ID};
 use crate::typed;
 

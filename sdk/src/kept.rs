@@ -8,8 +8,7 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use crate::error::{Error, Result};
-use crate::kind::DeploymentName;
-use crate::mark::Mark;
+use crate::mark::{DeploymentName, Mark};
 use crate::secret::{StoredSecret, existing_store, store_error, store_of};
 
 /// A secret as the store has it.

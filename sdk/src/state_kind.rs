@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::kind::DeploymentName;
+use crate::mark::DeploymentName;
 
 /// A place where the state of a deployment is kept.
 pub trait StateKind: 'static {

@@ -8,7 +8,6 @@ use time::OffsetDateTime;
 
 use crate::database::{On, on};
 use crate::name::{Generation, SecretName};
-use crate::person;
 use crate::rows;
 
 /// What was done.
@@ -113,7 +112,7 @@ impl Record {
     pub(crate) fn now(action: Action, owner: Option<&str>) -> Self {
         Self {
             at: crate::store::now(),
-            person: person::current(),
+            person: nixops4_file_trust::actor::current(),
             owner: owner.map(str::to_owned),
             action,
             name: None,

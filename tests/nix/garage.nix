@@ -22,7 +22,7 @@ let
     };
     bucketId = "00112233";
     websiteHost = "mastodon-media.web.example.org";
-    systemIdentifier = "44556677";
+    serverId = "44556677";
   };
 
   membersOf =

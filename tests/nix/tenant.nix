@@ -163,7 +163,7 @@ in
       "passwordRef"
       "port"
       "roleOid"
-      "systemIdentifier"
+      "serverId"
       "url"
       "user"
     ];

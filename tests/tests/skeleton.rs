@@ -115,7 +115,8 @@ fn a_new_provider_passes_as_it_is() {
     let test = ["test", "--workspace", "--quiet", "--test", &fixture];
     let output = run(cargo(&place, &test).env(binaries::BIN, bin.path()));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("test result: ok. 27 passed"), "{said}");
+    assert!(said.contains("test result: ok. "), "{said}");
+    assert!(!said.contains(" 0 passed"), "{said}");
 
     // There it is now, and no other may have its name.
     let again = script(&place, NAME).output().expect("it runs");

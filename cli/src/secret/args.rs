@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
-/// Look after the secrets in a store.
+/// Manage the secrets in a store.
 ///
 /// `NIXOPS4_SECRETS_STORES` says where the stores are, such as
 /// "main=sqlite:/path/to/secrets.db team=postgresql://deploy@db.example/secrets";
@@ -29,17 +29,16 @@ pub(crate) enum Command {
     List,
     /// Show a value on this terminal, after a question.
     Show(Show),
-    /// Keep a value that exists already, read from a file or from stdin.
+    /// Store an existing value, read from a file or stdin.
     Set(Set),
-    /// Ask for a new value: the next apply of whoever declares the secret makes it.
+    /// Request a new value. The next apply of the deployment that declares the secret makes it.
     Rotate(Rotate),
-    /// Say who did what with the secrets, and when, the newest first; or delete
-    /// what is old of that.
+    /// Show who did what with the secrets and when, newest first; or delete old entries.
     Audit(Audit),
-    /// Say who can open the store, or change it.
+    /// List who can open the store, add somebody, or remove somebody.
     Recipients(Recipients),
-    /// Say by which key the store is known here, and by which it is there; or accept
-    /// that one.
+    /// Show the key that the store is known by here and the key that it has; or accept the
+    /// latter.
     Trust(Trust),
 }
 
@@ -48,14 +47,14 @@ pub(crate) enum Command {
 pub(crate) struct Show {
     /// The secret, such as `mastodon/db`.
     pub(crate) name: SecretName,
-    /// Which value; without it, the newest.
+    /// Which generation [default: the newest].
     #[arg(long, value_name = "N", value_parser = generation)]
     pub(crate) generation: Option<Generation>,
-    /// Show it without a question.
+    /// Do not ask for confirmation.
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Write it to a pipe or a file, where others may see or keep it. Without
-    /// this, stdout has to be a terminal.
+    /// Allow a pipe or a file, where others may see or keep the value. Without this, stdout
+    /// has to be a terminal.
     #[arg(long)]
     pub(crate) to_pipe_or_file: bool,
 }
@@ -65,15 +64,15 @@ pub(crate) struct Show {
 pub(crate) struct Set {
     /// The secret, such as `mastodon/smtp`.
     pub(crate) name: SecretName,
-    /// The file with the value. Without it, the value is read from stdin, and at
-    /// a terminal it is asked for and not shown.
+    /// The file with the value [default: stdin]. At a terminal, the value is asked for and
+    /// not shown.
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
-    /// As which value it is kept; without it, the one after the newest. One that
-    /// is there never changes.
+    /// The generation to store [default: the one after the newest]. An existing generation
+    /// never changes.
     #[arg(long, value_name = "N", value_parser = generation)]
     pub(crate) generation: Option<Generation>,
-    /// The deployment that it belongs to, for a secret that is not there yet.
+    /// The deployment that a new secret belongs to.
     #[arg(long, value_name = "OWNER")]
     pub(crate) owner: Option<String>,
 }
@@ -88,17 +87,16 @@ pub(crate) struct Rotate {
 /// Arguments of audit.
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
-    /// Of this secret alone.
+    /// Only this secret.
     pub(crate) name: Option<SecretName>,
-    /// At most so many lines.
+    /// Print at most N lines.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u32,
-    /// Delete what was recorded before then, after a question: a date such as
-    /// 2026-01-31 (UTC), or an age such as 90d or 1y. That it was pruned, by whom,
-    /// is recorded in turn, and that stays.
+    /// Delete older entries, after asking: a date such as 2026-01-31 (UTC), or an age such
+    /// as 90d or 1y. The deletion is itself recorded, with who did it, and that entry stays.
     #[arg(long, value_name = "DATE|AGE", value_parser = before, conflicts_with_all = ["name", "limit"])]
     pub(crate) prune_before: Option<OffsetDateTime>,
-    /// Delete it without a question.
+    /// Do not ask for confirmation.
     #[arg(long, requires = "prune_before")]
     pub(crate) yes: bool,
 }
@@ -109,13 +107,11 @@ pub(crate) struct Trust {
     /// Logical name of the store, instead of --store.
     #[arg(value_name = "STORE")]
     pub(crate) name: Option<String>,
-    /// Know the store by this key from now on, such as one that was restored from a
-    /// backup. It has to be the key that the store has: compare it with somebody who
-    /// knows the store, and type it.
+    /// Accept this key from now on, for example after restoring a backup. It must be the key
+    /// that the store has: compare it with somebody who knows the store, and type it.
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) accept: Option<Fingerprint>,
-    /// Forget what is known of the store's address: to make a store anew where one
-    /// was.
+    /// Forget the key of this address, to create a new store where one was.
     #[arg(long, conflicts_with = "accept")]
     pub(crate) forget: bool,
 }
@@ -132,12 +128,12 @@ pub(crate) struct Recipients {
 pub(crate) enum RecipientsCommand {
     /// List who can open the store.
     List,
-    /// Let somebody else open the store: encrypts everything anew.
+    /// Let somebody else open the store. Encrypts everything again.
     Add {
         /// The public key: age1..., ssh-ed25519 ... or ssh-rsa ..., in quotes.
         key: Recipient,
     },
-    /// Shut somebody out: encrypts everything anew, without them.
+    /// Remove somebody. Encrypts everything again, without them.
     Remove {
         /// The public key.
         key: Recipient,

@@ -14,12 +14,12 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anstream::{AutoStream, ColorChoice};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use nixops4_resources_engine::{Answer, Frontend};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::apply::Signals;
-use crate::failure::Failure;
-use crate::report::{DriftReport, Event, PlanReport};
+use crate::report::{DriftReport, Event, PlanReport, RemovalReport};
 use progress::Progress;
 use text::Paint;
 
@@ -63,20 +63,6 @@ impl Ui {
             progress: Mutex::new(Progress::new(is_live)),
             stdout: Mutex::new(Box::new(io::stdout())),
             stderr: Mutex::new(Box::new(io::stderr())),
-        }
-    }
-
-    /// One that tells a machine, and a test what it told.
-    #[cfg(test)]
-    pub(crate) fn to(stdout: impl Write + Send + 'static) -> Self {
-        Self {
-            reader: Reader::Machine,
-            all: false,
-            paint: Paint { colour: false },
-            errors: Paint { colour: false },
-            progress: Mutex::new(Progress::new(false)),
-            stdout: Mutex::new(Box::new(stdout)),
-            stderr: Mutex::new(Box::new(io::sink())),
         }
     }
 
@@ -150,34 +136,63 @@ impl Ui {
         }
     }
 
-    /// Asks before something is destroyed; only `yes` is one. On stderr, so that who
-    /// keeps the rest in a file is asked, too.
-    pub(crate) async fn confirm(
-        &self,
-        question: &str,
-        signals: &mut Signals,
-    ) -> Result<(), Failure> {
+    /// Asks something; only `yes` is one. On stderr, so that who keeps the rest in a file
+    /// is asked, too.
+    pub(crate) async fn ask(&self, question: &str) -> io::Result<Answer> {
         if self.reader == Reader::Machine || !io::stdin().is_terminal() {
-            return Err(Failure::NotConfirmed(
-                "there is nobody to ask; --yes does it without asking",
-            ));
+            return Ok(Answer::Nobody);
         }
         self.stderr(question);
-        let Ok(answer) = signals.race(line()).await else {
-            self.stderr("\n");
-            return Err(Failure::Interrupted);
-        };
-        let answer =
-            answer.map_err(|error| Failure::Io("cannot read the answer".to_owned(), error))?;
-        if answer.trim() == "yes" {
-            Ok(())
+        let cursor = Cursor { ui: Some(self) };
+        let answer = line().await;
+        cursor.has_moved();
+        Ok(if answer?.trim() == "yes" {
+            Answer::Yes
         } else {
-            Err(Failure::NotConfirmed("the answer was not yes"))
-        }
+            Answer::No
+        })
     }
 
-    /// Something happened during apply.
-    pub(crate) fn event(&self, event: &Event) {
+    fn stderr(&self, text: &str) {
+        self.write(&self.stderr, text);
+    }
+
+    fn write(&self, output: &Output, text: &str) {
+        self.progress().around(|| {
+            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+            // Nobody is left to be told if it is closed.
+            let _ = output.write_all(text.as_bytes());
+            let _ = output.flush();
+        });
+    }
+
+    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stands behind a question until it is answered: who is interrupted there goes on in a
+/// line of their own.
+struct Cursor<'a> {
+    ui: Option<&'a Ui>,
+}
+
+impl Cursor<'_> {
+    fn has_moved(mut self) {
+        self.ui = None;
+    }
+}
+
+impl Drop for Cursor<'_> {
+    fn drop(&mut self) {
+        if let Some(ui) = self.ui {
+            ui.stderr("\n");
+        }
+    }
+}
+
+impl Frontend for Ui {
+    fn event(&self, event: &Event) {
         if self.reader == Reader::Machine {
             self.json(event, false);
             return;
@@ -234,21 +249,12 @@ impl Ui {
         }
     }
 
-    fn stderr(&self, text: &str) {
-        self.write(&self.stderr, text);
+    fn said(&self, who: &str, line: &str) {
+        Self::said(self, who, line);
     }
 
-    fn write(&self, output: &Output, text: &str) {
-        self.progress().around(|| {
-            let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody is left to be told if it is closed.
-            let _ = output.write_all(text.as_bytes());
-            let _ = output.flush();
-        });
-    }
-
-    fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    fn confirm<'a>(&'a self, removal: &'a RemovalReport) -> LocalBoxFuture<'a, io::Result<Answer>> {
+        async { self.ask(&removal::question(removal)).await }.boxed_local()
     }
 }
 

@@ -52,7 +52,7 @@ impl Progress {
             Operation::Ensure => "making sure",
             Operation::Record => "recording",
             Operation::Destroy => "destroying",
-            Operation::Retain => "taking out of service",
+            Operation::Retain => "retiring",
             Operation::Forget => "forgetting",
             Operation::Import => "importing",
         };
@@ -91,7 +91,7 @@ pub(super) fn finished(
         Operation::Ensure => "made sure of",
         Operation::Record => "recorded",
         Operation::Destroy => "destroyed",
-        Operation::Retain => "taken out of service",
+        Operation::Retain => "retired",
         Operation::Forget => "forgotten",
         Operation::Import => "imported",
     };
@@ -117,7 +117,7 @@ pub(super) fn failed(
         Operation::Ensure => "could not be made sure of",
         Operation::Record => "could not be recorded",
         Operation::Destroy => "could not be destroyed",
-        Operation::Retain => "could not be taken out of service",
+        Operation::Retain => "could not be retired",
         Operation::Forget => "could not be forgotten",
         Operation::Import => "could not be imported",
     };

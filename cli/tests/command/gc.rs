@@ -94,7 +94,7 @@ fn what_is_in_no_state_is_found_on_the_server() {
         .run(&["gc", "--orphans"])
         .expect(1)
         .says("it carries our mark and is in no state")
-        .says("Out of service since before");
+        .says("Retired before, with their data");
     deployment
         .run(&["gc", "--orphans", "--yes"])
         .expect(0)
@@ -188,7 +188,7 @@ fn what_is_protected_is_left_with_what_it_uses_and_the_rest_is_collected() {
     deployment
         .run(&["gc", "--yes"])
         .expect(1)
-        .says("'a' is left alone: 'b' was made from it and stays")
+        .says("'a' is left alone: 'b' depends on it and stays")
         .says("'b' is left alone: it is protected: declare it again with `protect = false`")
         .says("silent\n      it cannot be looked at")
         .says("! old\n      \"")
@@ -238,7 +238,7 @@ fn what_stays_keeps_what_it_was_made_from() {
     deployment
         .run(&["gc", "--yes"])
         .expect(0)
-        .says("'a' is left alone: 'b' was made from it and stays")
+        .says("'a' is left alone: 'b' depends on it and stays")
         .says("1 destroyed");
     gone(&deployment, &["c"]);
     deployment.run(&["apply"]).expect(0);

@@ -2,19 +2,16 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Instant;
 
 use nixops4_provider_sdk::http::{
     Authentication, Client, Failure, Method, Readable, Refusal, Request, StatusCode, Trust, found,
 };
-use nixops4_provider_sdk::{Context, Error, Result, Retry};
-use serde::de::DeserializeOwned;
+use nixops4_provider_sdk::{BulkList, Context, Error, Result, Retry};
 
 use crate::api::{
     self, Absent, AccessKeyId, Bucket, BucketId, Garage, Key, ListedKey, Node, NodeInfo,
 };
 use crate::connection::{CA_FILE, Connection};
-use crate::survey::{self, Said, Survey};
 
 /// How many things are listed at once.
 const PAGE: usize = 1000;
@@ -25,8 +22,8 @@ pub(crate) struct Cluster {
     connection: Connection,
     /// The node that answers.
     node: NodeInfo,
-    buckets: Survey<Bucket>,
-    keys: Survey<Key>,
+    buckets: BulkList<Bucket>,
+    keys: BulkList<Key>,
 }
 
 /// The cluster that this process talked to last.
@@ -68,8 +65,8 @@ impl Cluster {
             client: client.connect(cx).await?,
             connection: at.clone(),
             node: NodeInfo::default(),
-            buckets: Survey::default(),
-            keys: Survey::default(),
+            buckets: BulkList::default(),
+            keys: BulkList::default(),
         };
         let met = cx.session::<KnownNode>();
         let known = met.0.borrow().clone();
@@ -226,21 +223,19 @@ impl Cluster {
         name: &str,
         find: impl Fn(&[Bucket]) -> Option<&Bucket>,
     ) -> Option<Option<Bucket>> {
-        let ask = || self.buckets.ask(name, &find, |bucket| bucket.id.as_str());
-        let list = api::survey_buckets;
-        self.surveyed(cx, &self.buckets, ask, list).await
+        let doing = "unable to look at all buckets together";
+        let list = async |limit| self.ask(cx, api::survey_buckets(limit), doing).await;
+        self.buckets
+            .find(name, find, |bucket| bucket.id.as_str(), list)
+            .await
     }
 
     /// The same of a key.
     pub(crate) async fn surveyed_key(&self, cx: &Context, id: &AccessKeyId) -> Option<Option<Key>> {
-        let ask = || {
-            self.keys.ask(
-                id.as_str(),
-                |keys| keys.iter().find(|key| key.access_key_id == *id),
-                |key| key.access_key_id.as_str(),
-            )
-        };
-        self.surveyed(cx, &self.keys, ask, api::survey_keys).await
+        self.find_key(cx, id.as_str(), |keys| {
+            keys.iter().find(|key| key.access_key_id == *id)
+        })
+        .await
     }
 
     /// The same of the only key that `is_it` knows by this name.
@@ -251,50 +246,26 @@ impl Cluster {
         is_it: impl Fn(&Key) -> bool,
     ) -> Option<Option<Key>> {
         let several = Cell::new(false);
-        let ask = || {
-            self.keys.ask(
-                name,
-                |keys| {
-                    let mut found = keys.iter().filter(|key| is_it(key));
-                    let first = found.next();
-                    several.set(found.next().is_some());
-                    first
-                },
-                |key| key.access_key_id.as_str(),
-            )
-        };
-        let found = self.surveyed(cx, &self.keys, ask, api::survey_keys).await;
-        found.filter(|_| !several.get())
+        let found = self.find_key(cx, name, |keys| {
+            let mut found = keys.iter().filter(|key| is_it(key));
+            let first = found.next();
+            several.set(found.next().is_some());
+            first
+        });
+        found.await.filter(|_| !several.get())
     }
 
-    async fn surveyed<T: Clone + DeserializeOwned>(
+    async fn find_key(
         &self,
         cx: &Context,
-        survey: &Survey<T>,
-        ask: impl Fn() -> Said<T>,
-        list: impl FnOnce(usize) -> Request<Vec<T>>,
-    ) -> Option<Option<T>> {
-        let said = match ask() {
-            Said::List => {
-                let begun = Instant::now();
-                let doing = "unable to look at all together";
-                let listed = match self.ask(cx, list(survey::MOST), doing).await {
-                    Ok(listed) => Some(listed),
-                    Err(error) => {
-                        // An older Garage, or a token that may not: one by one, then.
-                        tracing::debug!("{}", error.summary());
-                        None
-                    }
-                };
-                survey.listed(begun, listed);
-                ask()
-            }
-            said => said,
-        };
-        match said {
-            Said::This(found) => Some(found),
-            Said::Nothing | Said::List => None,
-        }
+        name: &str,
+        find: impl Fn(&[Key]) -> Option<&Key>,
+    ) -> Option<Option<Key>> {
+        let doing = "unable to look at all keys together";
+        let list = async |limit| self.ask(cx, api::survey_keys(limit), doing).await;
+        self.keys
+            .find(name, find, |key| key.access_key_id.as_str(), list)
+            .await
     }
 
     /// Every key.

@@ -16,7 +16,6 @@ mod owner_key;
 mod ownership;
 mod permission;
 mod s3;
-mod survey;
 mod tenant;
 
 use std::process::ExitCode;
@@ -31,8 +30,8 @@ fn main() -> ExitCode {
     )
     .kind::<bucket::Bucket>()
     .kind::<credential::Managed<key::Key>>()
-    .kind::<permission::Permission>()
+    .relation::<permission::Permission>()
     .kind::<credential::Managed<admin_token::AdminToken>>()
-    .kind::<tenant::Tenant>()
+    .composite::<tenant::Tenant>()
     .run()
 }

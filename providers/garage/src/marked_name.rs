@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use nixops4_provider_sdk::mark::{PREFIX, field};
+use nixops4_provider_sdk::carrier::{self, Carrier as _};
 use nixops4_provider_sdk::{Mark, Ownership};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,7 @@ impl TryFrom<String> for Name {
         if name.chars().any(char::is_control) || name.trim() != name {
             return refuse("a name is one line, with no space at either end");
         }
-        if name.contains(PREFIX) {
+        if carrier::MarkedName::is_forged(&name) {
             return refuse("our own mark stands behind it");
         }
         Ok(Self(name))
@@ -69,23 +69,13 @@ pub(crate) struct MarkedName {
 impl MarkedName {
     /// Takes a name apart. One without a mark is a name through and through.
     pub(crate) fn read(text: &str) -> Self {
-        Self::marked(text).unwrap_or_else(|| Self {
-            name: text.to_owned(),
-            mark: None,
-            generation: None,
-            making: None,
-        })
-    }
-
-    fn marked(text: &str) -> Option<Self> {
-        let (name, line) = text.strip_suffix(']')?.rsplit_once(" [")?;
-        let mark = Mark::find_in(line).filter(|_| line.lines().count() == 1)?;
-        Some(Self {
-            name: name.to_owned(),
-            generation: field(line, "generation").and_then(|number| number.parse().ok()),
-            making: field(line, "making").map(str::to_owned),
-            mark: Some(mark),
-        })
+        let marked = carrier::MarkedName::read(text);
+        Self {
+            generation: marked.note("generation").and_then(|it| it.parse().ok()),
+            making: marked.note("making").map(str::to_owned),
+            name: marked.name,
+            mark: marked.mark,
+        }
     }
 
     pub(crate) fn ownership(&self) -> Ownership {
@@ -116,18 +106,15 @@ impl MarkedName {
 
 impl fmt::Display for MarkedName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.name)?;
-        let Some(mark) = &self.mark else {
-            return Ok(());
-        };
-        write!(out, " [{mark}")?;
-        if let Some(generation) = self.generation {
-            write!(out, " generation={generation}")?;
+        let note = |name: &str, value: String| (name.to_owned(), value);
+        let generation = self.generation.map(|it| note("generation", it.to_string()));
+        let making = self.making.clone().map(|it| note("making", it));
+        carrier::MarkedName {
+            name: self.name.clone(),
+            mark: self.mark.clone(),
+            notes: generation.into_iter().chain(making).collect(),
         }
-        if let Some(making) = &self.making {
-            write!(out, " making={making}")?;
-        }
-        out.write_str("]")
+        .fmt(out)
     }
 }
 

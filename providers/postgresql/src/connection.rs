@@ -69,6 +69,14 @@ fn default_user() -> Name {
 }
 
 impl Connection {
+    /// The same server, connected to another database.
+    pub(crate) fn to_database(&self, database: &Name) -> Self {
+        Self {
+            database: database.clone(),
+            ..self.clone()
+        }
+    }
+
     /// As the SDK logs in.
     pub(crate) fn login(&self) -> Login<'_> {
         Login {

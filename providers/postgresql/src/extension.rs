@@ -3,20 +3,20 @@
 mod create;
 mod inputs;
 
+use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Effect, Error, Found, Mark, Object, Observed, ResourceKind, Result,
-    Step, Value,
+    Context, DeletionPolicy, Effect, Error, Fields as _, Found, Mark, Object, Observed,
+    ResourceKind, Result, Step, Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::assume::For;
-use crate::comment::with_mark;
 use crate::connection::{Connection, Reach};
 use crate::everywhere;
 use crate::failure;
-use crate::inside::{self, Recorded, Whereabouts};
+use crate::in_database::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
+use crate::set_role::For;
 use crate::sql::{Ident, Literal};
 use crate::witness::{self, Class, Witness};
 
@@ -150,15 +150,10 @@ impl ResourceKind for Extension {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
-        outputs.insert("database".to_owned(), inputs.database.as_str().into());
-        if let Some(schema) = &inputs.schema {
-            outputs.insert("schema".to_owned(), schema.as_str().into());
-        }
-        if let Some(version) = &inputs.version {
-            outputs.insert("version".to_owned(), version.as_str().into());
-        }
-        outputs
+        predicted_outputs(&inputs.name, &inputs.connection)
+            .with("database", &inputs.database)
+            .with_some("schema", inputs.schema.as_ref())
+            .with_some("version", inputs.version.as_deref())
     }
 
     async fn observe(
@@ -167,7 +162,7 @@ impl ResourceKind for Extension {
         prior: Option<&Recorded>,
     ) -> Result<Option<Observed<Facts>>> {
         let version = inputs.version.as_deref();
-        inside::observe(
+        in_database::observe(
             cx,
             &inputs.connection,
             &inputs.database,
@@ -215,7 +210,7 @@ impl ResourceKind for Extension {
             database_owner: true,
         };
         let (at, database) = (&inputs.connection, &inputs.database);
-        match inside::change(cx, at, database, &whom, &doing, &statement).await {
+        match in_database::change(cx, at, database, &whom, &doing, &statement).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 let wanted = Wanted {
@@ -235,7 +230,7 @@ impl ResourceKind for Extension {
     }
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
-        inside::observe_recorded(cx, prior, async |server, oid, here| {
+        in_database::observe_recorded(cx, prior, async |server, oid, here| {
             look_up(
                 cx,
                 &mut server.connection,
@@ -259,7 +254,7 @@ impl ResourceKind for Extension {
         };
         // Somebody else may be dropping it as well.
         let statement = format!("DROP EXTENSION IF EXISTS {extension}");
-        inside::change(
+        in_database::change(
             cx,
             &prior.inputs.connection,
             &database,
@@ -440,12 +435,12 @@ async fn mark_it(
     doing: &str,
 ) -> Result<()> {
     let database = Name::of_server(facts.whereabouts.database.clone())?;
-    let text = with_mark(facts.comment.as_deref(), mark);
+    let text = Comment::marked(facts.comment.as_deref(), mark);
     let whom = For {
         roles: &[facts.owner_role.as_str()],
         database_owner: false,
     };
-    inside::change_marked(
+    in_database::change_marked(
         cx,
         at,
         &database,

@@ -3,19 +3,17 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Mark, Object, Observed, Prior, ResourceKind, Result, Step,
-};
+use nixops4_provider_sdk::{Context, Error, Object, Prior, RecordedInputs, Relation, Result, Step};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
 use crate::connection::{Connection, Reach};
-use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
-use crate::granting::{Recorded, Wish};
-use crate::holding::Selection;
+use crate::current_privileges::Selection;
 use crate::name::Name;
-use crate::place::{plural, split_signature};
+use crate::object::{plural, split_signature};
+use crate::privilege_kind::{self, Change, Facts, Outputs, RecordedOutputs};
+use crate::reconcile::{Recorded, Wish};
 
 /// What one role, or everybody, may do with some objects that are there: GRANT
 /// and REVOKE. For objects that are made later see `defaultPrivilegesFor` and the kind
@@ -77,34 +75,6 @@ pub(crate) struct Inputs {
     /// passed it on; without it, that is an error.
     #[serde(default)]
     pub(crate) cascade: bool,
-}
-
-/// What of a record is still of use.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct PriorInputs {
-    connection: Connection,
-    #[serde(default)]
-    database: Option<Name>,
-    role: Name,
-    object_type: ObjectType,
-    #[serde(default)]
-    schema: Option<Name>,
-    #[serde(default)]
-    objects: Vec<String>,
-    #[serde(default)]
-    all_objects: bool,
-    #[serde(default)]
-    default_privileges_for: Vec<Name>,
-    #[serde(default)]
-    columns: Vec<Name>,
-    privileges: BTreeSet<Privilege>,
-    #[serde(default)]
-    grant_option: bool,
-    #[serde(default)]
-    mode: Mode,
-    #[serde(default)]
-    cascade: bool,
 }
 
 /// What can be granted on.
@@ -208,7 +178,7 @@ impl fmt::Display for Identity {
             what = format!("columns {} of {what}", columns.join(", "));
         }
         let database = self.database.as_ref();
-        out.write_str(&entitlement::describe(
+        out.write_str(&privilege_kind::describe(
             &self.connection,
             database,
             &self.role,
@@ -241,36 +211,14 @@ fn wish(inputs: &Inputs) -> Wish {
     }
 }
 
-/// The inputs that were recorded.
-fn former(prior: &PriorInputs) -> Inputs {
-    Inputs {
-        connection: prior.connection.clone(),
-        database: prior.database.clone(),
-        role: prior.role.clone(),
-        object_type: prior.object_type,
-        schema: prior.schema.clone(),
-        objects: prior.objects.clone(),
-        all_objects: prior.all_objects,
-        default_privileges_for: prior.default_privileges_for.clone(),
-        columns: prior.columns.clone(),
-        privileges: prior.privileges.clone(),
-        grant_option: prior.grant_option,
-        mode: prior.mode,
-        cascade: prior.cascade,
-    }
+type Record = Prior<RecordedInputs<Inputs>, RecordedOutputs>;
+
+fn recorded(prior: &Record) -> Recorded {
+    prior.outputs.of(wish(&prior.inputs))
 }
 
-fn recorded(prior: &Prior<PriorInputs, RecordedOutputs>) -> Recorded {
-    prior.outputs.of(wish(&former(&prior.inputs)))
-}
-
-fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
-    Grant::identity(&former(&prior.inputs)).to_string()
-}
-
-impl ResourceKind for Grant {
+impl Relation for Grant {
     const TYPE: &'static str = "postgresql_grant";
-    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &[
         "connection",
         "database",
@@ -282,14 +230,14 @@ impl ResourceKind for Grant {
         "defaultPrivilegesFor",
         "columns",
     ];
-    const HOLDS_SECRETS: bool = false;
     const FORMER_INPUTS: &'static [(&'static str, &'static str)] =
         &[("futureBy", "defaultPrivilegesFor")];
+    const CREATE: Change = Change::Fulfil;
 
     type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
-    type Prior = Prior<PriorInputs, RecordedOutputs>;
+    type Prior = Record;
     type Identity = Identity;
     type Facts = Facts;
     type Change = Change;
@@ -297,7 +245,7 @@ impl ResourceKind for Grant {
     fn validate(inputs: &Inputs) -> Result<()> {
         validate_place(inputs)?;
         validate_objects(inputs)?;
-        entitlement::validate(&wish(inputs))
+        privilege_kind::validate(&wish(inputs))
     }
 
     fn identity(inputs: &Inputs) -> Identity {
@@ -315,52 +263,41 @@ impl ResourceKind for Grant {
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        Ok(Self::identity(&former(&prior.inputs)))
+        Ok(Self::identity(&prior.inputs))
     }
 
-    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
-        entitlement::steps(&wish(want), have)
+    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
+        privilege_kind::steps(&wish(want), have)
     }
 
     fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
-        entitlement::outputs(&wish(inputs), facts)
+        privilege_kind::outputs(&wish(inputs), facts)
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        entitlement::predict(&wish(inputs))
+        privilege_kind::predict(&wish(inputs))
     }
 
     async fn observe(
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Observed<Facts>>> {
-        entitlement::observe(cx, &wish(inputs), prior.map(recorded)).await
+    ) -> Result<Option<Facts>> {
+        privilege_kind::observe(cx, &wish(inputs), prior.map(recorded)).await
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
         let whose = Self::identity(inputs).to_string();
-        entitlement::apply(cx, &wish(inputs), &whose, change).await
+        privilege_kind::apply(cx, &wish(inputs), &whose, change).await
     }
 
-    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
-        // A privilege has no place for a mark.
-        Ok(())
-    }
-
-    async fn observe_recorded(
-        cx: &Context,
-        prior: &Self::Prior,
-    ) -> Result<Option<Observed<Facts>>> {
-        entitlement::observe_recorded(cx, recorded(prior)).await
+    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
+        privilege_kind::observe_recorded(cx, recorded(prior)).await
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
-        entitlement::delete(cx, &recorded(prior), &whose(prior)).await
-    }
-
-    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
-        Err(entitlement::retained(&whose(prior)))
+        let whose = Self::identity(&prior.inputs).to_string();
+        privilege_kind::delete(cx, &recorded(prior), &whose).await
     }
 }
 
@@ -441,11 +378,11 @@ fn validate_objects(inputs: &Inputs) -> Result<()> {
         .hint("set objectType = \"table\" and name the tables"));
     }
     for (pointer, position) in [
-        ("/objects", entitlement::repeated(&inputs.objects)),
-        ("/columns", entitlement::repeated(&inputs.columns)),
+        ("/objects", privilege_kind::repeated(&inputs.objects)),
+        ("/columns", privilege_kind::repeated(&inputs.columns)),
         (
             "/defaultPrivilegesFor",
-            entitlement::repeated(&inputs.default_privileges_for),
+            privilege_kind::repeated(&inputs.default_privileges_for),
         ),
     ] {
         if let Some(position) = position {

@@ -2,33 +2,32 @@
 
 mod acl;
 mod admin;
-mod assume;
-mod comment;
 mod connection;
+mod current_privileges;
 mod database;
-mod deed;
 mod default_privileges;
-mod entitlement;
 mod everywhere;
 mod exposure;
 mod extension;
 mod failure;
 mod grant;
-mod granting;
-mod holding;
-mod inside;
+mod grant_statement;
+mod in_database;
 mod limit;
 mod lock;
 mod membership;
 mod name;
+mod object;
 mod owned;
-mod place;
 mod pooler;
+mod privilege_kind;
+mod reconcile;
 mod role;
 mod schema;
 mod scram;
 mod server;
 mod sessions;
+mod set_role;
 mod settings;
 mod sql;
 mod tenant;
@@ -46,12 +45,12 @@ fn main() -> ExitCode {
     )
     .kind::<role::Role>()
     .kind::<database::Database>()
-    .kind::<grant::Grant>()
-    .kind::<default_privileges::DefaultPrivileges>()
+    .relation::<grant::Grant>()
+    .relation::<default_privileges::DefaultPrivileges>()
     .kind::<schema::Schema>()
     .kind::<extension::Extension>()
-    .kind::<membership::Membership>()
-    .kind::<tenant::Tenant>()
+    .relation::<membership::Membership>()
+    .composite::<tenant::Tenant>()
     .run()
 }
 

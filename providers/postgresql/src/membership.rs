@@ -4,8 +4,8 @@ mod catalog;
 mod inputs;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Mark, Object, Observed, Ownership, Prior, ResourceKind, Result,
-    Retry, Step, Value,
+    Context, Error, Fields as _, Object, Prior, RecordedInputs, Relation, Result, Retry, Step,
+    Value,
 };
 
 use crate::connection::Reach;
@@ -14,7 +14,7 @@ use crate::sql::Ident;
 use crate::{admin, failure, lock, role};
 
 use catalog::{Granted, Pair, grants, pair};
-use inputs::{Identity, Inputs, Outputs, PriorInputs, RecordedOutputs};
+use inputs::{Identity, Inputs, Outputs, RecordedOutputs};
 
 /// A membership as the catalog has it.
 #[derive(Debug, Clone)]
@@ -89,16 +89,17 @@ pub(crate) enum Change {
 /// See [`Inputs`].
 pub(crate) struct Membership;
 
-impl ResourceKind for Membership {
+type Record = Prior<RecordedInputs<Inputs>, RecordedOutputs>;
+
+impl Relation for Membership {
     const TYPE: &'static str = "postgresql_membership";
-    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "role", "group"];
-    const HOLDS_SECRETS: bool = false;
+    const CREATE: Change = Change::Create;
 
     type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
-    type Prior = Prior<PriorInputs, RecordedOutputs>;
+    type Prior = Record;
     type Identity = Identity;
     type Facts = Facts;
     type Change = Change;
@@ -128,19 +129,11 @@ impl ResourceKind for Membership {
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        let inputs = &prior.inputs;
-        Ok(Identity {
-            server: inputs.connection.to_string(),
-            role: inputs.role.clone(),
-            group: inputs.group.clone(),
-        })
+        Ok(Self::identity(&prior.inputs))
     }
 
-    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
-        match have {
-            None => vec![Step::create(Change::Create)],
-            Some(have) => difference(want, have),
-        }
+    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
+        difference(want, have)
     }
 
     fn outputs(_: &Inputs, facts: &Facts) -> Outputs {
@@ -154,17 +147,16 @@ impl ResourceKind for Membership {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = Object::new();
-        outputs.insert("role".to_owned(), inputs.role.as_str().into());
-        outputs.insert("group".to_owned(), inputs.group.as_str().into());
-        outputs
+        Object::new()
+            .with("role", &inputs.role)
+            .with("group", &inputs.group)
     }
 
     async fn observe(
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Observed<Facts>>> {
+    ) -> Result<Option<Facts>> {
         let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         on_server(cx, &inputs.connection, known_server, async |server| {
             refuse_options_of_16(server, inputs)?;
@@ -183,15 +175,11 @@ impl ResourceKind for Membership {
                 return Ok(None);
             }
             let server_id = server.id.clone();
-            let facts = Facts {
+            Ok(Some(Facts {
                 pair,
                 server_id,
                 grants,
                 recorded,
-            };
-            Ok(Some(Observed {
-                facts,
-                ownership: Ownership::Unmarkable,
             }))
         })
         .await
@@ -241,30 +229,18 @@ impl ResourceKind for Membership {
         }
     }
 
-    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
-        // The engine asks for none: there is no place for it.
-        Ok(())
-    }
-
-    async fn observe_recorded(
-        cx: &Context,
-        prior: &Self::Prior,
-    ) -> Result<Option<Observed<Facts>>> {
+    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
         let known_server = prior.outputs.server_id.as_deref();
         on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let Some((pair, grants)) = recorded(server, prior).await? else {
                 return Ok(None);
             };
             let server_id = server.id.clone();
-            let facts = Facts {
+            Ok(Some(Facts {
                 pair,
                 server_id,
                 grants,
                 recorded: None,
-            };
-            Ok(Some(Observed {
-                facts,
-                ownership: Ownership::Unmarkable,
             }))
         })
         .await
@@ -284,17 +260,6 @@ impl ResourceKind for Membership {
                 error
             }
         })
-    }
-
-    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
-        Err(Error::input(
-            "/deletionPolicy",
-            format!(
-                "{} can't be retained: it holds no data, and has no state but being there",
-                Self::recorded_identity(prior)?
-            ),
-        )
-        .hint("set deletionPolicy = \"delete\", or only forget it in the state"))
     }
 }
 
@@ -346,10 +311,7 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 }
 
 /// The membership that was recorded, if it is still there.
-async fn recorded(
-    server: &mut Server,
-    prior: &Prior<PriorInputs, RecordedOutputs>,
-) -> Result<Option<(Pair, Vec<Granted>)>> {
+async fn recorded(server: &mut Server, prior: &Record) -> Result<Option<(Pair, Vec<Granted>)>> {
     let (inputs, outputs) = (&prior.inputs, &prior.outputs);
     let role = (outputs.role_oid, &inputs.role);
     let Some(pair) = pair(server, role, (outputs.group_oid, &inputs.group)).await? else {

@@ -61,6 +61,12 @@ impl fmt::Display for Name {
     }
 }
 
+impl From<&Name> for serde_json::Value {
+    fn from(name: &Name) -> Self {
+        name.as_str().into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

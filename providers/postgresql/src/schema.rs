@@ -4,19 +4,19 @@ mod inputs;
 
 use std::fmt::Write as _;
 
+use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, ResourceKind, Result, Step,
-    Value,
+    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, ResourceKind,
+    Result, Step, Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::assume::For;
-use crate::comment::with_mark;
 use crate::connection::{Connection, Reach};
 use crate::everywhere;
-use crate::inside::{self, Recorded, Whereabouts};
+use crate::in_database::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
+use crate::set_role::For;
 use crate::sql::{Ident, Literal};
 use crate::witness::{self, Class, Witness};
 use crate::{admin, failure};
@@ -137,12 +137,9 @@ impl ResourceKind for Schema {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
-        outputs.insert("database".to_owned(), inputs.database.as_str().into());
-        if let Some(role) = &inputs.owner_role {
-            outputs.insert("ownerRole".to_owned(), role.as_str().into());
-        }
-        outputs
+        predicted_outputs(&inputs.name, &inputs.connection)
+            .with("database", &inputs.database)
+            .with_some("ownerRole", inputs.owner_role.as_ref())
     }
 
     async fn observe(
@@ -150,7 +147,7 @@ impl ResourceKind for Schema {
         inputs: &Inputs,
         prior: Option<&Recorded>,
     ) -> Result<Option<Observed<Facts>>> {
-        inside::observe(
+        in_database::observe(
             cx,
             &inputs.connection,
             &inputs.database,
@@ -204,7 +201,7 @@ impl ResourceKind for Schema {
         let name = &facts.name;
         let doing = format!("unable to mark schema {}", Ident(name));
         let (kept, others) = kept_privileges(facts.comment.as_deref());
-        let mut statements = comment(name, &with_mark(Some(&others), mark));
+        let mut statements = comment(name, &Comment::marked(Some(&others), mark));
         if let Some(kept) = kept {
             let given = give_back(cx, inputs, name, &kept, &doing).await?;
             statements.push_str(&given.map(|given| format!("; {given}")).unwrap_or_default());
@@ -221,7 +218,7 @@ impl ResourceKind for Schema {
     }
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
-        inside::observe_recorded(cx, prior, async |server, oid, here| {
+        in_database::observe_recorded(cx, prior, async |server, oid, here| {
             look_up(cx, &mut server.connection, oid, &prior.inputs.name, here).await
         })
         .await
@@ -238,7 +235,7 @@ impl ResourceKind for Schema {
     async fn retain(cx: &Context, prior: &Recorded, facts: &Facts, mark: &Mark) -> Result<()> {
         let schema = Ident(&facts.name);
         let doing = format!("unable to retire schema {schema}");
-        let found = inside::observe_recorded(cx, prior, async |server, _, _| {
+        let found = in_database::observe_recorded(cx, prior, async |server, _, _| {
             let row = sqlx::query(PRIVILEGES)
                 .bind(facts.oid)
                 .fetch_one(&mut server.connection)
@@ -250,7 +247,7 @@ impl ResourceKind for Schema {
         })
         .await?;
         let (_, others) = kept_privileges(facts.comment.as_deref());
-        let mut text = with_mark(Some(&others), mark);
+        let mut text = Comment::marked(Some(&others), mark);
         let mut revoked = String::new();
         if let Some((holders, privileges)) = found {
             let _ = write!(text, "\n{KEPT}{privileges}");
@@ -383,9 +380,9 @@ async fn change(
     match marked {
         Some((name, mark)) => {
             let marked = (Class::Schema, name, mark);
-            inside::change_marked(cx, at, database, whom, doing, statements, marked).await
+            in_database::change_marked(cx, at, database, whom, doing, statements, marked).await
         }
-        None => inside::change(cx, at, database, whom, doing, statements).await,
+        None => in_database::change(cx, at, database, whom, doing, statements).await,
     }
 }
 
@@ -413,7 +410,7 @@ async fn give_back(
     kept: &str,
     doing: &str,
 ) -> Result<Option<String>> {
-    inside::observe(cx, &inputs.connection, &inputs.database, None, async |server, _, _| {
+    in_database::observe(cx, &inputs.connection, &inputs.database, None, async |server, _, _| {
         let row = sqlx::query(GIVE_BACK)
             .bind(kept)
             .bind(name.as_str())

@@ -2,10 +2,13 @@
 //! the password is in no statement and in no log. RFC 5802; the text form is
 //! that of `pg_authid.rolpassword`.
 
+use std::num::NonZeroU32;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use nixops4_provider_sdk::{ExposeSecret as _, SecretString};
+use ring::pbkdf2;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -21,7 +24,7 @@ pub(crate) fn matches(password: &SecretString, verifier: &str) -> bool {
 }
 
 struct Verifier {
-    iterations: u32,
+    iterations: NonZeroU32,
     salt: Vec<u8>,
     stored_key: Vec<u8>,
 }
@@ -45,10 +48,13 @@ impl Verifier {
         let password = password.expose_secret();
         // Like the server: what SASLprep can't take is used as it stands.
         let prepared = stringprep::saslprep(password).unwrap_or_else(|_| password.into());
-        let salted: [u8; 32] = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(
-            prepared.as_bytes(),
-            &self.salt,
+        let mut salted = [0; 32];
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
             self.iterations,
+            &self.salt,
+            prepared.as_bytes(),
+            &mut salted,
         );
         let Ok(mut client_key) = Hmac::<Sha256>::new_from_slice(&salted) else {
             return false;

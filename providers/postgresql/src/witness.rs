@@ -66,6 +66,12 @@ impl Class {
     }
 }
 
+/// What every mark of this deployment matches, as a regular expression of the server's.
+pub(crate) fn of_deployment(mark: &Mark) -> String {
+    // Of what can be in a name, the dot alone means something.
+    mark.traces().join("|").replace('.', "[.]")
+}
+
 /// The witnesses of a database, as an array of text in SQL; `oid` is an expression.
 pub(crate) fn of_database(oid: &str) -> String {
     entries(OF_DATABASE, oid, "")

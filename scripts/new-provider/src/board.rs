@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use nixops4_provider_sdk::reach::{Place, ReachInputs};
 use nixops4_provider_sdk::{Context, Error, ExposeSecret as _, Result, Retry, SecretRef};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,6 +47,18 @@ impl Connection {
     }
 }
 
+/// The inputs that say which board, the same for every kind.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Reach {
+    pub(crate) connection: Connection,
+}
+
+impl ReachInputs for Reach {
+    const NAMES: &'static [&'static str] = &["connection"];
+    /// A server that tells its own identifier is a [`Place::Server`].
+    const TO: Place = Place::NamelessServer;
+}
+
 /// A board that can be read and written.
 pub(crate) struct Board<'a> {
     folder: &'a Path,
@@ -68,7 +81,7 @@ impl Board<'_> {
             let mut file = File::open(self.path(name))?;
             let mut content = String::new();
             file.read_to_string(&mut content)?;
-            Ok((content, file.metadata()?.permissions().mode()))
+            Ok::<_, io::Error>((content, file.metadata()?.permissions().mode()))
         };
         match read() {
             Ok((content, mode)) => {
@@ -84,6 +97,19 @@ impl Board<'_> {
                 Err(Error::new(format!("unable to read the note {name:?}")).because(error))
             }
         }
+    }
+
+    /// The names of all notes.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        let unreadable =
+            |error| Error::input("/connection/folder", "unable to list the board").because(error);
+        let mut names = Vec::new();
+        for file in fs::read_dir(self.folder).map_err(unreadable)? {
+            let file = file.map_err(unreadable)?.file_name();
+            let name = file.to_str().and_then(|file| file.strip_suffix(".note"));
+            names.extend(name.map(ToOwned::to_owned));
+        }
+        Ok(names)
     }
 
     /// Puts up a note that isn't there. If somebody else was quicker, the engine looks
@@ -123,7 +149,7 @@ impl Board<'_> {
             write!(file, "{}\n{}\n", entry.comment, entry.text)?;
             file.as_file()
                 .set_permissions(Permissions::from_mode(mode))?;
-            Ok(file)
+            Ok::<_, io::Error>(file)
         };
         write().map_err(unwritable)
     }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Effect, Error, Mark, Object, Observed, Ownership, Prior, ResourceKind,
-    Result, Step, Value,
+    Context, DeletionPolicy, Effect, Error, Found, Mark, Object, Observed, Ownership, Prior,
+    ResourceKind, Result, Step,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::board::{Connection, Entry};
+use crate::board::{Connection, Entry, Reach};
 
 /// A note on a board.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -78,7 +78,10 @@ impl ResourceKind for Note {
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
     const STABLE_OUTPUTS: &'static [&'static str] = &["name"];
+    const HOLDS_SECRETS: bool = false;
+    const LISTS: bool = true;
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<Recorded, Object>;
@@ -174,6 +177,24 @@ impl ResourceKind for Note {
     async fn retain(cx: &Context, prior: &Self::Prior, facts: &Facts, mark: &Mark) -> Result<()> {
         let board = prior.inputs.connection.open(cx).await?;
         board.replace(&facts.name, &entry(mark, &facts.text, false))
+    }
+
+    async fn list(cx: &Context, at: &Reach) -> Result<Vec<Found>> {
+        let board = at.connection.open(cx).await?;
+        let mut found = Vec::new();
+        for name in board.names()? {
+            let Some(entry) = board.read(&name)? else {
+                continue;
+            };
+            match Mark::find_in(&entry.comment) {
+                Some(mark) if mark.is_of_same(&cx.mark()) => {
+                    let identity = identity(&at.connection, &name);
+                    found.push(Found::new(&identity, [("name", Some(&*name))], mark));
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
     }
 }
 

@@ -60,7 +60,10 @@ pub fn what_reaches_and_names_it_leads_to_it<F: Fixture>() {
     assert_ne!(led["identity"], read(&other.inputs)["identity"]);
 
     match &contract.reach {
-        Reach::Server { .. } => {
+        Reach::Server {
+            server_id_output: Some(_),
+            ..
+        } => {
             let id = contract.server_id(&outputs);
             assert!(id.is_some_and(Value::is_string), "{outputs:?}");
             assert_eq!(id, contract.server_id(&others));

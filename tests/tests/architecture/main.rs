@@ -1,6 +1,8 @@
 //! Dependencies point one way, and every crate keeps the workspace's rules.
 
+mod circles;
 mod credentials;
+mod features;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -32,15 +34,27 @@ fn packages() -> Vec<Value> {
 /// What a crate may use of the workspace, outside of its tests.
 fn may_use(name: &str) -> &'static [&'static str] {
     match name {
-        "nixops4-protocol" | "nixops4-http-client" | "nixops4-postgresql-client" => &[],
-        "nixops4-secrets-store" => &["nixops4-http-client", "nixops4-postgresql-client"],
+        "nixops4-protocol"
+        | "nixops4-file-trust"
+        | "nixops4-http-client"
+        | "nixops4-postgresql-client" => &[],
+        "nixops4-secrets-store" => &[
+            "nixops4-file-trust",
+            "nixops4-http-client",
+            "nixops4-postgresql-client",
+        ],
         "nixops4-provider-sdk" => &[
             "nixops4-http-client",
             "nixops4-postgresql-client",
             "nixops4-protocol",
             "nixops4-secrets-store",
         ],
-        "nixops4-resources" => &["nixops4-protocol", "nixops4-secrets-store"],
+        "nixops4-resources-engine" => &["nixops4-file-trust", "nixops4-protocol"],
+        "nixops4-resources" => &[
+            "nixops4-protocol",
+            "nixops4-resources-engine",
+            "nixops4-secrets-store",
+        ],
         "nixops4-resources-tests" => &[
             "nixops4-protocol",
             "nixops4-provider-sdk",
@@ -117,6 +131,49 @@ fn the_sdk_names_no_server() {
     assert!(read > 30, "{read}");
 }
 
+/// What the engine must not use, nor anything of ours that it uses: a terminal, a command
+/// line, secrets.
+const NOT_IN_THE_ENGINE: [&str; 9] = [
+    "anstream",
+    "anstyle",
+    "clap",
+    "clap_complete",
+    "console",
+    "crossterm",
+    "indicatif",
+    "nixops4-resources",
+    "nixops4-secrets-store",
+];
+
+#[test]
+fn the_engine_has_no_terminal_no_command_line_and_no_secrets() {
+    let packages = packages();
+    let ours: BTreeMap<_, _> = packages
+        .iter()
+        .map(|package| (package["name"].as_str().unwrap(), package))
+        .collect();
+    let mut wanted = vec!["nixops4-resources-engine"];
+    let mut seen = BTreeSet::new();
+    while let Some(name) = wanted.pop() {
+        for dependency in ours[name]["dependencies"].as_array().unwrap() {
+            if dependency["kind"] == "dev" {
+                continue;
+            }
+            let used = dependency["name"].as_str().unwrap();
+            assert!(!NOT_IN_THE_ENGINE.contains(&used), "{name} uses {used}");
+            let features = dependency["features"].as_array().unwrap();
+            assert!(
+                !features.iter().any(|feature| feature == "termios"),
+                "{name} uses a terminal by {used}"
+            );
+            if ours.contains_key(used) && seen.insert(used) {
+                wanted.push(used);
+            }
+        }
+    }
+    assert!(seen.contains("nixops4-protocol"), "{seen:?}");
+}
+
 #[test]
 fn no_crate_is_a_drawer_for_the_rest() {
     for package in packages() {
@@ -149,7 +206,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 /// What a kind's inputs and outputs mean, its provider says: `KindDescription::contract`.
 #[test]
 fn the_command_knows_no_input_by_its_name() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut names = BTreeSet::from(["owner".to_owned(), "systemIdentifier".to_owned()]);
     for file in std::fs::read_dir(root.join("schemas")).unwrap() {
         let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
@@ -176,6 +233,7 @@ fn the_command_knows_no_input_by_its_name() {
     // What anything may be called, such as a field of a report.
     for common in [
         "generation",
+        "import",
         "key",
         "name",
         "path",
@@ -203,10 +261,11 @@ fn the_command_knows_no_input_by_its_name() {
                 }
                 continue;
             }
+            let is_rust = path.extension() == Some("rs".as_ref());
             let text = std::fs::read_to_string(&path).unwrap();
             let path = path.strip_prefix(&root).unwrap().display().to_string();
-            let is_test = path.ends_with("tests.rs") || path.ends_with("model.rs");
-            for line in code(&text).filter(|_| path.ends_with(".rs") && !is_test) {
+            let is_test = path.ends_with("/tests.rs") || path.ends_with("/model.rs");
+            for line in code(&text).filter(|_| is_rust && !is_test) {
                 for name in &names {
                     if !line.contains(&format!("\"{name}\"")) {
                         continue;

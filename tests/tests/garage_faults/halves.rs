@@ -26,6 +26,7 @@ fn two() -> Site {
     Site::start(&Config {
         nodes: 2,
         rpc_timeout: Duration::from_secs(2),
+        ..Config::default()
     })
 }
 

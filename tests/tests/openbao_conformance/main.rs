@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use nixops4_resources_tests::bao::Bao;
 use nixops4_resources_tests::canary::Canary;
-use nixops4_resources_tests::conformance::cases::{bad_http_connections, fields, text, wrong};
+use nixops4_resources_tests::conformance::cases::{
+    bad_http_connections, fields, text, wrong, wrong_at,
+};
 use nixops4_resources_tests::conformance::{Bad, Drift, Field, Fixture, Site, Verdict};
 use nixops4_resources_tests::messages::{Object, object};
 use nixops4_resources_tests::pool::{Lease, Pool};
@@ -137,9 +139,10 @@ impl<K: Kind> Fixture for Things<K> {
             wrong("/name", Value::Null, &["missing field"]),
             wrong("/name", json!("a/b"), &["1 to 128"]),
             wrong("/name", json!("x".repeat(129)), &["1 to 128"]),
-            wrong(
+            wrong_at(
+                "/connection/tls",
+                json!({"fingerprint": "00:11"}),
                 "/connection/tls/fingerprint",
-                json!("00:11"),
                 &["64 hexadecimal digits"],
             ),
         ]);
@@ -271,7 +274,7 @@ impl Kind for Entity {
         vec![
             Drift {
                 pointer: "/policies",
-                make: |at, name| at.write(name, &json!({"policies": ["root"]})),
+                make: |at, name| at.write(name, &json!({"policies": ["other"]})),
             },
             Drift {
                 pointer: "/disabled",

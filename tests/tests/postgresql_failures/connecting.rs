@@ -214,7 +214,11 @@ fn another_server_behind_the_same_address() {
         assert_says(
             &error,
             "/connection",
-            &["is another one", id, "point connection at"],
+            &[
+                "is not the server this was created on",
+                id,
+                "point connection at",
+            ],
         );
     }
     assert_eq!(

@@ -206,10 +206,10 @@ fn it_is_killed_and_goes_on() {
     everywhere(|at| {
         for (number, point) in [
             "engine:observed",
-            "tenant:role",
+            "composite:first-made",
             "database:created",
             "database:marked",
-            "tenant:database",
+            "composite:second-made",
             "engine:applied-0",
             "engine:verified",
         ]
@@ -231,7 +231,7 @@ fn it_is_killed_and_goes_on() {
         let name = at.name("kept");
         let mut app = tenant(at, &name);
         app.create();
-        app.kill_destroying_at("tenant:role-retained", "retain");
+        app.kill_destroying_at("composite:first-retained", "retain");
         app.destroy("retain");
         assert_eq!(
             at.sql(
@@ -243,10 +243,10 @@ fn it_is_killed_and_goes_on() {
             ),
             "f"
         );
-        app.kill_at("tenant:role-marked");
+        app.kill_at("composite:first-marked");
         app.create();
         assert_eq!(login(at, &name, &name, "SELECT 1").as_deref(), Ok("1"));
-        app.kill_destroying_at("tenant:database-dropped", "delete");
+        app.kill_destroying_at("composite:second-deleted", "delete");
         assert_eq!(count(at, &name), "1|0|0");
         app.destroy("delete");
         assert_eq!(count(at, &name), "0|0|0");

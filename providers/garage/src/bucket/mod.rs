@@ -9,8 +9,8 @@ mod steps;
 
 use nixops4_provider_sdk::http::{Failure, Refusal, found};
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind,
-    Result, Step,
+    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, Ownership, Prior,
+    ResourceKind, Result, Step,
 };
 
 use crate::api::{self, Absent, Alias};
@@ -74,14 +74,12 @@ impl ResourceKind for Bucket {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = Object::new();
-        if inputs.wanted_aliases().contains(&inputs.name) {
-            outputs.insert("bucket".to_owned(), inputs.name.as_str().into());
-        }
-        if let Some(endpoint) = &inputs.connection.s3_endpoint {
-            outputs.insert("s3Endpoint".to_owned(), endpoint.to_string().into());
-        }
-        outputs
+        let aliases = inputs.wanted_aliases();
+        let is_wanted = aliases.contains(&inputs.name);
+        let endpoint = inputs.connection.s3_endpoint.as_ref();
+        Object::new()
+            .with_some("bucket", is_wanted.then_some(inputs.name.as_str()))
+            .with_some("s3Endpoint", endpoint.map(ToString::to_string))
     }
 
     async fn observe(

@@ -16,8 +16,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
-    SecretString, StateNeed, Step,
+    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, Prior,
+    ResourceKind, Result, SecretString, StateNeed, Step,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -180,9 +180,7 @@ impl<C: Credential> ResourceKind for Managed<C> {
     }
 
     fn predict(inputs: &C::Inputs) -> Object {
-        let mut outputs = Object::new();
-        outputs.insert("name".to_owned(), inputs.name().as_str().into());
-        outputs
+        Object::new().with("name", inputs.name().as_str())
     }
 
     async fn observe(

@@ -47,6 +47,10 @@ impl Inputs {
 /// What an expression can read of a permission.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "each is an identifier, and called so"
+)]
 pub(crate) struct Outputs {
     /// The bucket.
     pub(crate) bucket_id: BucketId,

@@ -3,8 +3,7 @@
 mod inputs;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Mark, Object, Observed, Ownership, Prior, ResourceKind, Result,
-    Step, Value,
+    Context, Error, Fields as _, Object, Prior, Relation, Result, Step, Value,
 };
 
 use crate::api::{self, AccessKeyId, BucketId, Permissions};
@@ -57,12 +56,11 @@ pub(crate) enum Change {
 /// See [`Inputs`].
 pub(crate) struct Permission;
 
-impl ResourceKind for Permission {
+impl Relation for Permission {
     const TYPE: &'static str = "garage_permission";
-    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
-    const HOLDS_SECRETS: bool = false;
     const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
+    const CREATE: Change = Change::Create;
 
     type Reach = Reach;
     type Inputs = Inputs;
@@ -99,11 +97,8 @@ impl ResourceKind for Permission {
         })
     }
 
-    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
-        match have {
-            None => vec![Step::create(Change::Create)],
-            Some(have) => difference(want, have),
-        }
+    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
+        difference(want, have)
     }
 
     fn outputs(_: &Inputs, facts: &Facts) -> Outputs {
@@ -115,20 +110,16 @@ impl ResourceKind for Permission {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = Object::new();
-        outputs.insert("bucketId".to_owned(), inputs.bucket_id.as_str().into());
-        outputs.insert(
-            "accessKeyId".to_owned(),
-            inputs.access_key_id.as_str().into(),
-        );
-        outputs
+        Object::new()
+            .with("bucketId", inputs.bucket_id.as_str())
+            .with("accessKeyId", inputs.access_key_id.as_str())
     }
 
     async fn observe(
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Observed<Facts>>> {
+    ) -> Result<Option<Facts>> {
         let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         let bucket = cluster
@@ -155,10 +146,7 @@ impl ResourceKind for Permission {
                 .filter(|recorded| facts.all().all(|grant| !is_same(grant, recorded)));
         }
         let nothing = facts.grant.permissions.is_none() && facts.recorded.is_none();
-        Ok((!nothing).then_some(Observed {
-            facts,
-            ownership: Ownership::Unmarkable,
-        }))
+        Ok((!nothing).then_some(facts))
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
@@ -192,15 +180,7 @@ impl ResourceKind for Permission {
         }
     }
 
-    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
-        // The engine asks for none: there is no place for it.
-        Ok(())
-    }
-
-    async fn observe_recorded(
-        cx: &Context,
-        prior: &Self::Prior,
-    ) -> Result<Option<Observed<Facts>>> {
+    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
         let node = prior.outputs.server_id.as_deref();
         let inputs = &prior.inputs;
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
@@ -217,10 +197,7 @@ impl ResourceKind for Permission {
             recorded: None,
             server_id: cluster.known_by(node),
         };
-        Ok((!facts.grant.permissions.is_none()).then_some(Observed {
-            facts,
-            ownership: Ownership::Unmarkable,
-        }))
+        Ok((!facts.grant.permissions.is_none()).then_some(facts))
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
@@ -230,17 +207,6 @@ impl ResourceKind for Permission {
             take(cx, &cluster, grant).await?;
         }
         Ok(())
-    }
-
-    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
-        Err(Error::input(
-            "/deletionPolicy",
-            format!(
-                "{} can't be retained: it holds no data, and has no state but being there",
-                Self::recorded_identity(prior)?
-            ),
-        )
-        .hint("set deletionPolicy = \"delete\", or only forget it in the state"))
     }
 }
 

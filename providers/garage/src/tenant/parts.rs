@@ -1,8 +1,10 @@
 //! The bucket and the key that a tenant is made of, as their own kinds have them:
 //! what is wanted, and what was recorded.
 
+use nixops4_provider_sdk::composite::{Halves, InputsOf, PriorsOf};
 use nixops4_provider_sdk::{Error, Prior, ResourceKind, Result};
 
+use super::Tenant;
 use super::inputs::{Identity, Inputs, PriorInputs, PriorOutputs};
 use crate::api::BucketId;
 use crate::bucket::{self, Bucket};
@@ -17,39 +19,35 @@ pub(super) type Key = credential::Managed<key::Key>;
 type Recorded = Prior<PriorInputs, PriorOutputs>;
 
 /// What is wanted.
-pub(super) struct Parts {
-    pub(super) bucket: bucket::Inputs,
-    pub(super) key: key::Inputs,
-}
-
-impl Parts {
-    pub(super) fn wanted(inputs: &Inputs) -> Result<Self> {
-        let bucket = bucket::Inputs {
-            connection: inputs.connection.clone(),
-            name: inputs.bucket_name().clone(),
-            global_aliases: inputs.global_aliases.clone(),
-            local_aliases: None,
-            // Other keys are other people's; that of the tenant has a step of its own.
-            keys: None,
-            quotas: inputs.quotas,
-            website: inputs.website.clone(),
-            cors_rules: inputs.cors_rules.clone(),
-            lifecycle_rules: inputs.lifecycle_rules.clone(),
-            empty_on_delete: inputs.empty_on_delete,
-        };
-        let key = key::Inputs {
-            connection: inputs.connection.clone(),
-            name: key_name(inputs.key.as_ref(), &inputs.name)?,
-            store: inputs.store.clone(),
-            secret_name: inputs.secret_name.clone(),
-            generation: inputs.generation,
-            keep_generations: inputs.keep_generations,
-            expiration: inputs.expiration,
-            create_buckets: false,
-            import: None,
-        };
-        Ok(Self { bucket, key })
-    }
+pub(super) fn wanted(inputs: &Inputs) -> Result<InputsOf<Tenant>> {
+    let bucket = bucket::Inputs {
+        connection: inputs.connection.clone(),
+        name: inputs.bucket_name().clone(),
+        global_aliases: inputs.global_aliases.clone(),
+        local_aliases: None,
+        // Other keys are other people's; that of the tenant has a step of its own.
+        keys: None,
+        quotas: inputs.quotas,
+        website: inputs.website.clone(),
+        cors_rules: inputs.cors_rules.clone(),
+        lifecycle_rules: inputs.lifecycle_rules.clone(),
+        empty_on_delete: inputs.empty_on_delete,
+    };
+    let key = key::Inputs {
+        connection: inputs.connection.clone(),
+        name: key_name(inputs.key.as_ref(), &inputs.name)?,
+        store: inputs.store.clone(),
+        secret_name: inputs.secret_name.clone(),
+        generation: inputs.generation,
+        keep_generations: inputs.keep_generations,
+        expiration: inputs.expiration,
+        create_buckets: false,
+        import: None,
+    };
+    Ok(Halves {
+        first: key,
+        second: bucket,
+    })
 }
 
 /// The name of the key: any of a bucket is one of a key.
@@ -112,8 +110,15 @@ impl Known {
     }
 }
 
-/// What was recorded, as the record of a bucket.
-pub(super) fn prior_of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Prior {
+/// What was recorded, as the records of a key and of a bucket.
+pub(super) fn recorded(prior: &Recorded) -> Result<PriorsOf<Tenant>> {
+    Ok(Halves {
+        first: of_key(prior)?,
+        second: of_bucket(prior),
+    })
+}
+
+fn of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Prior {
     let inputs = &prior.inputs;
     Prior {
         inputs: bucket::PriorInputs {
@@ -129,8 +134,7 @@ pub(super) fn prior_of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Pri
     }
 }
 
-/// What was recorded, as the record of a key.
-pub(super) fn prior_of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Prior> {
+fn of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Prior> {
     let inputs = &prior.inputs;
     Ok(Prior {
         inputs: credential::PriorInputs {

@@ -30,7 +30,7 @@ pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
     let staging = staging_name(cx, inputs)?;
     let staged = Ident(&staging);
     if let Some(template) = &inputs.template {
-        leave_database(cx, &inputs.connection, template).await?;
+        leave_database(cx, &inputs.connection, template).await;
         on_server(cx, &inputs.connection, None, async |server| {
             sessions::clear_template(server, template).await
         })

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nixops4_provider_sdk::carrier::{Carrier as _, Comment};
 use nixops4_provider_sdk::{Context, Error, Mark, Observed, Result, Retry};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
@@ -13,7 +14,7 @@ use crate::name::Name;
 use crate::server::{Server, column, in_database};
 use crate::sql::Ident;
 use crate::witness::{self, Witness};
-use crate::{comment, failure, settings};
+use crate::{failure, settings};
 
 /// The connection limit of a database that is being dropped.
 const HALF_DROPPED: i32 = -2;
@@ -53,9 +54,8 @@ pub(crate) struct Facts {
 impl Facts {
     /// The text beside the mark.
     pub(super) fn text(&self) -> String {
-        comment::text(&remove::without_line(
-            self.comment.as_deref().unwrap_or_default(),
-        ))
+        let comment = self.comment.as_deref().unwrap_or_default();
+        Comment::read(&remove::without_line(comment)).text
     }
 
     /// Whether it is being dropped, or was when the server crashed: there is nothing
@@ -215,7 +215,7 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marke
         witness::of_database("o.oid")
     );
     let rows = sqlx::query(AssertSqlSafe(question))
-        .bind(comment::of_deployment(mark))
+        .bind(witness::of_deployment(mark))
         .bind(create::staging_prefix(&mark.deployment))
         .fetch_all(&mut server.connection)
         .await

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::comment;
 use crate::connection::Connection;
 use crate::limit::ConnectionLimit;
 use crate::name::Name;
@@ -209,7 +209,7 @@ impl Inputs {
         if let Some(settings) = &self.settings {
             settings::validate(settings, "/settings")?;
         }
-        comment::validate(self.comment.as_deref())
+        Comment::validate(self.comment.as_deref())
     }
 }
 

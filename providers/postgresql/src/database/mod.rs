@@ -9,8 +9,8 @@ mod obstacle;
 mod remove;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind,
-    Result, Step,
+    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, Ownership, Prior,
+    ResourceKind, Result, Step,
 };
 
 pub(crate) use change::{Change, difference};
@@ -81,11 +81,8 @@ impl ResourceKind for Database {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
-        if let Some(role) = &inputs.owner_role {
-            outputs.insert("ownerRole".to_owned(), role.as_str().into());
-        }
-        outputs
+        predicted_outputs(&inputs.name, &inputs.connection)
+            .with_some("ownerRole", inputs.owner_role.as_ref())
     }
 
     async fn observe(

@@ -51,14 +51,6 @@ pub(crate) struct Outputs {
     pub(super) server_id: String,
 }
 
-/// What is still of use of a record's inputs.
-#[derive(Debug, Deserialize)]
-pub(crate) struct PriorInputs {
-    pub(super) connection: Connection,
-    pub(super) role: Name,
-    pub(super) group: Name,
-}
-
 /// The outputs by which the two roles are found again.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{Mark, Observed, Ownership, Result, SecretString};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
@@ -13,7 +14,7 @@ use crate::name::Name;
 use crate::owned::Holdings;
 use crate::server::{Server, column};
 use crate::sql::Ident;
-use crate::{comment, failure, settings, witness};
+use crate::{failure, settings, witness};
 
 /// A role.
 #[derive(Debug, Clone)]
@@ -42,7 +43,7 @@ pub(crate) struct Facts {
 impl Facts {
     /// The text beside the mark.
     pub(super) fn text(&self) -> String {
-        comment::text(self.comment.as_deref().unwrap_or_default())
+        Comment::of(self.comment.as_deref()).text
     }
 
     /// Whether one can log in as it.
@@ -165,7 +166,7 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<(Stri
          WHERE shobj_description(r.oid, 'pg_authid') ~ $1
          ORDER BY r.rolname",
     )
-    .bind(comment::of_deployment(mark))
+    .bind(witness::of_deployment(mark))
     .fetch_all(&mut server.connection)
     .await
     .map_err(|error| failure::stating("unable to list the roles", &error))?;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{Error, Result, SecretRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::expiry::Expiry;
-use crate::comment;
 use crate::connection::Connection;
 use crate::limit::ConnectionLimit;
 use crate::name::Name;
@@ -139,7 +139,7 @@ impl Inputs {
                     .hint("set password to a reference, or leave verifyPassword out"),
             );
         }
-        comment::validate(self.comment.as_deref())?;
+        Comment::validate(self.comment.as_deref())?;
         if let Some(settings) = &self.settings {
             settings::validate(settings, "/settings")?;
         }

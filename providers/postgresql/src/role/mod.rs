@@ -89,7 +89,7 @@ impl ResourceKind for Role {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        predicted_outputs(inputs.name.as_str(), &inputs.connection)
+        predicted_outputs(&inputs.name, &inputs.connection)
     }
 
     async fn observe(
@@ -256,7 +256,7 @@ pub(crate) async fn let_in(cx: &Context, prior: &Recorded, facts: &Facts) {
 
 async fn drop_role(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> {
     let at = &prior.inputs.connection;
-    owned::let_go(cx, at, &facts.name, facts.oid, &facts.holdings).await?;
+    owned::drop_owned(cx, at, &facts.name, facts.oid, &facts.holdings).await?;
     cx.failpoint("role:let-go");
     let role = Ident(&facts.name);
     lock::transact(

@@ -5,7 +5,6 @@ use serde_json::json;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
-use crate::comment;
 use crate::connection::Connection;
 use crate::database;
 use crate::failure;
@@ -43,7 +42,7 @@ pub(super) async fn list(cx: &Context, at: &Connection) -> Result<Vec<Found>> {
     let rows = on_server(cx, at, None, async |server| {
         let question = MARKED.replace("WITNESSES", &witness::of_database("d.oid"));
         sqlx::query(AssertSqlSafe(question))
-            .bind(comment::of_deployment(&ours))
+            .bind(witness::of_deployment(&ours))
             .bind(database::staging_prefix(&ours.deployment))
             .fetch_all(&mut server.connection)
             .await

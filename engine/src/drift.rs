@@ -1,0 +1,217 @@
+//! How reality differs from what is recorded: every record is planned against
+//! its own inputs. Evaluates nothing unless a record leads to a provider or a server that
+//! only the expression can vouch for, and changes nothing.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt as _};
+use nixops4_protocol::client::ClientError;
+use nixops4_protocol::message::{
+    Action, Change, ExtantResource, PlanResourceRequest, PlanResourceResponse, PlannedValue,
+    Request, RequestName, Response,
+};
+use nixops4_protocol::state::RecordedResource;
+
+use crate::as_recorded;
+use crate::backend::{self, OpenMode, Source};
+use crate::failure::Failure;
+use crate::member::MemberPath;
+use crate::records::{Records, RecordsError};
+use crate::report::{Drift, DriftReport, FORMAT, Finding, StateAt, Unseen};
+use crate::session::Session;
+use crate::signals::Signals;
+
+/// What came of looking at one resource.
+enum Seen {
+    AsRecorded,
+    Drifted(Finding),
+    Unchecked(String),
+    Failed(String),
+}
+
+/// Compares everything that is recorded with reality, or what stands at or below
+/// `paths`, and changes nothing.
+///
+/// The state is where `location` says (`sqlite:FILE#DEPLOYMENT`, or as
+/// [`Failure::Location`] tells), else where it was at the last apply, else where the
+/// expression says. What could not be looked at is in the report. Fails if there is no
+/// state, or nothing is recorded at one of the paths.
+pub async fn drift(
+    session: &Session,
+    location: Option<&str>,
+    paths: &[MemberPath],
+    signals: &mut Signals,
+) -> Result<DriftReport, Failure> {
+    let report = signals.race(look(session, location, paths)).await??;
+    // Everything is found out.
+    let _ = signals.race(session.providers.close()).await;
+    Ok(report)
+}
+
+async fn look(
+    session: &Session,
+    location: Option<&str>,
+    paths: &[MemberPath],
+) -> Result<DriftReport, Failure> {
+    let given = location
+        .map(|said| backend::given(session, said))
+        .transpose()?;
+    let is_remembered = given.is_none() && backend::is_remembered(session);
+    let source = if is_remembered {
+        Source::Remembered
+    } else {
+        Source::given_or_expression(given.as_ref())
+    };
+    let mut records = Records::default();
+    backend::open(session, source, OpenMode::Read, &mut records).await?;
+    if let Some(absent) = records.absent().first().cloned() {
+        let absent = if is_remembered {
+            absent.remembered()
+        } else {
+            absent
+        };
+        return Err(RecordsError::Absent(absent).into());
+    }
+    let recorded: Vec<(MemberPath, Arc<RecordedResource>)> = records
+        .all()
+        .map(|(_, path, recorded)| (path.clone(), Arc::new(recorded.resource())))
+        .collect();
+    for path in paths {
+        if !recorded.iter().any(|(found, _)| found.is_within(path)) {
+            return Err(Failure::NotRecorded(path.clone()));
+        }
+    }
+    let wanted: Vec<_> = recorded
+        .into_iter()
+        .filter(|(path, _)| paths.is_empty() || paths.iter().any(|of| path.is_within(of)))
+        .collect();
+    let mut notes = records.notes().to_vec();
+    if distrusts_any(session, &wanted).await
+        && let Err(error) = as_recorded::evaluate(session, &records).await
+    {
+        notes.push(format!(
+            "the expression could not be asked which providers and servers it names: {error}"
+        ));
+    }
+    let mut seen: Vec<_> = stream::iter(wanted)
+        .map(async |(path, recorded)| {
+            let seen = look_at(session, &path, &recorded).await;
+            (path, recorded, seen)
+        })
+        .buffer_unordered(session.parallel)
+        .collect()
+        .await;
+    seen.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+    let mut report = DriftReport {
+        format: FORMAT,
+        states: records
+            .locations()
+            .map(|location| StateAt {
+                state: location.label.clone(),
+                location: location.told(),
+            })
+            .collect(),
+        remembered: is_remembered,
+        notes,
+        ..DriftReport::default()
+    };
+    for (path, recorded, seen) in seen {
+        let unseen = |reason| Unseen {
+            path,
+            r#type: recorded.r#type.clone(),
+            reason,
+        };
+        match seen {
+            Seen::AsRecorded => report.unchanged += 1,
+            Seen::Drifted(finding) => report.findings.push(finding),
+            Seen::Unchecked(reason) => report.unchecked.push(unseen(reason)),
+            Seen::Failed(reason) => report.failed.push(unseen(reason)),
+        }
+    }
+    records.close().await;
+    Ok(report)
+}
+
+/// Whether it takes the expression to follow all that is recorded.
+async fn distrusts_any(
+    session: &Session,
+    recorded: &[(MemberPath, Arc<RecordedResource>)],
+) -> bool {
+    for (_, recorded) in recorded {
+        if session.provider_of(recorded).await.is_err() {
+            return true;
+        }
+    }
+    false
+}
+
+async fn look_at(session: &Session, path: &MemberPath, recorded: &RecordedResource) -> Seen {
+    let provider = match session.provider_of(recorded).await {
+        Ok(provider) => provider,
+        Err(distrust) => return Seen::Failed(distrust.to_string()),
+    };
+    let description = match session.providers.describe(&provider).await {
+        Ok(description) => description,
+        Err(error) => return Seen::Failed(error.to_string()),
+    };
+    let can_plan = description
+        .as_ref()
+        .and_then(|description| description.kinds.get(&recorded.r#type))
+        .is_some_and(|kind| kind.offers(RequestName::Plan));
+    if !can_plan {
+        return Seen::Unchecked("its provider cannot compare it with reality".to_owned());
+    }
+    let request = Request::Plan(PlanResourceRequest {
+        r#type: recorded.r#type.clone(),
+        input_properties: recorded.input_properties.clone(),
+        unknown_inputs: Vec::new(),
+        resource: Some(ExtantResource::from(recorded.clone())),
+    });
+    match session.providers.ask(&provider, path, &request).await {
+        Ok(Response::Plan(plan)) => compare(path, recorded, plan),
+        Ok(_) => Seen::Failed(
+            ClientError::Mismatch {
+                request: "nixops4-resources/planResourceRequest",
+            }
+            .to_string(),
+        ),
+        Err(error) => Seen::Failed(error.to_string()),
+    }
+}
+
+fn compare(path: &MemberPath, recorded: &RecordedResource, plan: PlanResourceResponse) -> Seen {
+    // Two secrets look the same here, and are a change all the same.
+    let is_real = |change: &Change| {
+        change.before != change.after
+            || change.before == PlannedValue::Sensitive
+            || change.note.is_some()
+    };
+    let finding = |drift, changes, note| {
+        Seen::Drifted(Finding {
+            path: path.clone(),
+            r#type: recorded.r#type.clone(),
+            drift,
+            changes,
+            note,
+        })
+    };
+    match plan.action {
+        Action::None => Seen::AsRecorded,
+        // Every input would be listed, and says no more than that.
+        Action::Create => finding(Drift::Gone, Vec::new(), None),
+        Action::Update | Action::Replace => {
+            let mut changes = plan.changes;
+            changes.retain(is_real);
+            finding(Drift::Changed, changes, None)
+        }
+        Action::Refuse => {
+            let notes: Vec<&str> = plan
+                .changes
+                .iter()
+                .filter_map(|change| change.note.as_deref())
+                .collect();
+            let note = (!notes.is_empty()).then(|| notes.join("\n"));
+            finding(Drift::Foreign, Vec::new(), note)
+        }
+    }
+}
