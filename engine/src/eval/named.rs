@@ -201,8 +201,9 @@ mod tests {
         }
         let mut named = Named::default();
         named.learn(&evaluation);
-        let words =
-            |names: &[&str]| -> Vec<String> { names.iter().map(|&name| name.to_owned()).collect() };
+        let words = |listed: &[&str]| -> Vec<String> {
+            listed.iter().map(|&name| name.to_owned()).collect()
+        };
         for (asked, values, expected) in [
             (&["at"][..], json!({ "at": "db1" }), true),
             (

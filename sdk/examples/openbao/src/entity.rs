@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{self, EntityChange, is_absent};
-use crate::server::Server;
+use crate::server::{Reach, Server};
 
 /// The key of the mark in the metadata.
 const MARK: &str = "managed";
@@ -60,7 +60,7 @@ pub(crate) struct Outputs {
     /// Its name.
     name: String,
     /// Id of the cluster, by which the server is recognised.
-    cluster_id: String,
+    server_id: String,
 }
 
 #[derive(Deserialize)]
@@ -73,7 +73,7 @@ pub(crate) struct PriorInputs {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PriorOutputs {
     id: Option<String>,
-    cluster_id: Option<String>,
+    server_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -91,7 +91,7 @@ impl fmt::Display for Identity {
 #[derive(Debug)]
 pub(crate) struct Facts {
     entity: api::Entity,
-    cluster_id: String,
+    server_id: String,
 }
 
 /// One step.
@@ -108,9 +108,11 @@ pub(crate) struct Entity;
 impl ResourceKind for Entity {
     const TYPE: &'static str = "openbao_entity";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
+    const HOLDS_SECRETS: bool = false;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["id", "clusterId"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["id", "serverId"];
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -174,7 +176,7 @@ impl ResourceKind for Entity {
         Outputs {
             id: facts.entity.id.clone(),
             name: facts.entity.name.clone(),
-            cluster_id: facts.cluster_id.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 
@@ -188,7 +190,7 @@ impl ResourceKind for Entity {
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
         let outputs = prior.map(|prior| &prior.outputs);
-        let recorded = outputs.and_then(|outputs| outputs.cluster_id.as_deref());
+        let recorded = outputs.and_then(|outputs| outputs.server_id.as_deref());
         let server = Server::of(cx, &inputs.connection, recorded).await?;
         look(cx, &server, outputs, &inputs.name).await
     }
@@ -199,7 +201,7 @@ impl ResourceKind for Entity {
         // OpenBao writes over an entity of the name: nobody on this machine makes one
         // between looking and writing.
         let _alone = cx
-            .alone(&format!("{} entity {name}", server.cluster_id))
+            .alone(&format!("{} entity {name}", server.server_id))
             .await?;
         let named = api::entity("name", name);
         match change {
@@ -241,7 +243,7 @@ impl ResourceKind for Entity {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let recorded = prior.outputs.cluster_id.as_deref();
+        let recorded = prior.outputs.server_id.as_deref();
         let server = Server::of(cx, &prior.inputs.connection, recorded).await?;
         look(cx, &server, Some(&prior.outputs), &prior.inputs.name).await
     }
@@ -304,7 +306,7 @@ async fn look(
             ownership: Ownership::from_comment(mark.map(String::as_str)),
             facts: Facts {
                 entity,
-                cluster_id: server.cluster_id.clone(),
+                server_id: server.server_id.clone(),
             },
         }
     }))

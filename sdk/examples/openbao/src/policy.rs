@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{self, NO_VERSION, is_absent};
-use crate::server::Server;
+use crate::server::{Reach, Server};
 
 /// A policy: what those who have it may do.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -54,7 +54,7 @@ pub(crate) struct Outputs {
     /// Its name, to give to those who are to have it.
     name: PolicyName,
     /// Id of the cluster, by which the server is recognised.
-    cluster_id: String,
+    server_id: String,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +66,7 @@ pub(crate) struct PriorInputs {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PriorOutputs {
-    cluster_id: Option<String>,
+    server_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -86,7 +86,7 @@ pub(crate) struct Facts {
     name: PolicyName,
     rules: String,
     version: i64,
-    cluster_id: String,
+    server_id: String,
 }
 
 /// One step. Each writes all of it.
@@ -103,9 +103,11 @@ pub(crate) struct Policy;
 impl ResourceKind for Policy {
     const TYPE: &'static str = "openbao_policy";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
+    const HOLDS_SECRETS: bool = false;
     const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["clusterId"];
+    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
 
+    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -140,7 +142,7 @@ impl ResourceKind for Policy {
     fn outputs(_: &Inputs, facts: &Facts) -> Outputs {
         Outputs {
             name: facts.name.clone(),
-            cluster_id: facts.cluster_id.clone(),
+            server_id: facts.server_id.clone(),
         }
     }
 
@@ -153,7 +155,7 @@ impl ResourceKind for Policy {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let recorded = prior.and_then(|prior| prior.outputs.cluster_id.as_deref());
+        let recorded = prior.and_then(|prior| prior.outputs.server_id.as_deref());
         let server = Server::of(cx, &inputs.connection, recorded).await?;
         // OpenBao can't rename it: what was recorded under another name stays that one.
         let before = prior.map(|prior| &prior.inputs.name);
@@ -201,7 +203,7 @@ impl ResourceKind for Policy {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let recorded = prior.outputs.cluster_id.as_deref();
+        let recorded = prior.outputs.server_id.as_deref();
         let server = Server::of(cx, &prior.inputs.connection, recorded).await?;
         look(cx, &server, &prior.inputs.name).await
     }
@@ -233,7 +235,7 @@ async fn look(cx: &Context, server: &Server, name: &PolicyName) -> Result<Option
                 name: name.clone(),
                 rules: rules.to_owned(),
                 version: found.data.version,
-                cluster_id: server.cluster_id.clone(),
+                server_id: server.server_id.clone(),
             },
         }
     }))
