@@ -129,7 +129,7 @@ fn refuse_duplicates(refreshed: &Refreshed) -> Result<(), Failure> {
             let PlannedAction::Decided(decision) = planned_action else {
                 return None;
             };
-            Some((&member.path, member.kind.as_str(), decision))
+            Some((&member.path, member.kind.as_str(), &**decision))
         });
     let problems: Vec<Problem> = decision::duplicates(decided)
         .into_iter()

@@ -74,7 +74,7 @@ async fn look(
     }
     let recorded: Vec<(MemberPath, Arc<RecordedResource>)> = records
         .all()
-        .map(|(_, path, recorded)| (path.clone(), Arc::clone(recorded)))
+        .map(|(_, path, recorded)| (path.clone(), Arc::new(recorded.resource())))
         .collect();
     for path in paths {
         if !recorded.iter().any(|(found, _)| found.is_within(path)) {

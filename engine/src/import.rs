@@ -95,7 +95,7 @@ fn chosen(refreshed: &Refreshed, paths: &[MemberPath]) -> Result<Vec<Member>, Fa
         })
     };
     let mut chosen = Vec::new();
-    for member in refreshed.evaluation.members.values() {
+    for member in refreshed.evaluation.members() {
         let Some(path) = paths.iter().find(|path| member.path.is_within(path)) else {
             continue;
         };

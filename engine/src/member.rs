@@ -1,7 +1,10 @@
 //! Where a member of a deployment stands, and how that is written for people.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
+use nixops4_protocol::Object;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -130,6 +133,36 @@ pub struct OutputRef {
 impl fmt::Display for OutputRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.path, written(&self.output))
+    }
+}
+
+/// The outputs of a member. All who know them share them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Outputs(Arc<Object>);
+
+impl Deref for Outputs {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        &self.0
+    }
+}
+
+impl From<Object> for Outputs {
+    fn from(outputs: Object) -> Self {
+        Self(Arc::new(outputs))
+    }
+}
+
+impl From<Outputs> for Object {
+    fn from(outputs: Outputs) -> Self {
+        Arc::unwrap_or_clone(outputs.0)
+    }
+}
+
+impl Serialize for Outputs {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }
 

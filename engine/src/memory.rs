@@ -78,7 +78,7 @@ pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Rec
     let mut states: Vec<Location> = records
         .locations()
         .filter_map(|location| match evaluation.members.get(&location.label) {
-            Some(member) => Some(Location::from(member)),
+            Some(member) => Some(Location::from(&**member)),
             None if records.is_used(&location.label) => Some(location.clone()),
             None => None,
         })
@@ -135,8 +135,8 @@ fn to_remember(
         let mut recorded = BTreeSet::new();
         let mut is_all_known = true;
         for (_, _, it) in records.all() {
-            let extension = it.extension.as_ref();
-            let said = extension.and_then(|extension| {
+            let it = it.resource();
+            let said = it.extension.as_ref().and_then(|extension| {
                 let kind = (&*extension.executable, &*extension.args, &*it.r#type);
                 kinds.said(kind, &it.input_properties)
             });
@@ -157,18 +157,20 @@ fn as_text(object: &Object) -> String {
 /// What providers have said of their kinds in this run.
 struct Kinds<'a> {
     session: &'a Session,
-    descriptions: BTreeMap<(&'a str, &'a [String]), Option<Arc<Description>>>,
+    descriptions: BTreeMap<(String, Vec<String>), Option<Arc<Description>>>,
 }
 
-impl<'a> Kinds<'a> {
+impl Kinds<'_> {
     /// What inputs of this kind say of where a thing is, and whose; `None` if nobody has
     /// said what they mean.
     fn said(
         &mut self,
-        (executable, args, kind): (&'a str, &'a [String], &str),
+        (executable, args, kind): (&str, &[String], &str),
         inputs: &Object,
     ) -> Option<Vec<Object>> {
-        let description = self.descriptions.entry((executable, args));
+        let description = self
+            .descriptions
+            .entry((executable.to_owned(), args.to_vec()));
         let description = description.or_insert_with(|| {
             let command = providers::command(executable, args);
             self.session.providers.described(&command)

@@ -7,12 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_protocol::Object;
 use nixops4_protocol::state::{self, Dependency, Extension};
 use serde_json::Value;
 
 use crate::eval::{EvalError, Evaluation, Member};
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::records::{Records, RecordsError};
 use crate::session::Session;
 
@@ -28,7 +27,7 @@ pub(super) enum Error {
 /// What is known when an apply ends.
 pub(super) struct Edges<'a> {
     pub(super) evaluation: &'a Evaluation,
-    pub(super) done: &'a BTreeMap<MemberPath, Object>,
+    pub(super) done: &'a BTreeMap<MemberPath, Outputs>,
     /// What members were seen to wait for, in the course of the apply.
     pub(super) waited: &'a BTreeMap<MemberPath, BTreeSet<OutputRef>>,
     pub(super) records: &'a Records,
@@ -39,16 +38,12 @@ impl Edges<'_> {
     pub(super) fn are_missing(&self) -> bool {
         self.recorded_members()
             .filter_map(|member| self.records.of(member))
-            .any(|recorded| {
-                let extension = recorded.extension.as_ref();
-                !extension.is_some_and(Extension::knows_all)
-            })
+            .any(|recorded| !recorded.knows_all())
     }
 
     fn recorded_members(&self) -> impl Iterator<Item = &Member> {
         self.evaluation
-            .members
-            .values()
+            .members()
             .filter(|member| self.done.contains_key(&member.path))
     }
 

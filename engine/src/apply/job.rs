@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::eval::Member;
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::plan::decision::{self, Decision, Work};
 use crate::plan::planner::{self, PlannedAction};
 use crate::providers;
@@ -55,10 +55,10 @@ impl Claims {
 /// One resource to be worked on.
 pub(super) struct Job<'a> {
     pub(super) session: &'a Session,
-    pub(super) member: Member,
+    pub(super) member: Arc<Member>,
     /// What was decided already.
-    pub(super) decision: Option<Decision>,
-    pub(super) recorded: Option<Arc<RecordedResource>>,
+    pub(super) decision: Option<Arc<Decision>>,
+    pub(super) recorded: Option<RecordedResource>,
     /// The outputs that it was seen to wait for.
     pub(super) waited: BTreeSet<OutputRef>,
     /// Where the result is recorded, if it has state.
@@ -79,9 +79,9 @@ pub(super) struct Ended {
 /// What came out.
 pub(super) enum JobOutcome {
     /// Nothing was to be done.
-    Unchanged(Object),
+    Unchanged(Outputs),
     /// It was done, and recorded if it has state.
-    Worked(Object),
+    Worked(Outputs),
     /// It was not done, or not wholly.
     Failed(String),
     /// It was done, and nobody wrote that down.
@@ -97,8 +97,8 @@ impl Job<'_> {
             Err(error) => JobOutcome::Failed(error),
         };
         Ended {
-            path: self.member.path,
-            kind: self.member.kind,
+            path: self.member.path.clone(),
+            kind: self.member.kind.clone(),
             operation,
             seconds: begun.elapsed().as_secs_f64(),
             outcome,
@@ -119,7 +119,7 @@ impl Job<'_> {
         let work = decision.work;
         *operation = match (decision.action, work) {
             (Action::Refuse, _) => return Err(decision::refusal(&decision)),
-            (_, Work::Nothing) => return Ok(JobOutcome::Unchanged(decision.outputs)),
+            (_, Work::Nothing) => return Ok(JobOutcome::Unchanged(decision.outputs.clone())),
             (Action::Ensure, _) => Operation::Ensure,
             (Action::Record, _) => Operation::Record,
             (_, Work::Create) => Operation::Create,
@@ -174,7 +174,7 @@ impl Job<'_> {
         Ok(())
     }
 
-    async fn decide(&mut self) -> Result<Decision, String> {
+    async fn decide(&mut self) -> Result<Arc<Decision>, String> {
         if let Some(decision) = self.decision.take() {
             return Ok(decision);
         }
@@ -189,7 +189,7 @@ impl Job<'_> {
 
     fn extant(&self) -> ExtantResource {
         match &self.recorded {
-            Some(recorded) => ExtantResource::from((**recorded).clone()),
+            Some(recorded) => ExtantResource::from(recorded.clone()),
             None => ExtantResource {
                 r#type: self.member.kind.clone(),
                 input_properties: self.member.inputs.clone(),
@@ -200,9 +200,9 @@ impl Job<'_> {
 
     async fn record(&self, work: Work, outputs: Object) -> JobOutcome {
         let Some(backend) = &self.backend else {
-            return JobOutcome::Worked(outputs);
+            return JobOutcome::Worked(outputs.into());
         };
-        let prior = self.recorded.as_deref();
+        let prior = self.recorded.as_ref();
         let before = prior.and_then(|prior| prior.extension.as_ref());
         let is_same = prior.is_some_and(|prior| prior.input_properties == self.member.inputs);
         let known = before.filter(|_| is_same && before.is_some_and(Extension::knows_all));
@@ -231,7 +231,7 @@ impl Job<'_> {
             others: prior.map(|prior| prior.others.clone()).unwrap_or_default(),
         };
         if prior == Some(&resource) {
-            return JobOutcome::Worked(outputs);
+            return JobOutcome::Worked(outputs.into());
         }
         let event = match work {
             Work::Update => "update",
@@ -239,7 +239,7 @@ impl Job<'_> {
         };
         let mut backend = backend.lock().await;
         match backend.record(&self.member.path, event, &resource).await {
-            Ok(()) => JobOutcome::Worked(outputs),
+            Ok(()) => JobOutcome::Worked(outputs.into()),
             Err(error) => JobOutcome::NotRecorded(error.to_string()),
         }
     }

@@ -8,6 +8,7 @@ pub(crate) mod schedule;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::LocalBoxFuture;
@@ -21,7 +22,7 @@ use crate::memory;
 use crate::plan::planner::PlannedAction;
 use crate::plan::refresh::Refreshed;
 use crate::plan::scope;
-use crate::records::Records;
+use crate::records::{Entry, Records};
 use crate::report::{Event, Operation, Summary};
 use crate::session::Session;
 use crate::signals::{Interrupted, Signals};
@@ -32,7 +33,7 @@ use schedule::{Next, Schedule};
 /// Says in the state what is about to be changed, which only one apply at a time can.
 pub(crate) async fn begin(session: &Session, refreshed: &Refreshed) -> Result<(), Failure> {
     let scope = scope::scope(&refreshed.evaluation, &session.targets);
-    let members = refreshed.evaluation.members.values().filter(|member| {
+    let members = refreshed.evaluation.members().filter(|member| {
         let scope = scope.as_ref();
         scope.is_none_or(|scope| scope.contains(&member.path))
             && !refreshed.settled.contains_key(&member.path)
@@ -247,7 +248,7 @@ impl Run<'_> {
             self.schedule.failed(&path);
             let error = "it was killed in the middle, and may or may not be done; the next apply \
                          finds out";
-            self.fail(path, member.kind, operation, error.to_owned(), 0.0);
+            self.fail(path, member.kind.clone(), operation, error.to_owned(), 0.0);
         }
     }
 
@@ -255,7 +256,7 @@ impl Run<'_> {
         let Some(member) = self.schedule.evaluation().members.get(path) else {
             return;
         };
-        let recorded = self.records.of(member).cloned();
+        let recorded = self.records.of(member).map(Entry::resource);
         // The refresh's decision stands if nothing that it was made by has changed
         // since, which only what was unknown then has.
         let decision = match self.planned_actions.remove(path) {
@@ -264,7 +265,7 @@ impl Run<'_> {
         };
         let job = Job {
             session: self.session,
-            member: member.clone(),
+            member: Arc::clone(member),
             decision,
             recorded,
             waited: self.waited.get(path).cloned().unwrap_or_default(),
@@ -433,7 +434,7 @@ impl Run<'_> {
 
     fn summary(self, elapsed: std::time::Duration) -> Summary {
         let abandoned = crate::plan::report::abandoned(
-            self.schedule.evaluation().members.values(),
+            self.schedule.evaluation().members(),
             &self.schedule.evaluation().structures,
             &self.records,
         );

@@ -3,16 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_protocol::Object;
-
 use crate::eval::{Evaluation, Member, Structure};
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::plan::scope;
 
 /// How far an apply is.
 pub(crate) struct Schedule {
     evaluation: Evaluation,
-    done: BTreeMap<MemberPath, Object>,
+    done: BTreeMap<MemberPath, Outputs>,
     running: BTreeSet<MemberPath>,
     failed: BTreeSet<MemberPath>,
     /// The state resources that are open.
@@ -63,7 +61,7 @@ impl Schedule {
     /// it was made.
     pub(crate) fn new(
         evaluation: Evaluation,
-        done: BTreeMap<MemberPath, Object>,
+        done: BTreeMap<MemberPath, Outputs>,
         parallel: usize,
         targets: Vec<MemberPath>,
     ) -> Self {
@@ -88,7 +86,7 @@ impl Schedule {
 
     /// Sorts what is left anew, which takes a look at every member.
     fn sort(&mut self) {
-        let left = self.evaluation.members.values().filter(|member| {
+        let left = self.evaluation.members().filter(|member| {
             let scope = self.scope.as_ref();
             scope.is_none_or(|scope| scope.contains(&member.path))
                 && !self.done.contains_key(&member.path)
@@ -108,7 +106,7 @@ impl Schedule {
     }
 
     /// The outputs of everything that is done.
-    pub(crate) fn done(&self) -> &BTreeMap<MemberPath, Object> {
+    pub(crate) fn done(&self) -> &BTreeMap<MemberPath, Outputs> {
         &self.done
     }
 
@@ -156,7 +154,7 @@ impl Schedule {
     }
 
     /// A resource is done.
-    pub(crate) fn finished(&mut self, path: &MemberPath, outputs: Object) {
+    pub(crate) fn finished(&mut self, path: &MemberPath, outputs: Outputs) {
         self.leaves(path);
         self.fresh.insert(path.clone());
         self.done.insert(path.clone(), outputs);
@@ -234,7 +232,7 @@ impl Schedule {
 
     fn left(&self) -> impl Iterator<Item = &Member> {
         let paths = self.ready.iter().chain(&self.blocked);
-        paths.filter_map(|path| self.evaluation.members.get(path))
+        paths.filter_map(|path| self.evaluation.members.get(path).map(AsRef::as_ref))
     }
 
     fn is_ready(&self, member: &Member) -> bool {

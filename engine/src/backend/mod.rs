@@ -107,7 +107,7 @@ pub(crate) fn is_current(evaluation: &Evaluation, records: &Records) -> bool {
     let is_there = |state: &&Location| {
         let member = evaluation.members.get(&state.label);
         match member {
-            Some(member) => member.is_known() && Location::from(member) == **state,
+            Some(member) => member.is_known() && Location::from(&**member) == **state,
             None => unnamed::has_left(state, evaluation),
         }
     };
@@ -243,7 +243,7 @@ async fn named(
                     .collect(),
             )
         })?;
-        open_at(session, &member.into(), mode, records).await?;
+        open_at(session, &(&**member).into(), mode, records).await?;
         opened = true;
     }
     Ok(opened)

@@ -19,7 +19,7 @@ pub(super) async fn open(
     records: &mut Records,
 ) -> Result<bool, Failure> {
     let mut opened = false;
-    for member in evaluation.members.values() {
+    for member in evaluation.members() {
         let is_open = records.is_open(&member.path);
         if is_open || !member.is_known() || !may_keep_state(session, member).await {
             continue;
@@ -66,7 +66,7 @@ pub(super) fn has_left(location: &Location, evaluation: &Evaluation) -> bool {
     let is_same =
         |member: &Member| member.kind == location.kind && member.inputs == location.inputs;
     !evaluation.members.contains_key(label)
-        && !evaluation.members.values().any(is_same)
+        && !evaluation.members().any(is_same)
         && !evaluation
             .structures
             .iter()

@@ -9,11 +9,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use nixops4_protocol::Object;
 use serde::Deserialize;
 
 use super::{EvalError, Evaluation, Evaluator, Known, Request, output};
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 
 /// Begins the name of each store path that stands for an output.
 const EDGE: &str = "nixops4-resources-edge-";
@@ -36,7 +35,7 @@ impl Evaluator {
     /// that is missing from the answer could not be evaluated.
     pub(crate) async fn edges(
         &self,
-        done: &BTreeMap<MemberPath, Object>,
+        done: &BTreeMap<MemberPath, Outputs>,
         evaluation: &Evaluation,
     ) -> Result<Edges, EvalError> {
         let outputs: Vec<OutputRef> = done
@@ -85,7 +84,7 @@ impl Evaluator {
     /// What strings say of themselves, without the marks that Nix refuses.
     async fn origins(
         &self,
-        done: &BTreeMap<MemberPath, Object>,
+        done: &BTreeMap<MemberPath, Outputs>,
         outputs: &[OutputRef],
         unmarked: &mut BTreeSet<usize>,
         writes: bool,
@@ -104,7 +103,7 @@ impl Evaluator {
 
     async fn origins_without(
         &self,
-        done: &BTreeMap<MemberPath, Object>,
+        done: &BTreeMap<MemberPath, Outputs>,
         outputs: &[OutputRef],
         unmarked: &BTreeSet<usize>,
         writes: bool,

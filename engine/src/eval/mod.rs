@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 
 pub use failure::EvalError;
 use named::Named;
@@ -44,12 +44,17 @@ const PLACES_LOOKED_AT: usize = 16;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Evaluation {
     /// The resources whose provider, type and state are known.
-    pub(crate) members: BTreeMap<MemberPath, Member>,
+    pub(crate) members: BTreeMap<MemberPath, Arc<Member>>,
     /// The places whose very members depend on outputs that are not known.
     pub(crate) structures: Vec<Structure>,
 }
 
 impl Evaluation {
+    /// The resources that are known.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.values().map(AsRef::as_ref)
+    }
+
     /// The resources that others name as their state.
     pub(crate) fn state_members(&self) -> BTreeSet<MemberPath> {
         self.members
@@ -129,7 +134,7 @@ impl Part {
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub(crate) struct Known {
     #[serde(skip_serializing_if = "Option::is_none")]
-    outputs: Option<Object>,
+    outputs: Option<Outputs>,
     complete: bool,
     /// Outputs whose strings get a context, each with its number.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -141,7 +146,7 @@ pub(crate) struct Known {
 impl Known {
     /// Adds the outputs of a member. If they are `complete`, an output that is
     /// missing is an error, and not one that comes later.
-    pub(crate) fn add(&mut self, path: &MemberPath, outputs: Object, complete: bool) {
+    pub(crate) fn add(&mut self, path: &MemberPath, outputs: Outputs, complete: bool) {
         let here = self.at(path);
         here.outputs = Some(outputs);
         here.complete = complete;

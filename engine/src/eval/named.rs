@@ -195,7 +195,9 @@ mod tests {
         ] {
             let mut member = schema::member(inputs, unknown);
             member.path = MemberPath(vec![name.to_owned()]);
-            evaluation.members.insert(member.path.clone(), member);
+            evaluation
+                .members
+                .insert(member.path.clone(), member.into());
         }
         let mut named = Named::default();
         named.learn(&evaluation);

@@ -1,6 +1,7 @@
 //! Reads what the driver expression answers, and the trace lines that it left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -134,7 +135,7 @@ pub(super) fn evaluation(items: Vec<Item>, marks: &[Mark]) -> Result<Evaluation,
                     input_paths: resource.input_context,
                     path: path.clone(),
                 };
-                evaluation.members.insert(path, member);
+                evaluation.members.insert(path, Arc::new(member));
             }
         }
     }

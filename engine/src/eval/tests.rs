@@ -50,7 +50,7 @@ in {{
         let mut table = Known::default();
         for (name, outputs) in known {
             let path = MemberPath(name.split('.').map(str::to_owned).collect());
-            table.add(&path, outputs.as_object().unwrap().clone(), true);
+            table.add(&path, outputs.as_object().unwrap().clone().into(), true);
         }
         let notes = Arc::clone(&self.notes);
         let evaluator = Evaluator::new(

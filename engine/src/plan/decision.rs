@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::difference;
 use crate::eval::Member;
-use crate::member::MemberPath;
+use crate::member::{MemberPath, Outputs};
 use crate::report::Action;
 
 /// What the provider is asked to do.
@@ -34,7 +34,7 @@ pub(crate) struct Decision {
     pub(crate) identity: Value,
     pub(crate) changes: Vec<Change>,
     /// The outputs that are certain now.
-    pub(crate) outputs: Object,
+    pub(crate) outputs: Outputs,
     /// Pointers of the changes that only set what is the default anyway.
     pub(crate) at_default: Vec<String>,
     /// What the reader should know beside the changes.
@@ -89,8 +89,8 @@ pub(crate) fn compare(member: &Member, recorded: Option<&RecordedResource>) -> D
         identity: Value::Null,
         changes: if settled { Vec::new() } else { changes },
         outputs: match recorded {
-            Some(recorded) if settled => recorded.output_properties.clone(),
-            _ => Object::new(),
+            Some(recorded) if settled => recorded.output_properties.clone().into(),
+            _ => Outputs::default(),
         },
         at_default: Vec::new(),
         note,
@@ -160,7 +160,7 @@ pub(crate) fn from_plan(
         work,
         identity: plan.identity,
         changes,
-        outputs,
+        outputs: outputs.into(),
         at_default: Vec::new(),
         note,
     }

@@ -20,7 +20,7 @@ use crate::session::Session;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum PlannedAction {
     /// What is to be done.
-    Decided(Decision),
+    Decided(Arc<Decision>),
     /// Its state can't be read yet.
     Later,
     /// Its provider could not say.
@@ -60,7 +60,8 @@ pub(crate) async fn plan_member(
     {
         return Ok(PlannedAction::Later);
     }
-    let recorded = records.of(member).map(AsRef::as_ref);
+    let recorded = records.of(member).map(|entry| entry.resource());
+    let recorded = recorded.as_ref();
     if let Some(problem) = recorded.and_then(|recorded| decision::type_change(member, recorded)) {
         return Err(Error::Problems(vec![problem]));
     }
@@ -68,7 +69,7 @@ pub(crate) async fn plan_member(
         if let Some(kind) = &kind {
             decision.at_default = decision::at_default(&decision.changes, &kind.description.inputs);
         }
-        PlannedAction::Decided(decision)
+        PlannedAction::Decided(Arc::new(decision))
     };
     let is_asked = session.refresh
         && kind

@@ -3,9 +3,9 @@
 //! the places that keep state when it is the beginning of an apply.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
-use nixops4_protocol::Object;
 
 use super::planner::{self, PlannedAction};
 use super::scope;
@@ -13,7 +13,7 @@ use crate::as_recorded;
 use crate::backend::{self, OpenMode, Source};
 use crate::eval::{Evaluation, Known, Look, Member, Structure};
 use crate::failure::{Failure, Problem};
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::memory;
 use crate::records::Records;
 use crate::session::Session;
@@ -29,13 +29,13 @@ pub(crate) struct Refreshed {
     /// What is to be done, by the same.
     pub(crate) planned_actions: BTreeMap<MemberPath, PlannedAction>,
     /// The outputs of everything that need not be touched.
-    pub(crate) settled: BTreeMap<MemberPath, Object>,
+    pub(crate) settled: BTreeMap<MemberPath, Outputs>,
     /// What is recorded.
     pub(crate) records: Records,
     /// Whether the state was only looked at, and may not be there to be written.
     pub(crate) only_looked: bool,
     /// What the reader is shown: the same, with the outputs that are propagated.
-    pub(crate) propagated: Vec<(Member, PlannedAction)>,
+    pub(crate) propagated: Vec<(Arc<Member>, PlannedAction)>,
     /// Places whose members stay unknown, even so.
     pub(crate) structures: Vec<Structure>,
 }
@@ -43,7 +43,7 @@ pub(crate) struct Refreshed {
 /// Remembers what was decided about which inputs.
 #[derive(Default)]
 struct Planner {
-    cache: BTreeMap<MemberPath, (Member, PlannedAction)>,
+    cache: BTreeMap<MemberPath, (Arc<Member>, PlannedAction)>,
 }
 
 impl Planner {
@@ -86,7 +86,7 @@ impl Planner {
                 Ok(planned_action) => {
                     self.cache.insert(
                         member.path.clone(),
-                        (member.clone(), planned_action.clone()),
+                        (Arc::clone(member), planned_action.clone()),
                     );
                     planned_actions.insert(member.path.clone(), planned_action);
                 }
@@ -109,7 +109,7 @@ impl Planner {
 }
 
 /// Outputs that a member is believed to have.
-type Assumed = BTreeMap<MemberPath, Object>;
+type Assumed = BTreeMap<MemberPath, Outputs>;
 
 /// What a refresh begins with.
 struct Beginning {
@@ -288,7 +288,7 @@ pub(crate) async fn refresh(session: &Session, mode: OpenMode) -> Result<Refresh
 fn settled(
     evaluation: &Evaluation,
     planned_actions: &BTreeMap<MemberPath, PlannedAction>,
-) -> BTreeMap<MemberPath, Object> {
+) -> BTreeMap<MemberPath, Outputs> {
     planned_actions
         .iter()
         .filter(|(path, _)| evaluation.members[*path].is_known())
@@ -308,14 +308,14 @@ async fn propagate(
     planner: &mut Planner,
     evaluation: &Evaluation,
     planned_actions: &BTreeMap<MemberPath, PlannedAction>,
-    settled: &BTreeMap<MemberPath, Object>,
+    settled: &BTreeMap<MemberPath, Outputs>,
     records: &Records,
-) -> Result<(Vec<(Member, PlannedAction)>, Vec<Structure>), Failure> {
+) -> Result<(Vec<(Arc<Member>, PlannedAction)>, Vec<Structure>), Failure> {
     let mut evaluation = evaluation.clone();
     let mut planned_actions = planned_actions.clone();
     let mut used = BTreeMap::new();
     for _ in 0..PROPAGATIONS {
-        let propagated: BTreeMap<MemberPath, Object> = planned_actions
+        let propagated: BTreeMap<MemberPath, Outputs> = planned_actions
             .iter()
             .filter(|(path, _)| !settled.contains_key(*path))
             .filter_map(|(path, planned_action)| match planned_action {
@@ -348,7 +348,7 @@ async fn propagate(
     Ok((shown, structures))
 }
 
-fn somebody_waits_for(evaluation: &Evaluation, outputs: &BTreeMap<MemberPath, Object>) -> bool {
+fn somebody_waits_for(evaluation: &Evaluation, outputs: &BTreeMap<MemberPath, Outputs>) -> bool {
     let is_there = |wanted: &OutputRef| {
         outputs
             .get(&wanted.path)

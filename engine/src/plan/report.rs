@@ -30,9 +30,8 @@ pub(crate) fn report(file: &str, refreshed: &Refreshed) -> PlanReport {
         abandoned: abandoned(
             refreshed
                 .evaluation
-                .members
-                .values()
-                .chain(refreshed.propagated.iter().map(|(member, _)| member)),
+                .members()
+                .chain(refreshed.propagated.iter().map(|(member, _)| &**member)),
             &refreshed.structures,
             &refreshed.records,
         ),
@@ -127,7 +126,7 @@ pub(crate) fn abandoned<'a>(
         })
         .map(|(backend, path, recorded)| Abandoned {
             path: path.clone(),
-            r#type: recorded.r#type.clone(),
+            r#type: recorded.resource().r#type,
             state: backend.clone(),
         })
         .collect()

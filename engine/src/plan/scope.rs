@@ -70,6 +70,7 @@ pub(crate) fn misses<'a>(
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use nixops4_protocol::Object;
 
@@ -83,7 +84,7 @@ mod tests {
 
     /// `name` or `name>waits,waits`.
     fn evaluation(members: &[&str]) -> Evaluation {
-        let members: BTreeMap<MemberPath, Member> = members
+        let members: BTreeMap<MemberPath, Arc<Member>> = members
             .iter()
             .map(|text| {
                 let (name, waits) = text.split_once('>').unwrap_or((text, ""));
@@ -106,7 +107,7 @@ mod tests {
                     provider_paths: Vec::new(),
                     input_paths: Vec::new(),
                 };
-                (path(name), member)
+                (path(name), member.into())
             })
             .collect();
         Evaluation {

@@ -3,6 +3,7 @@
 //! Knows state documents and the requests that read and extend them.
 
 mod absent;
+mod entry;
 mod location;
 mod places;
 mod state_backend;
@@ -10,19 +11,18 @@ mod turn;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
-use nixops4_protocol::Object;
 use nixops4_protocol::client::ClientError;
-use nixops4_protocol::state::{self, RecordedResource, StateError};
+use nixops4_protocol::state::{self, StateError};
 use tokio::sync::Mutex;
 
 use crate::eval::Member;
-use crate::member::MemberPath;
+use crate::member::{MemberPath, Outputs};
 use crate::trust::distrust::Distrust;
 
 pub(crate) use absent::Absent;
+pub(crate) use entry::Entry;
 pub(crate) use location::Location;
 pub use location::LocationError;
 pub(crate) use state_backend::StateBackend;
@@ -142,14 +142,14 @@ pub enum RecordsError {
 /// A state resource that was opened.
 pub(crate) struct Opened {
     pub(crate) backend: StateBackend,
-    pub(crate) outputs: Option<Object>,
+    pub(crate) outputs: Option<nixops4_protocol::Object>,
     pub(crate) note: Option<String>,
     /// Why it could not be read, if it is taken as empty for that.
     pub(crate) reason: Option<String>,
 }
 
 /// What one state resource has recorded.
-type Entries = BTreeMap<MemberPath, Arc<RecordedResource>>;
+type Entries = BTreeMap<MemberPath, Entry>;
 
 /// Everything that is recorded, as it was when it was read.
 #[derive(Clone, Default)]
@@ -158,7 +158,7 @@ pub(crate) struct Records {
     locations: BTreeMap<MemberPath, Location>,
     entries: BTreeMap<MemberPath, Entries>,
     /// The outputs of the state resources themselves.
-    outputs: BTreeMap<MemberPath, Object>,
+    outputs: BTreeMap<MemberPath, Outputs>,
     /// The state resources that aren't there yet.
     absent: Vec<Absent>,
     /// Where something may be recorded that could not be read.
@@ -169,7 +169,11 @@ pub(crate) struct Records {
 
 impl Records {
     /// Adds a state resource, and what is recorded in it.
-    pub(crate) fn add(&mut self, location: &Location, opened: Opened) -> Result<(), RecordsError> {
+    pub(crate) fn add(
+        &mut self,
+        location: &Location,
+        mut opened: Opened,
+    ) -> Result<(), RecordsError> {
         let path = location.label.clone();
         let document_error = |source| RecordsError::Document {
             path: path.clone(),
@@ -179,15 +183,16 @@ impl Records {
         let entries = state::resources(opened.backend.document())
             .map_err(document_error)?
             .into_iter()
-            .map(|(path, resource)| (MemberPath(path), Arc::new(resource)))
+            .map(|(path, resource)| (MemberPath(path), Entry::new(resource)))
             .collect();
+        opened.backend.fold();
         self.entries.insert(path.clone(), entries);
         self.notes.extend(opened.note);
         if !opened.backend.is_there() {
             self.absent.push(Absent::new(location, opened.reason));
         }
         if let Some(outputs) = opened.outputs {
-            self.outputs.insert(path.clone(), outputs);
+            self.outputs.insert(path.clone(), outputs.into());
         }
         self.locations.insert(path.clone(), location.clone());
         self.backends
@@ -201,7 +206,7 @@ impl Records {
             return false;
         }
         for (one, other) in self.backends.values().zip(other.backends.values()) {
-            if one.lock().await.document() != other.lock().await.document() {
+            if !one.lock().await.is_as(&*other.lock().await) {
                 return false;
             }
         }
@@ -265,14 +270,12 @@ impl Records {
     }
 
     /// What is recorded of a member.
-    pub(crate) fn of(&self, member: &Member) -> Option<&Arc<RecordedResource>> {
+    pub(crate) fn of(&self, member: &Member) -> Option<&Entry> {
         self.entries.get(member.state.as_ref()?)?.get(&member.path)
     }
 
     /// Everything that is recorded: by which state resource, of which member.
-    pub(crate) fn all(
-        &self,
-    ) -> impl Iterator<Item = (&MemberPath, &MemberPath, &Arc<RecordedResource>)> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&MemberPath, &MemberPath, &Entry)> {
         self.entries.iter().flat_map(|(backend, entries)| {
             entries
                 .iter()
@@ -281,7 +284,7 @@ impl Records {
     }
 
     /// The outputs of the open state resources.
-    pub(crate) fn outputs(&self) -> &BTreeMap<MemberPath, Object> {
+    pub(crate) fn outputs(&self) -> &BTreeMap<MemberPath, Outputs> {
         &self.outputs
     }
 

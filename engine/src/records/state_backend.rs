@@ -11,6 +11,7 @@ use nixops4_protocol::message::{
 use nixops4_protocol::state::{self, RecordedResource};
 use serde_json::Value;
 
+use super::entry::Document;
 use super::places::{concerns, places};
 use super::turn::{self, Search, Turn};
 use super::{Absent, CLOSE_PATIENCE, Location, RecordsError};
@@ -29,7 +30,7 @@ pub(crate) struct StateBackend {
     /// Absent if the place isn't there yet.
     pub(super) process: Option<Box<dyn Link>>,
     /// The state as it stands after what we recorded.
-    pub(super) document: Value,
+    document: Document,
     /// Whether its provider tells the events that it came from.
     pub(crate) tells_history: bool,
     /// What is said where it isn't there.
@@ -57,7 +58,7 @@ impl StateBackend {
                 output_properties: None,
             },
             process: None,
-            document: state::empty(),
+            document: state::empty().into(),
             tells_history: false,
             absent: Absent::new(location, None),
             theirs: Vec::new(),
@@ -69,7 +70,17 @@ impl StateBackend {
 
     /// The state as it stands after what we recorded.
     pub(crate) fn document(&self) -> &Value {
-        &self.document
+        self.document.tree()
+    }
+
+    /// Holds the document in less memory until somebody needs it.
+    pub(super) fn fold(&mut self) {
+        self.document.fold();
+    }
+
+    /// Whether the same is recorded in another one.
+    pub(super) fn is_as(&self, other: &Self) -> bool {
+        self.document.is_as(&other.document)
     }
 
     /// Whether the place is there.
@@ -84,7 +95,7 @@ impl StateBackend {
         event: &str,
         resource: &RecordedResource,
     ) -> Result<(), RecordsError> {
-        let changes = state::record(&self.document, path.names(), resource);
+        let changes = state::record(self.document(), path.names(), resource);
         self.append(event, changes).await
     }
 
@@ -94,7 +105,7 @@ impl StateBackend {
         path: &MemberPath,
         event: &str,
     ) -> Result<(), RecordsError> {
-        let recorded = state::resource(&self.document, path.names());
+        let recorded = state::resource(self.document(), path.names());
         if matches!(recorded, Ok(None)) {
             return Ok(());
         }
@@ -110,7 +121,7 @@ impl StateBackend {
         });
         match process.ask(&request, self.providers.limit()).await {
             Ok(Response::StateRead(answer)) => {
-                self.document = Value::Object(answer.state);
+                self.document = Value::Object(answer.state).into();
                 self.process = Some(process);
                 Ok(())
             }
@@ -174,7 +185,7 @@ impl StateBackend {
     }
 
     fn follow(&mut self, changes: Patch) -> Result<(), RecordsError> {
-        state::apply(&mut self.document, changes).map_err(|source| RecordsError::Mirror {
+        state::apply(self.document.tree_mut(), changes).map_err(|source| RecordsError::Mirror {
             path: self.path.clone(),
             source,
         })
@@ -183,16 +194,16 @@ impl StateBackend {
     /// Reads the state anew and finds changes in it, or what was there before
     /// them; what is neither is somebody else's, and remembered as that.
     async fn is_written(&mut self, changes: &[PatchOperation]) -> Result<bool, RecordsError> {
-        let before = self.document.clone();
+        let before = self.document().clone();
         self.start().await.map_err(|source| RecordsError::Read {
             path: self.path.clone(),
             source,
         })?;
-        let now = std::mem::replace(&mut self.document, before.clone());
+        let now = std::mem::replace(&mut self.document, before.clone().into());
         self.follow(Patch(changes.to_vec()))?;
         let after = std::mem::replace(&mut self.document, now);
-        for (is_written, expected) in [(true, after), (false, before)] {
-            let theirs = json_patch::diff(&expected, &self.document);
+        for (is_written, expected) in [(true, after), (false, before.into())] {
+            let theirs = json_patch::diff(expected.tree(), self.document());
             let theirs: Vec<String> = places(&theirs).map(str::to_owned).collect();
             if !concerns(changes, &theirs) {
                 self.theirs.extend(theirs);
@@ -274,7 +285,7 @@ impl StateBackend {
             return Ok(());
         }
         let here = Turn::of_this_process();
-        let touch = |path: &&MemberPath| state::touch(&self.document, path.names()).0;
+        let touch = |path: &&MemberPath| state::touch(self.document(), path.names()).0;
         let touched: Vec<PatchOperation> = members.iter().flat_map(touch).collect();
         // None of them, which may be large.
         let (_, length) = self.some_events(u64::MAX, 1).await?;

@@ -5,6 +5,7 @@
 //! member still wants, under whatever name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::Object;
@@ -91,11 +92,7 @@ async fn examine(
 ) -> Result<(Vec<Target>, Findings), Failure> {
     complete(refreshed)?;
     let live = live(refreshed);
-    let abandoned = report::abandoned(
-        refreshed.evaluation.members.values(),
-        &[],
-        &refreshed.records,
-    );
+    let abandoned = report::abandoned(refreshed.evaluation.members(), &[], &refreshed.records);
     for path in wanted.paths {
         if !abandoned.iter().any(|gone| gone.path.is_within(path)) {
             return Err(Failure::NotAbandoned(path.clone()));
@@ -133,7 +130,7 @@ async fn examine(
     let mut looked: Vec<_> = stream::iter(gone)
         .map(async |(resource, gone)| {
             let (path, backend) = (gone.path.clone(), Some(gone.state.clone()));
-            let resource = servers.reach(session, resource).await;
+            let resource = servers.reach(session, &resource.resource()).await;
             let target = target::target(session, path, backend, resource, wanted.forget).await;
             let target = target.without_member();
             let still_wanted = still_wanted(session, &target, &index, &servers).await;
@@ -229,7 +226,7 @@ fn live(refreshed: &Refreshed) -> Vec<Live> {
                 _ => Value::Null,
             },
             is_recorded: refreshed.records.of(member).is_some(),
-            member: member.clone(),
+            member: Arc::clone(member),
         })
         .collect()
 }

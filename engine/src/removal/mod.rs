@@ -41,7 +41,12 @@ pub(crate) type Recorded = BTreeMap<MemberPath, (MemberPath, Arc<RecordedResourc
 pub(crate) fn recorded(records: &Records) -> Recorded {
     records
         .all()
-        .map(|(backend, path, recorded)| (path.clone(), (backend.clone(), Arc::clone(recorded))))
+        .map(|(backend, path, recorded)| {
+            (
+                path.clone(),
+                (backend.clone(), Arc::new(recorded.resource())),
+            )
+        })
         .collect()
 }
 

@@ -30,8 +30,7 @@ impl Servers {
         let mut servers = Self::default();
         for member in evaluation.members.values().filter(|it| it.is_known()) {
             if let Some(recorded) = records.of(member) {
-                let outputs = &recorded.output_properties;
-                servers.learn(session, member, outputs).await;
+                servers.learn(session, member, recorded.outputs()).await;
             }
         }
         servers

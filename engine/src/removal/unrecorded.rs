@@ -4,6 +4,7 @@
 //! Its inputs lead to it, and its provider says whether it is there and ours.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures_util::stream::{self, StreamExt as _};
 use nixops4_protocol::message::RequestName;
@@ -46,7 +47,7 @@ pub(super) async fn find(session: &Session, evaluation: &Evaluation, records: &R
         match looked {
             Ok(None) => {}
             Ok(Some(decision)) if retained.has(session, member, &decision).await => {}
-            Ok(Some(decision)) => found.targets.push(of(session, member, decision).await),
+            Ok(Some(decision)) => found.targets.push(of(session, member, &decision).await),
             Err(reason) => found
                 .notes
                 .push(format!("'{}' is left as it is: {reason}", member.path)),
@@ -60,7 +61,7 @@ async fn look(
     session: &Session,
     member: &Member,
     records: &Records,
-) -> Result<Option<Decision>, String> {
+) -> Result<Option<Arc<Decision>>, String> {
     let kind = planner::check(session, member)
         .await
         .map_err(|problems| problems.join("; "))?;
@@ -121,11 +122,11 @@ impl Retained {
     }
 }
 
-async fn of(session: &Session, member: &Member, decision: Decision) -> Target {
+async fn of(session: &Session, member: &Member, decision: &Decision) -> Target {
     let recorded = RecordedResource {
         r#type: member.kind.clone(),
         input_properties: member.inputs.clone(),
-        output_properties: decision.outputs,
+        output_properties: decision.outputs.clone().into(),
         extension: Some(Extension {
             executable: member.executable.clone(),
             args: member.args.clone(),

@@ -54,7 +54,9 @@ impl States {
             self.that_has(path)?;
             let below = self.recorded();
             let below = below.filter(|(_, recorded, _)| recorded.is_within(path));
-            entries.extend(below.map(|(backend, path, it)| StateEntry::new(backend, path, it)));
+            entries.extend(
+                below.map(|(backend, path, it)| StateEntry::new(backend, path, &it.resource())),
+            );
         }
         Ok(entries)
     }

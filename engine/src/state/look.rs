@@ -15,7 +15,7 @@ impl States {
             .filter(|(_, path, _)| {
                 paths.is_empty() || paths.iter().any(|wanted| path.is_within(wanted))
             })
-            .map(|(backend, path, recorded)| StateEntry::new(backend, path, recorded))
+            .map(|(backend, path, recorded)| StateEntry::new(backend, path, &recorded.resource()))
             .collect();
         resources.sort_by(|a, b| a.path.cmp(&b.path));
         for path in paths {
@@ -40,7 +40,8 @@ impl States {
         match found[..] {
             [] => Err(StateError::NotRecorded(path.clone())),
             [(backend, _, recorded)] => {
-                Ok(StateEntry::new(backend, path, recorded).with_properties(recorded))
+                let recorded = recorded.resource();
+                Ok(StateEntry::new(backend, path, &recorded).with_properties(&recorded))
             }
             _ => {
                 let backends = found.iter().map(|(backend, _, _)| (*backend).clone());

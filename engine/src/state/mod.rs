@@ -11,14 +11,13 @@ mod transfer;
 mod verify;
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
 use crate::backend::{self, OpenMode, Source};
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::records::{Records, StateBackend};
+use crate::records::{Entry, Records, StateBackend};
 use crate::session::Session;
 
 pub use error::StateError;
@@ -137,15 +136,7 @@ impl States {
     }
 
     /// All that they have recorded.
-    fn recorded(
-        &self,
-    ) -> impl Iterator<
-        Item = (
-            &MemberPath,
-            &MemberPath,
-            &Arc<nixops4_protocol::state::RecordedResource>,
-        ),
-    > {
+    fn recorded(&self) -> impl Iterator<Item = (&MemberPath, &MemberPath, &Entry)> {
         self.records
             .all()
             .filter(|(backend, _, _)| self.backends.contains(backend))

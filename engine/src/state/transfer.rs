@@ -159,7 +159,7 @@ async fn place_of(session: &Session, path: &MemberPath) -> Result<Location, Fail
         Some(member) if member.is_known() => {
             session.evaluator.realise(&member.provider_paths).await?;
             session.evaluator.realise(&member.input_paths).await?;
-            Ok(Location::from(member))
+            Ok(Location::from(&**member))
         }
         _ => Err(StateError::NoBackend {
             path: path.clone(),

@@ -172,6 +172,8 @@ impl<'a> Question<'a> {
         if !selection.all {
             conditions.push(match class {
                 Class::Function => "o.oid = ANY ($5)",
+                // An index is only worth it to the server where it knows that it is one.
+                _ if selection.objects.len() == 1 => "o.name = ($3)[1]",
                 _ => "o.name = ANY ($3)",
             });
         }

@@ -1,11 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use nixops4_protocol::Object;
 use serde_json::json;
 
 use super::{Next, Schedule};
 use crate::eval::{Evaluation, Member, Part, Structure};
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::schema::member;
 
 fn path(name: &str) -> MemberPath {
@@ -40,20 +40,20 @@ fn evaluation(members: &[(&str, &[&str])]) -> Evaluation {
             .collect();
         evaluation.members.insert(
             path(name),
-            Member {
+            Arc::new(Member {
                 path: path(name),
                 unknown,
                 ..member(json!({}), &[])
-            },
+            }),
         );
     }
     evaluation
 }
 
 fn schedule(members: &[(&str, &[&str])], done: &[&str], parallel: usize) -> Schedule {
-    let done: BTreeMap<MemberPath, Object> = done
+    let done: BTreeMap<MemberPath, Outputs> = done
         .iter()
-        .map(|name| (path(name), Object::new()))
+        .map(|name| (path(name), Outputs::default()))
         .collect();
     Schedule::new(evaluation(members), done, parallel, Vec::new())
 }
@@ -73,10 +73,10 @@ fn what_is_ready_starts_as_far_as_there_is_room() {
     let mut schedule = schedule(&[("a", &[]), ("b", &[]), ("c", &[])], &[], 2);
     assert_eq!(schedule.next(), start(&["a", "b"]));
     assert_eq!(schedule.next(), Next::Wait);
-    schedule.finished(&path("a"), Object::new());
+    schedule.finished(&path("a"), Outputs::default());
     assert_eq!(schedule.next(), start(&["c"]));
-    schedule.finished(&path("b"), Object::new());
-    schedule.finished(&path("c"), Object::new());
+    schedule.finished(&path("b"), Outputs::default());
+    schedule.finished(&path("c"), Outputs::default());
     assert_eq!(schedule.next(), Next::End);
 }
 
@@ -85,15 +85,15 @@ fn outputs_are_evaluated_as_soon_as_somebody_needs_them() {
     let members: &[(&str, &[&str])] = &[("a", &[]), ("b", &["a"]), ("z", &[])];
     let mut schedule = schedule(members, &[], 4);
     assert_eq!(schedule.next(), start(&["a", "z"]));
-    schedule.finished(&path("z"), Object::new());
+    schedule.finished(&path("z"), Outputs::default());
     // Nobody waits for z.
     assert_eq!(schedule.next(), Next::Wait);
-    schedule.finished(&path("a"), Object::new());
+    schedule.finished(&path("a"), Outputs::default());
     assert_eq!(schedule.next(), Next::Evaluate);
     assert_eq!(schedule.next(), Next::Wait);
     schedule.evaluated(evaluation(&[("a", &[]), ("b", &[]), ("z", &[])]));
     assert_eq!(schedule.next(), start(&["b"]));
-    schedule.finished(&path("b"), Object::new());
+    schedule.finished(&path("b"), Outputs::default());
     assert_eq!(schedule.next(), Next::End);
 }
 
@@ -102,9 +102,9 @@ fn who_waits_for_two_is_not_evaluated_for_one() {
     let members: &[(&str, &[&str])] = &[("a", &[]), ("b", &[]), ("c", &["a", "b"])];
     let mut schedule = schedule(members, &[], 4);
     assert_eq!(schedule.next(), start(&["a", "b"]));
-    schedule.finished(&path("a"), Object::new());
+    schedule.finished(&path("a"), Outputs::default());
     assert_eq!(schedule.next(), Next::Wait);
-    schedule.finished(&path("b"), Object::new());
+    schedule.finished(&path("b"), Outputs::default());
     assert_eq!(schedule.next(), Next::Evaluate);
 }
 
@@ -112,7 +112,7 @@ fn who_waits_for_two_is_not_evaluated_for_one() {
 fn an_unknown_place_is_evaluated_when_its_origin_is_done() {
     let mut schedule = schedule(&[("a", &[]), ("b", &[]), ("x*", &["a"])], &[], 4);
     assert_eq!(schedule.next(), start(&["a", "b"]));
-    schedule.finished(&path("a"), Object::new());
+    schedule.finished(&path("a"), Outputs::default());
     assert_eq!(schedule.next(), Next::Evaluate);
 }
 
@@ -123,7 +123,7 @@ fn after_a_failure_the_independent_go_on() {
     assert_eq!(schedule.next(), start(&["a", "c"]));
     schedule.failed(&path("a"));
     assert_eq!(schedule.next(), Next::Wait);
-    schedule.finished(&path("c"), Object::new());
+    schedule.finished(&path("c"), Outputs::default());
     assert_eq!(schedule.next(), Next::Evaluate);
     schedule.evaluated(evaluation(&[
         ("a", &[]),
@@ -132,7 +132,7 @@ fn after_a_failure_the_independent_go_on() {
         ("d", &[]),
     ]));
     assert_eq!(schedule.next(), start(&["d"]));
-    schedule.finished(&path("d"), Object::new());
+    schedule.finished(&path("d"), Outputs::default());
     // Nobody is known to wait for d; it is tried all the same before giving up.
     assert_eq!(schedule.next(), Next::Evaluate);
     schedule.evaluated(evaluation(&[
@@ -152,7 +152,7 @@ fn after_a_failure_the_independent_go_on() {
 fn waiting_for_each_other_is_a_stall() {
     let mut schedule = schedule(&[("a", &["b"]), ("b", &["a"]), ("c", &[])], &[], 4);
     assert_eq!(schedule.next(), start(&["c"]));
-    schedule.finished(&path("c"), Object::new());
+    schedule.finished(&path("c"), Outputs::default());
     // Nobody is known to wait for c; it is tried all the same before giving up.
     assert_eq!(schedule.next(), Next::Evaluate);
     schedule.evaluated(evaluation(&[("a", &["b"]), ("b", &["a"]), ("c", &[])]));
@@ -163,21 +163,17 @@ fn waiting_for_each_other_is_a_stall() {
 fn nothing_is_done_before_its_state_is_open() {
     let mut evaluation = evaluation(&[("a", &[]), ("s", &["x"]), ("x", &[])]);
     let a = evaluation.members.get_mut(&path("a")).unwrap();
-    a.state = Some(path("s"));
+    Arc::make_mut(a).state = Some(path("s"));
     let mut schedule = Schedule::new(evaluation.clone(), BTreeMap::new(), 4, Vec::new());
     assert_eq!(schedule.next(), start(&["x"]));
-    schedule.finished(&path("x"), Object::new());
+    schedule.finished(&path("x"), Outputs::default());
     assert_eq!(schedule.next(), Next::Evaluate);
     assert_eq!(schedule.what_is_left()[0].waits_for_state, Some(path("s")));
-    evaluation
-        .members
-        .get_mut(&path("s"))
-        .unwrap()
-        .unknown
-        .clear();
+    let s = evaluation.members.get_mut(&path("s")).unwrap();
+    Arc::make_mut(s).unknown.clear();
     schedule.evaluated(evaluation);
     schedule.opened(path("s"));
-    schedule.finished(&path("s"), Object::new());
+    schedule.finished(&path("s"), Outputs::default());
     assert_eq!(schedule.next(), start(&["a"]));
 }
 
@@ -187,7 +183,7 @@ fn a_stop_lets_end_what_runs() {
     assert_eq!(schedule.next(), start(&["a"]));
     schedule.stop();
     assert_eq!(schedule.next(), Next::Wait);
-    schedule.finished(&path("a"), Object::new());
+    schedule.finished(&path("a"), Outputs::default());
     assert_eq!(schedule.next(), Next::End);
     assert_eq!(schedule.what_is_left().len(), 1);
 }

@@ -38,7 +38,7 @@ fn came_to(decision: &Decision) -> (Action, Work, Value) {
     (
         decision.action,
         decision.work,
-        Value::Object(decision.outputs.clone()),
+        Value::Object(decision.outputs.clone().into()),
     )
 }
 
