@@ -50,7 +50,7 @@ build() {
   cargo build --workspace --bins "${said[@]}" >"$messages" &&
     cargo test --workspace --no-run "${said[@]}" >>"$messages"
 }
-executable() { sed -n 's/.*"executable":"\([^"]*\/'"$1"'\)".*/\1/p' "$messages" | tail -n 1; }
+executable() { sed -n 's|.*"executable":"\([^"]*/'"$1"'\)".*|\1|p' "$messages" | tail -n 1; }
 demo() {
   local with=()
   case " $required " in *" garage "*) with=(--with-garage) ;; esac
