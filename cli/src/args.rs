@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::candidates;
 use crate::member::MemberPath;
 use crate::shell;
 
@@ -37,7 +38,26 @@ A day with it:
   nixops4-resources gc                    remove what left the deployment file
   nixops4-resources import web.db         record a resource that exists already
   nixops4-resources destroy web           remove the member web
-  source <(nixops4-resources completion bash)";
+
+Before it, and for review:
+  nixops4-resources validate              check the deployment file; asks no server
+  nixops4-resources plan --out plan.json  save the plan, and then
+  nixops4-resources apply plan.json       do exactly that
+  nixops4-resources outputs web.db.host   show a recorded output
+  nixops4-resources graph | dot -Tsvg     draw the dependencies
+  source <(nixops4-resources completion bash)
+
+How much is said:
+  --verbose               also list unchanged resources, defaults, and inputs that could not
+                          be checked. Does not change what providers log.
+  NIXOPS4_RESOURCES_LOG   log level of the providers, whose lines go to stderr with the name
+                          of the member: off, error, warn, info, debug or trace. Unset:
+                          warnings, and the progress of long operations. Secrets are removed.
+  NIXOPS4_RESOURCES_LOG_FORMAT
+                          text or json
+  NO_COLOR                no colours; CLICOLOR_FORCE=1 colours files and pipes too
+  XDG_STATE_HOME          remembers locations of states and names of members
+                          (~/.local/state)";
 
 /// What all commands understand.
 #[derive(Debug, Args)]
@@ -122,8 +142,28 @@ pub(crate) enum Command {
     Import(Import),
     /// List, show, rename, forget, verify, export or import the recorded resources.
     State(crate::state::args::State),
-    /// Print a script that makes a shell complete this command.
+    /// Check the deployment file without asking any server.
+    ///
+    /// Evaluates it and checks each member against its provider's schema, its state, the
+    /// outputs that it uses, circular dependencies and duplicates. Reads no state and no
+    /// secret, and writes nothing but what Nix builds to evaluate it. Inputs that depend on
+    /// outputs are skipped. Exits with 1 if there is a problem.
+    Validate,
+    /// Print the dependencies of members for Graphviz, for Mermaid or as JSON.
+    ///
+    /// An arrow leads from a member to its dependency and names the output. Reads only the
+    /// deployment file: no state, and no server.
+    Graph(Graph),
+    /// Print recorded outputs.
+    Outputs(Outputs),
+    /// Print a script that makes a shell complete this command and the names of members.
+    ///
+    /// Completes the members of the last plan or apply here, because asking Nix or a server
+    /// takes too long. bash and zsh: source <(nixops4-resources completion bash); fish:
+    /// nixops4-resources completion fish | source.
     Completion(Completion),
+    /// Print the manual page, or write all of them into a folder.
+    Man(Man),
     /// Describe all installed providers, one provider, or one resource type with its inputs
     /// and outputs.
     Describe(Describe),
@@ -136,11 +176,14 @@ pub(crate) enum Command {
 /// Arguments of plan.
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
+    /// Save the plan for `apply FILE`, readable by this user only.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
     /// Exit with 2 if changes are pending.
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
     /// Only this member or the members in it, and their dependencies. Can be repeated.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", add = candidates::members())]
     pub(crate) target: Vec<MemberPath>,
     /// Ask providers what exists; with false, take it to be as recorded.
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
@@ -150,9 +193,14 @@ pub(crate) struct Plan {
 /// Arguments of apply.
 #[derive(Debug, Args)]
 pub(crate) struct Apply {
+    /// A plan that `plan --out` saved. Does exactly what it shows, without asking. If the
+    /// deployment file, the state or a server changed since, does nothing and says what
+    /// changed.
+    #[arg(value_name = "PLAN", conflicts_with = "target")]
+    pub(crate) plan: Option<PathBuf>,
     /// Only this member or the members in it, and their dependencies. Can be repeated. All
     /// others are taken to be as recorded.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", add = candidates::members())]
     pub(crate) target: Vec<MemberPath>,
 }
 
@@ -160,7 +208,7 @@ pub(crate) struct Apply {
 #[derive(Debug, Args)]
 pub(crate) struct Drift {
     /// Only these members and the members in them.
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", add = candidates::members())]
     pub(crate) paths: Vec<MemberPath>,
     /// Location of the state, such as sqlite:FILE#DEPLOYMENT.
     #[arg(long, value_name = "LOCATION")]
@@ -171,7 +219,7 @@ pub(crate) struct Drift {
 #[derive(Debug, Args)]
 pub(crate) struct Destroy {
     /// Only these members and the members in them.
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", add = candidates::members())]
     pub(crate) paths: Vec<MemberPath>,
     /// Work without the deployment file: the location of the state, such as
     /// sqlite:FILE#DEPLOYMENT.
@@ -189,7 +237,7 @@ pub(crate) struct Destroy {
 #[derive(Debug, Args)]
 pub(crate) struct Gc {
     /// Only these members and the members in them.
-    #[arg(value_name = "PATH")]
+    #[arg(value_name = "PATH", add = candidates::members())]
     pub(crate) paths: Vec<MemberPath>,
     /// Also remove orphans: resources that carry this deployment's mark and are in no
     /// state. Searches all databases and secrets stores, and names those that could not be
@@ -208,8 +256,59 @@ pub(crate) struct Gc {
 #[derive(Debug, Args)]
 pub(crate) struct Import {
     /// The members, or composites that contain them.
-    #[arg(value_name = "PATH", required = true)]
+    #[arg(value_name = "PATH", required = true, add = candidates::members())]
     pub(crate) paths: Vec<MemberPath>,
+}
+
+/// Arguments of graph.
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// The output format.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Dot)]
+    pub(crate) format: GraphFormat,
+    /// Print the recorded dependencies instead of those of the deployment file.
+    #[arg(long)]
+    pub(crate) recorded: bool,
+    /// The same, with the location of the state, such as sqlite:FILE#DEPLOYMENT.
+    #[arg(long, value_name = "LOCATION")]
+    pub(crate) state: Option<String>,
+}
+
+/// What a graph is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Graphviz: nixops4-resources graph | dot -Tsvg
+    Dot,
+    /// Mermaid, which GitHub, GitLab and Forgejo draw in Markdown.
+    Mermaid,
+    /// As --json (schemas/command.json).
+    Json,
+}
+
+/// Arguments of outputs.
+#[derive(Debug, Args)]
+pub(crate) struct Outputs {
+    /// A member, a composite, one output, or a part of one: web.db, web, web.db.host,
+    /// web.db.tls.ca.
+    #[arg(value_name = "PATH", add = candidates::outputs())]
+    pub(crate) path: Option<MemberPath>,
+    /// Print one string, number or boolean without quotes and without a newline.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) raw: bool,
+    /// Location of the state, such as sqlite:FILE#DEPLOYMENT.
+    #[arg(long, value_name = "LOCATION")]
+    pub(crate) state: Option<String>,
+}
+
+/// Arguments of man.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The page of this command, such as plan or state mv; without it, the first page.
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+    /// Write the pages of all commands there, such as into ~/.local/share/man/man1.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
+    pub(crate) into: Option<PathBuf>,
 }
 
 /// Arguments of completion.

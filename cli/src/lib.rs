@@ -5,11 +5,14 @@
 
 mod args;
 mod call;
+mod candidates;
 mod commands;
 mod completion;
 mod describe;
 mod failure;
+mod inspect;
 mod interrupts;
+mod manual;
 mod secret;
 mod state;
 mod ui;
@@ -40,6 +43,7 @@ const PENDING: u8 = 2;
 /// Runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
+    completion::answer_shell();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -108,15 +112,28 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Outcome, Failure> {
                 refresh: plan.refresh,
                 ..settings(common)
             });
-            commands::plan(&session, ui, &mut signals()?).await
+            match &plan.out {
+                Some(_) if !plan.refresh => Err(Failure::Usage(
+                    "a plan that is saved has to look at what is there: leave out --refresh=false"
+                        .to_owned(),
+                )),
+                Some(out) => commands::plan_to(out, &session, ui, &mut signals()?).await,
+                None => commands::plan(&session, ui, &mut signals()?).await,
+            }
         }
         Command::Apply(wanted) => {
-            let session = begin(Settings {
+            let mut session = begin(Settings {
                 targets: wanted.target.clone(),
                 ..settings(common)
             });
-            Ok(apply(&session, &mut signals()?).await?)
+            match &wanted.plan {
+                Some(plan) => commands::apply_saved(plan, &mut session, ui, &mut signals()?).await,
+                None => Ok(apply(&session, &mut signals()?).await?),
+            }
         }
+        Command::Validate => inspect::validate(&session(), ui, &mut signals()?).await,
+        Command::Graph(wanted) => inspect::graph(&session(), ui, wanted, &mut signals()?).await,
+        Command::Outputs(wanted) => inspect::outputs(&session(), ui, wanted, &mut signals()?).await,
         Command::Drift(wanted) => commands::drift(&session(), ui, wanted, &mut signals()?).await,
         Command::Destroy(wanted) => {
             let wanted = Destroy {
@@ -141,7 +158,14 @@ async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Outcome, Failure> {
         }
         Command::State(wanted) => state::run(&session(), ui, wanted).await,
         Command::Completion(wanted) => {
-            ui.print(&completion::script(wanted.shell));
+            ui.print(&completion::script(wanted.shell)?);
+            Ok(Outcome::Done)
+        }
+        Command::Man(wanted) => {
+            match &wanted.into {
+                Some(folder) => manual::write(folder)?,
+                None => ui.print(&manual::page(&wanted.command)?),
+            }
             Ok(Outcome::Done)
         }
         Command::Describe(wanted) => {

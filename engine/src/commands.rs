@@ -7,7 +7,9 @@ use crate::plan::decision;
 use crate::plan::planner::PlannedAction;
 use crate::plan::refresh::{self, Refreshed};
 use crate::plan::report;
+use crate::report::saved::SavedPlan;
 use crate::report::{Action, Event, PlanReport};
+use crate::saved::approved::Approved;
 use crate::session::Session;
 use crate::signals::Signals;
 
@@ -59,6 +61,68 @@ pub async fn plan(session: &Session, signals: &mut Signals) -> Result<Plan, Fail
     })
 }
 
+/// Finds out the same, and what [`apply_saved`] needs to do exactly that.
+///
+/// Fails, too, if apply would refuse something, or a provider could not say what it would
+/// do: such a plan can't be applied as it is.
+pub async fn plan_to_save(
+    session: &Session,
+    signals: &mut Signals,
+) -> Result<(Plan, Option<SavedPlan>), Failure> {
+    let refreshed = refresh(session, OpenMode::Read, signals).await?;
+    let report = report::report(&session.file.to_string_lossy(), &refreshed);
+    let saving = SavedPlan::of(session, &refreshed, report.clone());
+    let saved = signals.race(saving).await?;
+    session.close(&refreshed.records, signals).await;
+    let refused = refuse_duplicates(&refreshed).err();
+    let can_be_applied = refused.is_none() && report.counts.refuse + report.counts.failed == 0;
+    let plan = Plan { report, refused };
+    Ok((plan, if can_be_applied { Some(saved?) } else { None }))
+}
+
+/// Does what a saved plan shows, and no more.
+///
+/// Plans anew first, and fails with [`SavedError::Moved`](crate::SavedError::Moved) if
+/// anything differs, before anything is done. What only becomes known meanwhile is done
+/// where the plan said so; a member that would be touched otherwise fails. The frontend is
+/// told the same as by [`apply()`].
+pub async fn apply_saved(
+    session: &mut Session,
+    saved: SavedPlan,
+    signals: &mut Signals,
+) -> Result<Outcome, Failure> {
+    session.targets = saved.targets().to_vec();
+    let mut refreshed = refresh(session, OpenMode::Read, signals).await?;
+    let plan = report::report(&session.file.to_string_lossy(), &refreshed);
+    let comparing = async {
+        let now = SavedPlan::of(session, &refreshed, plan.clone()).await?;
+        saved.compare(&now, &refreshed.records).await?;
+        Ok::<_, Failure>(())
+    };
+    let compared = signals.race(comparing).await;
+    if let Err(failure) = compared.unwrap_or_else(|interrupted| Err(interrupted.into())) {
+        session.close(&refreshed.records, signals).await;
+        return Err(failure);
+    }
+    session.approved = Some(Approved::from(saved));
+    if refreshed.records.absent().is_empty() {
+        refreshed.only_looked = true;
+    } else {
+        // The plan shows that they are made; what they are is known only then.
+        session.close(&refreshed.records, signals).await;
+        refreshed = refresh(session, OpenMode::CreateIfMissing, signals).await?;
+    }
+    if plan.has_work() {
+        let beginning = async {
+            refresh::open_to_write(session, &mut refreshed).await?;
+            crate::apply::begin(session, &refreshed).await
+        };
+        signals.race(beginning).await??;
+    }
+    session.ui.event(&Event::Plan { plan });
+    carry_out(session, refreshed, signals).await
+}
+
 /// Creates or updates resources to match the deployment file.
 ///
 /// The frontend is told the plan, then each resource as it begins and ends, and a
@@ -94,6 +158,15 @@ pub async fn apply(session: &Session, signals: &mut Signals) -> Result<Outcome, 
         opened?;
         break refreshed;
     };
+    carry_out(session, refreshed, signals).await
+}
+
+/// Applies what was found, and says how it ended.
+async fn carry_out(
+    session: &Session,
+    refreshed: Refreshed,
+    signals: &mut Signals,
+) -> Result<Outcome, Failure> {
     let summary = crate::apply::apply(session, refreshed, signals).await?;
     // Everything is recorded.
     let _ = signals.race(session.providers.close()).await;

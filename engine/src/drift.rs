@@ -13,10 +13,9 @@ use nixops4_protocol::message::{
 use nixops4_protocol::state::RecordedResource;
 
 use crate::as_recorded;
-use crate::backend::{self, OpenMode, Source};
+use crate::backend;
 use crate::failure::Failure;
 use crate::member::MemberPath;
-use crate::records::{Records, RecordsError};
 use crate::report::{Drift, DriftReport, FORMAT, Finding, StateAt, Unseen};
 use crate::session::Session;
 use crate::signals::Signals;
@@ -53,25 +52,7 @@ async fn look(
     location: Option<&str>,
     paths: &[MemberPath],
 ) -> Result<DriftReport, Failure> {
-    let given = location
-        .map(|said| backend::given(session, said))
-        .transpose()?;
-    let is_remembered = given.is_none() && backend::is_remembered(session);
-    let source = if is_remembered {
-        Source::Remembered
-    } else {
-        Source::given_or_expression(given.as_ref())
-    };
-    let mut records = Records::default();
-    backend::open(session, source, OpenMode::Read, &mut records).await?;
-    if let Some(absent) = records.absent().first().cloned() {
-        let absent = if is_remembered {
-            absent.remembered()
-        } else {
-            absent
-        };
-        return Err(RecordsError::Absent(absent).into());
-    }
+    let (records, is_remembered) = backend::recorded(session, location).await?;
     let recorded: Vec<(MemberPath, Arc<RecordedResource>)> = records
         .all()
         .map(|(_, path, recorded)| (path.clone(), Arc::new(recorded.resource())))

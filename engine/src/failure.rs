@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::eval::EvalError;
 use crate::member::{MemberPath, OutputRef};
+use crate::outputs::select::OutputsError;
 use crate::records::{LocationError, RecordsError};
+use crate::saved::file::SavedError;
 use crate::shell;
 use crate::signals::Interrupted;
 use crate::state::error::StateError;
@@ -27,6 +29,12 @@ pub enum Failure {
     /// The state.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// A plan in a file.
+    #[error(transparent)]
+    Saved(Box<SavedError>),
+    /// An output.
+    #[error(transparent)]
+    Outputs(Box<OutputsError>),
     /// The state, as the user names parts of it.
     #[error(transparent)]
     State(#[from] StateError),
@@ -127,6 +135,18 @@ pub enum Failure {
     /// The user stopped it.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl From<SavedError> for Failure {
+    fn from(error: SavedError) -> Self {
+        Self::Saved(Box::new(error))
+    }
+}
+
+impl From<OutputsError> for Failure {
+    fn from(error: OutputsError) -> Self {
+        Self::Outputs(Box::new(error))
+    }
 }
 
 fn list(problems: &[Problem]) -> String {

@@ -18,6 +18,7 @@ use crate::plan::refresh::{self, Refreshed};
 use crate::plan::report;
 use crate::providers;
 use crate::report::{Action, Event, Operation};
+use crate::schema;
 use crate::session::Session;
 use crate::signals::Signals;
 
@@ -133,7 +134,7 @@ fn chosen(refreshed: &Refreshed, paths: &[MemberPath]) -> Result<Vec<Member>, Fa
 async fn look(session: &Session, member: &Member) -> Result<RecordedResource, String> {
     let kind = planner::check(session, member)
         .await
-        .map_err(|problems| problems.join("\n"))?;
+        .map_err(|faults| schema::told(&faults, "\n"))?;
     if !kind.is_some_and(|kind| kind.description.offers(RequestName::Read)) {
         return Err(format!(
             "the provider of {} cannot read what is there",

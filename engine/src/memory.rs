@@ -6,11 +6,7 @@
 
 pub(crate) mod folder;
 
-use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::Permissions;
-use std::hash::{Hash as _, Hasher as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,9 +20,6 @@ use crate::eval::{Evaluation, named};
 use crate::providers;
 use crate::records::{Location, Records};
 use crate::session::Session;
-
-/// How many folders of ours stand in one another there.
-const OUR_FOLDERS: usize = 2;
 
 /// What is remembered of one deployment: where its state was when it was last planned
 /// or applied.
@@ -100,7 +93,7 @@ pub(crate) fn remember(session: &Session, evaluation: &Evaluation, records: &Rec
     let (Some(file), Ok(json)) = (file(session, &now.deployment), serde_json::to_vec(&now)) else {
         return;
     };
-    let _ = write(&file, &json);
+    let _ = folder::write(&file, &json);
 }
 
 /// What the expression says of where its things are and whose, and what it said as long as
@@ -210,29 +203,6 @@ fn believed(session: &Session, file: &Path) -> Option<Remembered> {
     None
 }
 
-/// Whole or not at all, and for the user alone.
-fn write(file: &Path, json: &[u8]) -> std::io::Result<()> {
-    let directory = file.parent().unwrap_or(file);
-    let mut folders = std::fs::DirBuilder::new();
-    folders.recursive(true).mode(0o700).create(directory)?;
-    // An earlier version made them as the umask said.
-    for folder in directory.ancestors().take(OUR_FOLDERS) {
-        std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-    }
-    let mut scratch = tempfile::Builder::new()
-        .permissions(Permissions::from_mode(0o600))
-        .tempfile_in(directory)?;
-    scratch
-        .as_file()
-        .set_permissions(Permissions::from_mode(0o600))?;
-    std::io::Write::write_all(&mut scratch, json)?;
-    scratch.persist(file)?;
-    Ok(())
-}
-
 fn file(session: &Session, deployment: &Path) -> Option<PathBuf> {
-    let mut hasher = DefaultHasher::new();
-    deployment.hash(&mut hasher);
-    let name = format!("{:016x}.json", hasher.finish());
-    Some(session.memory.as_ref()?.join(name))
+    Some(folder::file_of(session.memory.as_ref()?, deployment))
 }

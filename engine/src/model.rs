@@ -148,6 +148,7 @@ impl Stage {
             parallel,
             targets: Vec::new(),
             refresh: true,
+            approved: None,
             ui,
         }
     }

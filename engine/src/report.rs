@@ -3,23 +3,27 @@
 //! `plan --json` is one [`PlanReport`]; `apply --json` is one [`Event`] a line.
 
 mod drift;
+pub mod graph;
 mod removal;
+pub mod saved;
 pub mod state;
 
 use nixops4_protocol::message::Change;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::member::{MemberPath, OutputRef};
 
 pub use drift::{Drift, DriftReport, Finding, StateAt, Unseen};
+use graph::{GraphReport, OutputsReport, ValidationReport};
 pub use removal::{Orphan, Removal, RemovalAction, RemovalReport, Renamed};
+use saved::SavedPlan;
 
 /// The version of these formats.
 pub const FORMAT: u32 = 1;
 
 /// What apply would do.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanReport {
     /// The version of this format.
@@ -40,7 +44,7 @@ pub struct PlanReport {
 }
 
 /// One resource of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedResource {
     /// The names that lead to it.
@@ -64,7 +68,9 @@ pub struct PlannedResource {
 }
 
 /// What apply does with a resource.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub enum Action {
     /// It is as wanted.
@@ -88,7 +94,7 @@ pub enum Action {
 }
 
 /// A place whose members are not known yet.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UnknownMembers {
     /// The names that lead to it.
@@ -100,7 +106,7 @@ pub struct UnknownMembers {
 }
 
 /// What of a place is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum UnknownPart {
     /// Which members it has.
@@ -112,7 +118,7 @@ pub enum UnknownPart {
 }
 
 /// A resource that is recorded and no longer in the expression.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Abandoned {
     /// The names that led to it.
@@ -124,7 +130,7 @@ pub struct Abandoned {
 }
 
 /// How many resources a plan does what with.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanCounts {
     /// To be made.
@@ -340,8 +346,17 @@ pub struct Skip {
 struct Printed {
     /// `plan` prints one.
     plan: PlanReport,
+    /// `plan --out FILE` writes one into the file. Only `apply FILE` has to understand more
+    /// of it than its `plan`.
+    saved_plan: SavedPlan,
     /// `drift` prints one.
     drift: DriftReport,
+    /// `validate` prints one.
+    validate: ValidationReport,
+    /// `graph` prints one.
+    graph: GraphReport,
+    /// `outputs` prints one.
+    outputs: OutputsReport,
     /// What the subcommands of `state` print.
     state: state::Printed,
     /// `apply`, `destroy` and `gc` print one of these a line, a summary last; so does
@@ -351,7 +366,7 @@ struct Printed {
 }
 
 /// The JSON Schema of an object with what each command prints with `--json`: the
-/// properties `plan`, `drift`, `state`, and `event` for each line of the others.
+/// properties that are called as the commands, and `event` for each line of the others.
 #[must_use]
 pub fn schema() -> schemars::Schema {
     schemars::schema_for!(Printed)

@@ -5,6 +5,7 @@
 //! place.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jsonschema::Validator;
 use jsonschema::error::ValidationErrorKind;
@@ -13,6 +14,48 @@ use nixops4_protocol::describe::KindDescription;
 use serde_json::Value;
 
 use crate::eval::Member;
+
+/// What is wrong with a member.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Fault {
+    /// The input, a JSON pointer; absent where it is about the member as a whole.
+    pub(crate) field: Option<String>,
+    pub(crate) message: String,
+}
+
+impl Fault {
+    /// One of the member as a whole.
+    pub(crate) fn of_all(message: String) -> Self {
+        Self {
+            field: None,
+            message,
+        }
+    }
+
+    fn at(field: &str, message: String) -> Self {
+        Self {
+            field: Some(field.to_owned()),
+            message,
+        }
+    }
+}
+
+/// `POINTER: MESSAGE`
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_deref() {
+            None => f.write_str(&self.message),
+            Some("") => write!(f, "(inputs): {}", self.message),
+            Some(field) => write!(f, "{field}: {}", self.message),
+        }
+    }
+}
+
+/// All faults in one text.
+pub(crate) fn told(faults: &[Fault], between: &str) -> String {
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    told.join(between)
+}
 
 /// A resource type, as its provider describes it. The schema of its inputs is
 /// compiled once: that takes a hundred times as long as to check by it.
@@ -35,12 +78,11 @@ impl Kind {
         }
     }
 
-    /// What is wrong with a member's inputs: `POINTER: MESSAGE`, one each. What
-    /// is not known yet is not planned.
-    pub(crate) fn problems(&self, member: &Member) -> Vec<String> {
+    /// What is wrong with a member's inputs, one each. Unknown inputs are passed over.
+    pub(crate) fn problems(&self, member: &Member) -> Vec<Fault> {
         let validator = match &self.validator {
             Ok(validator) => validator,
-            Err(error) => return vec![error.clone()],
+            Err(error) => return vec![Fault::of_all(error.clone())],
         };
         let inputs = Value::Object(without_nulls(&member.inputs));
         let contract = self.description.contract();
@@ -60,7 +102,7 @@ fn collect(
     error: &jsonschema::ValidationError<'_>,
     pointer: &str,
     (member, former): (&Member, &BTreeMap<String, String>),
-    problems: &mut Vec<String>,
+    problems: &mut Vec<Fault>,
 ) {
     match error.kind() {
         ValidationErrorKind::Required { property } => {
@@ -69,18 +111,18 @@ fn collect(
                 escape(property.as_str().unwrap_or_default())
             );
             if !touches_unknown(member, &missing) {
-                problems.push(format!("{missing}: is required"));
+                problems.push(Fault::at(&missing, "is required".to_owned()));
             }
         }
         ValidationErrorKind::AdditionalProperties { unexpected }
         | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
             for name in unexpected {
                 let is_top = pointer.is_empty();
-                let problem = match former.get(name).filter(|_| is_top) {
+                let message = match former.get(name).filter(|_| is_top) {
                     Some(new) => format!("this input is called {new} now"),
                     None => "there is no such input; look for a typing mistake".to_owned(),
                 };
-                problems.push(format!("{pointer}/{}: {problem}", escape(name)));
+                problems.push(Fault::at(&format!("{pointer}/{}", escape(name)), message));
             }
         }
         _ if touches_unknown(member, pointer) => {}
@@ -104,21 +146,9 @@ fn collect(
                 .filter(|alternative| !alternative.contains("not of type \"null\""))
                 .collect();
             alternatives.dedup();
-            problems.push(format!(
-                "{}: {}",
-                shown(pointer),
-                alternatives.join("; or ")
-            ));
+            problems.push(Fault::at(pointer, alternatives.join("; or ")));
         }
-        _ => problems.push(format!("{}: {}", shown(pointer), error.masked())),
-    }
-}
-
-fn shown(pointer: &str) -> &str {
-    if pointer.is_empty() {
-        "(inputs)"
-    } else {
-        pointer
+        _ => problems.push(Fault::at(pointer, error.masked().to_string())),
     }
 }
 
@@ -267,11 +297,9 @@ mod tests {
             ),
             (json!({}), &[""], &[]),
         ] {
-            assert_eq!(
-                Kind::new(described()).problems(&member(inputs.clone(), unknown)),
-                expected,
-                "{inputs}"
-            );
+            let faults = Kind::new(described()).problems(&member(inputs.clone(), unknown));
+            let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            assert_eq!(told, expected, "{inputs}");
         }
     }
 
@@ -280,6 +308,7 @@ mod tests {
         let mut kind = described();
         kind.inputs.insert("type".to_owned(), json!(7));
         let problems = Kind::new(kind).problems(&member(json!({}), &[]));
-        assert!(problems[0].contains("no JSON Schema"), "{problems:?}");
+        let told = &problems[0].message;
+        assert!(told.contains("no JSON Schema"), "{told}");
     }
 }

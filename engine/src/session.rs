@@ -14,6 +14,7 @@ use crate::member::MemberPath;
 use crate::providers::{Machine, Providers, Retries, Retry};
 use crate::records::Records;
 use crate::report::Event;
+use crate::saved::approved::Approved;
 use crate::schema::Kind;
 use crate::signals::Signals;
 use crate::text;
@@ -86,6 +87,8 @@ pub struct Session {
     /// Whether providers are asked what is there; otherwise the record is
     /// believed.
     pub(crate) refresh: bool,
+    /// What may be done, if not everything that the expression says.
+    pub(crate) approved: Option<Approved>,
     pub(crate) ui: Arc<dyn Frontend>,
 }
 
@@ -111,6 +114,7 @@ impl Session {
             parallel: settings.parallel.max(1),
             targets: settings.targets,
             refresh: settings.refresh,
+            approved: None,
             ui,
         }
     }

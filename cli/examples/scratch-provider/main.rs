@@ -19,7 +19,8 @@
 //! event, if they aren't there, and makes them).
 //!
 //! The file that `SCRATCH_STARTS` names gets a line for each process, and that of
-//! `SCRATCH_REQUESTS` each request. With `SCRATCH_ANSWER` it gives that answer to all.
+//! `SCRATCH_REQUESTS` each request. With `SCRATCH_ANSWER` it gives that answer to all, and
+//! what it makes has the content that `SCRATCH_CONTENT` says, whatever a plan foresaw.
 //!
 //! With the argument `v0` it knows the protocol's v0 alone, and answers once; with
 //! `early` it describes itself as an early version does.
@@ -303,7 +304,11 @@ fn make(what: &str, inputs: &Object) -> Result<Object, String> {
     fs::write(&file, Value::Object(thing.clone()).to_string())
         .map_err(|error| format!("{}: {error}", file.display()))?;
     log(inputs, what);
-    Ok(outputs(inputs, &thing))
+    let mut outputs = outputs(inputs, &thing);
+    if let Ok(other) = std::env::var("SCRATCH_CONTENT") {
+        outputs.insert("content".to_owned(), json!(other));
+    }
+    Ok(outputs)
 }
 
 fn outputs(inputs: &Object, thing: &Object) -> Object {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::candidates;
 use crate::member::MemberPath;
 
 /// Arguments of state.
@@ -19,7 +20,8 @@ pub(crate) struct State {
         long = "state-member",
         alias = "kept-by",
         global = true,
-        value_name = "PATH"
+        value_name = "PATH",
+        add = candidates::members()
     )]
     pub(crate) member: Option<MemberPath>,
     #[command(subcommand)]
@@ -32,14 +34,14 @@ pub(crate) enum What {
     /// List the recorded resources.
     List {
         /// Only these members and the members in them.
-        #[arg(value_name = "PATH")]
+        #[arg(value_name = "PATH", add = candidates::members())]
         paths: Vec<MemberPath>,
     },
     /// Show the record of one resource. Secrets are never recorded, only references to
     /// them.
     Show {
         /// The resource.
-        #[arg(value_name = "PATH")]
+        #[arg(value_name = "PATH", add = candidates::members())]
         path: MemberPath,
     },
     /// Rename a record, without changing the resource.
@@ -48,10 +50,10 @@ pub(crate) enum What {
     /// A composite is moved with everything in it.
     Mv {
         /// The old name.
-        #[arg(value_name = "FROM")]
+        #[arg(value_name = "FROM", add = candidates::members())]
         from: MemberPath,
         /// The new name.
-        #[arg(value_name = "TO")]
+        #[arg(value_name = "TO", add = candidates::members())]
         to: MemberPath,
     },
     /// Remove records, and leave the resources as they are.
@@ -59,7 +61,7 @@ pub(crate) enum What {
     /// The resources are no longer managed. To remove them, use destroy.
     Rm {
         /// These members and the members in them.
-        #[arg(value_name = "PATH", required = true)]
+        #[arg(value_name = "PATH", required = true, add = candidates::members())]
         paths: Vec<MemberPath>,
         /// Do not ask for confirmation.
         #[arg(short, long)]
@@ -68,7 +70,7 @@ pub(crate) enum What {
     /// List all changes, oldest first: when, who and what.
     History {
         /// Only these members and the members in them.
-        #[arg(value_name = "PATH")]
+        #[arg(value_name = "PATH", add = candidates::members())]
         paths: Vec<MemberPath>,
         /// Only the most recent N.
         #[arg(long, value_name = "N")]

@@ -3,6 +3,9 @@
 //! People get text, machines get JSON on stdout; what providers and Nix say on
 //! stderr goes to stderr, each line with the name of whom it is about.
 
+pub(crate) mod graph;
+pub(crate) mod inspect;
+mod overall;
 mod plan;
 mod progress;
 mod removal;
@@ -10,16 +13,17 @@ mod summary;
 pub(crate) mod text;
 
 use std::io::{self, IsTerminal as _, Write};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anstream::{AutoStream, ColorChoice};
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
-use nixops4_resources_engine::{Answer, Frontend};
+use nixops4_resources_engine::{Answer, Frontend, shell};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::report::{DriftReport, Event, PlanReport, RemovalReport};
+use crate::report::{DriftReport, Event, PlanReport, RemovalAction, RemovalReport};
 use progress::Progress;
 use text::Paint;
 
@@ -69,6 +73,11 @@ impl Ui {
     /// Who reads what is printed.
     pub(crate) fn reader(&self) -> Reader {
         self.reader
+    }
+
+    /// Whether what stays as it is, is listed, too.
+    pub(crate) fn is_verbose(&self) -> bool {
+        self.all
     }
 
     /// How text for stdout is coloured.
@@ -125,6 +134,17 @@ impl Ui {
         }
     }
 
+    /// A plan was saved.
+    pub(crate) fn saved(&self, file: &Path) {
+        if self.reader == Reader::Person {
+            let file = shell::word(&file.to_string_lossy());
+            self.print(&text::line(&format!(
+                "Saved: `nixops4-resources apply {file}` does this, and no more."
+            )));
+            self.print("\n");
+        }
+    }
+
     /// How reality differs from what is recorded, for whoever reads.
     pub(crate) fn drift(&self, report: &DriftReport) {
         match self.reader {
@@ -151,6 +171,13 @@ impl Ui {
         } else {
             Answer::No
         })
+    }
+
+    /// How far everything is, where lines stay.
+    fn overall(&self, line: Option<String>) {
+        if let Some(line) = line {
+            self.print(&format!("  {}\n", self.paint.dim(&line)));
+        }
     }
 
     fn stderr(&self, text: &str) {
@@ -199,8 +226,16 @@ impl Frontend for Ui {
         }
         let paint = self.paint;
         match event {
-            Event::Plan { plan } => self.plan(plan),
+            Event::Plan { plan } => {
+                self.plan(plan);
+                let counts = &plan.counts;
+                let work = counts.create + counts.update + counts.record + counts.ensure;
+                let is_open = counts.later > 0 || !plan.unknown_members.is_empty();
+                self.progress().expect(work + counts.later, is_open);
+            }
             Event::Removal { plan } => {
+                let work = plan.resources.len() - plan.count(RemovalAction::Refuse);
+                self.progress().expect(work, false);
                 self.print(&removal::removal(plan, Self::width(), paint));
             }
             Event::Started {
@@ -217,9 +252,10 @@ impl Frontend for Ui {
                 seconds,
                 ..
             } => {
-                self.progress().ended(path);
+                let overall = self.progress().ended(path, false);
                 let line = progress::finished(path, *operation, *seconds, paint);
                 self.print(&format!("{line}\n"));
+                self.overall(overall);
             }
             Event::Failed {
                 path,
@@ -228,9 +264,10 @@ impl Frontend for Ui {
                 seconds,
                 ..
             } => {
-                self.progress().ended(path);
+                let overall = self.progress().ended(path, true);
                 let lines = progress::failed(path, *operation, error, *seconds, paint);
                 self.print(&format!("{lines}\n"));
+                self.overall(overall);
             }
             Event::Retried {
                 path,
@@ -245,7 +282,10 @@ impl Frontend for Ui {
             Event::Skipped { .. } => {}
             Event::Note { message } => self.print(&format!("{}\n", text::theirs(message))),
             Event::Error { message } => self.error(message),
-            Event::Summary(end) => self.print(&summary::summary(end, paint)),
+            Event::Summary(end) => {
+                self.progress().end();
+                self.print(&summary::summary(end, paint));
+            }
         }
     }
 

@@ -1,11 +1,14 @@
-//! What runs, while it runs: a live line each on a terminal, otherwise a line
-//! when it starts and one when it ends.
+//! What runs, while it runs: a live line each on a terminal, and above them how much of
+//! everything is done; otherwise a line when something starts and one when it ends.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
+use super::overall::Overall;
 use super::text::{self, Paint};
 use crate::member::MemberPath;
 use crate::report::Operation;
@@ -19,6 +22,9 @@ pub(super) struct Progress {
     /// Absent where there is no terminal.
     live: Option<MultiProgress>,
     bars: BTreeMap<MemberPath, ProgressBar>,
+    /// How far everything is, and its line, as soon as anybody knows how much it is.
+    overall: Option<Arc<Mutex<Overall>>>,
+    overall_bar: Option<ProgressBar>,
 }
 
 impl Progress {
@@ -27,7 +33,36 @@ impl Progress {
             live: is_terminal
                 .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout())),
             bars: BTreeMap::new(),
+            overall: None,
+            overall_bar: None,
         }
+    }
+
+    /// So much is to be done.
+    pub(super) fn expect(&mut self, all: usize, is_open: bool) {
+        self.overall = Some(Arc::new(Mutex::new(Overall::new(all, is_open))));
+    }
+
+    /// Shows how far everything is, above what runs: what is below the last line of a
+    /// terminal is not seen.
+    fn show_overall(&mut self, live: &MultiProgress) {
+        let (Some(overall), None) = (&self.overall, &self.overall_bar) else {
+            return;
+        };
+        let shown = Arc::clone(overall);
+        let write = move |_: &ProgressState, to: &mut dyn Write| {
+            let overall = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            // A line too long would be drawn on the next one.
+            let width = super::Ui::width().saturating_sub(3);
+            let _ = to.write_str(&overall.line(Instant::now(), width));
+        };
+        let style = ProgressStyle::with_template("{spinner} {overall}");
+        let bar = live.insert(0, ProgressBar::new_spinner());
+        if let Ok(style) = style {
+            bar.set_style(style.tick_chars(SPINNER).with_key("overall", write));
+        }
+        bar.enable_steady_tick(TICK);
+        self.overall_bar = Some(bar);
     }
 
     /// Writes without disturbing the live lines.
@@ -56,11 +91,16 @@ impl Progress {
             Operation::Forget => "forgetting",
             Operation::Import => "importing",
         };
-        let Some(live) = &self.live else {
+        if let Some(overall) = &self.overall {
+            let mut overall = overall.lock().unwrap_or_else(PoisonError::into_inner);
+            overall.begin(Instant::now());
+        }
+        let Some(live) = self.live.clone() else {
             return Some(format!("  {path}  {}", paint.dim(doing)));
         };
+        self.show_overall(&live);
         let bar = live.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
             bar.set_style(style.tick_chars(SPINNER));
         }
         bar.set_message(format!("{path}  {}", paint.dim(doing)));
@@ -69,9 +109,25 @@ impl Progress {
         None
     }
 
-    /// It ended; its line goes.
-    pub(super) fn ended(&mut self, path: &MemberPath) {
+    /// It ended; its line goes. Where there are no live ones, gives now and then the line
+    /// that says how far everything is.
+    pub(super) fn ended(&mut self, path: &MemberPath, is_failed: bool) -> Option<String> {
         if let Some(bar) = self.bars.remove(path) {
+            bar.finish_and_clear();
+        }
+        let overall = self.overall.as_ref()?;
+        let mut overall = overall.lock().unwrap_or_else(PoisonError::into_inner);
+        overall.ended(is_failed);
+        match &self.live {
+            Some(_) => None,
+            None => overall.seldom(Instant::now()),
+        }
+    }
+
+    /// Nothing more is done; its line goes.
+    pub(super) fn end(&mut self) {
+        self.overall = None;
+        if let Some(bar) = self.overall_bar.take() {
             bar.finish_and_clear();
         }
     }

@@ -107,6 +107,9 @@ impl Job<'_> {
 
     async fn work(&mut self, operation: &mut Operation) -> Result<JobOutcome, String> {
         let decision = self.decide().await?;
+        if let Some(approved) = &self.session.approved {
+            approved.check(&self.member, &decision)?;
+        }
         let claimed = self
             .claims
             .claim(&self.member.kind, &decision.identity, &self.member.path);

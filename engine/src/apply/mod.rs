@@ -19,6 +19,7 @@ use crate::eval::{EvalError, Evaluation, Known, Look};
 use crate::failure::Failure;
 use crate::member::{MemberPath, OutputRef};
 use crate::memory;
+use crate::names;
 use crate::plan::planner::PlannedAction;
 use crate::plan::refresh::Refreshed;
 use crate::plan::scope;
@@ -95,6 +96,12 @@ pub(crate) async fn apply(
     if records.absent().is_empty() {
         memory::remember(session, run.schedule.evaluation(), &records);
     }
+    names::remember(
+        session,
+        run.schedule.evaluation(),
+        &records,
+        run.schedule.done(),
+    );
     let summary = run.summary(begun.elapsed());
     if !killed {
         // Everything is recorded.

@@ -99,6 +99,29 @@ pub(crate) fn is_remembered(session: &Session) -> bool {
     !remembered.is_empty() && remembered.iter().all(|location| session.starts(location))
 }
 
+/// What is recorded, for who only looks, to whom a state that is not there is an error: where
+/// the user says, else where it was at the last apply, else where the expression says. And
+/// whether its place was remembered.
+pub(crate) async fn recorded(
+    session: &Session,
+    location: Option<&str>,
+) -> Result<(Records, bool), Failure> {
+    let given = location.map(|said| given(session, said)).transpose()?;
+    let is_remembered = given.is_none() && is_remembered(session);
+    let source = if is_remembered {
+        Source::Remembered
+    } else {
+        Source::given_or_expression(given.as_ref())
+    };
+    let mut records = Records::default();
+    open(session, source, OpenMode::Read, &mut records).await?;
+    match records.absent().first().cloned() {
+        Some(absent) if is_remembered => Err(RecordsError::Absent(absent.remembered()).into()),
+        Some(absent) => Err(RecordsError::Absent(absent).into()),
+        None => Ok((records, is_remembered)),
+    }
+}
+
 /// Whether what is open is what the expression says now, and what left it.
 pub(crate) fn is_current(evaluation: &Evaluation, records: &Records) -> bool {
     let remembered: Vec<&Location> = records.locations().collect();
@@ -232,13 +255,13 @@ async fn named(
             continue;
         }
         realise(session, member).await?;
-        planner::check(session, member).await.map_err(|messages| {
+        planner::check(session, member).await.map_err(|faults| {
             Failure::Problems(
-                messages
+                faults
                     .into_iter()
-                    .map(|message| Problem {
+                    .map(|fault| Problem {
                         path: member.path.clone(),
-                        message,
+                        message: fault.to_string(),
                     })
                     .collect(),
             )

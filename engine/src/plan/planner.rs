@@ -13,7 +13,7 @@ use super::decision::{self, Decision};
 use crate::eval::{EvalError, Member};
 use crate::providers;
 use crate::records::{Entry, Records};
-use crate::schema::Kind;
+use crate::schema::{Fault, Kind};
 use crate::session::Session;
 
 /// What is known of a member.
@@ -52,7 +52,9 @@ pub(crate) async fn plan_member(
     let realise =
         async |paths: &[String]| session.evaluator.realise(paths).await.map_err(Error::Eval);
     realise(&member.provider_paths).await?;
-    let kind = check(session, member).await.map_err(Error::Problems)?;
+    let kind = check(session, member)
+        .await
+        .map_err(|faults| Error::Problems(faults.iter().map(ToString::to_string).collect()))?;
     if member
         .state
         .as_ref()
@@ -108,27 +110,28 @@ pub(crate) async fn plan_member(
 pub(crate) async fn check(
     session: &Session,
     member: &Member,
-) -> Result<Option<Arc<Kind>>, Vec<String>> {
+) -> Result<Option<Arc<Kind>>, Vec<Fault>> {
     let command = providers::command(&member.executable, &member.args);
     let description = session
         .providers
         .describe(&command)
         .await
-        .map_err(|error| vec![error.to_string()])?;
+        .map_err(|error| vec![Fault::of_all(error.to_string())])?;
     let Some(description) = description else {
         return Ok(None);
     };
-    let kind = kind(session, command, &description, &member.kind).map_err(|error| vec![error])?;
+    let kind = kind(session, command, &description, &member.kind)
+        .map_err(|error| vec![Fault::of_all(error)])?;
     let mut problems = kind.problems(member);
     match (kind.description.state, &member.state) {
-        (StateNeed::Required, None) => problems.push(format!(
+        (StateNeed::Required, None) => problems.push(Fault::of_all(format!(
             "a {} has to be recorded: give it a state",
             member.kind
-        )),
-        (StateNeed::Never, Some(_)) => problems.push(format!(
+        ))),
+        (StateNeed::Never, Some(_)) => problems.push(Fault::of_all(format!(
             "a {} keeps state and has none itself: set its state to null",
             member.kind
-        )),
+        ))),
         _ => {}
     }
     if problems.is_empty() {

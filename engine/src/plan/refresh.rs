@@ -15,6 +15,7 @@ use crate::eval::{Evaluation, Known, Look, Member, Structure};
 use crate::failure::{Failure, Problem};
 use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::memory;
+use crate::names;
 use crate::records::Records;
 use crate::session::Session;
 
@@ -265,6 +266,7 @@ pub(crate) async fn refresh(session: &Session, mode: OpenMode) -> Result<Refresh
     if records.absent().is_empty() {
         memory::remember(session, &evaluation, &records);
     }
+    names::remember(session, &evaluation, &records, &assumed);
     let (propagated, structures) = propagate(
         session,
         &mut planner,

@@ -93,7 +93,8 @@ fn resource(member: &Member, planned_action: &PlannedAction) -> PlannedResource 
     planned
 }
 
-fn unknown_members(structure: &Structure) -> UnknownMembers {
+/// A place whose members are not known, for its reader.
+pub(crate) fn unknown_members(structure: &Structure) -> UnknownMembers {
     UnknownMembers {
         path: structure.path.clone(),
         part: match structure.part {

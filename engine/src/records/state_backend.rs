@@ -226,6 +226,16 @@ impl StateBackend {
         Ok(events)
     }
 
+    /// How many events there are, if its provider tells.
+    pub(crate) async fn events(&mut self) -> Result<Option<u64>, RecordsError> {
+        if self.process.is_none() || !self.tells_history {
+            return Ok(None);
+        }
+        // None of them, which may be large.
+        let (_, number) = self.some_events(u64::MAX, 1).await?;
+        Ok(Some(number))
+    }
+
     /// Hands over the events from index `since` on, one after the other: all together
     /// may be large.
     pub(crate) async fn each_event(

@@ -19,6 +19,7 @@ use crate::plan::decision::Decision;
 use crate::plan::planner::{self, PlannedAction};
 use crate::records::Records;
 use crate::report::Action;
+use crate::schema;
 use crate::session::Session;
 
 /// What was found.
@@ -64,7 +65,7 @@ async fn look(
 ) -> Result<Option<Arc<Decision>>, String> {
     let kind = planner::check(session, member)
         .await
-        .map_err(|problems| problems.join("; "))?;
+        .map_err(|faults| schema::told(&faults, "; "))?;
     let offers = |request| {
         kind.as_ref()
             .is_some_and(|kind| kind.description.offers(request))

@@ -21,6 +21,7 @@ mod support {
 mod model;
 mod moved;
 mod orphans;
+mod reviewed;
 mod states;
 mod year;
 
