@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::backend;
 use crate::eval::{Evaluation, Known, Look, Member};
 use crate::failure::Failure;
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::plan::report::unknown_members;
 use crate::providers;
 use crate::records::Records;
@@ -151,6 +151,7 @@ fn of_records(records: &Records) -> GraphReport {
     let mut edges = BTreeMap::new();
     let mut unknown = Vec::new();
     for (state, path, recorded) in records.all() {
+        let recorded = recorded.resource();
         let extension = recorded.extension.as_ref();
         let depends_on = extension.and_then(|extension| extension.depends_on.as_ref());
         if depends_on.is_none() {
@@ -212,7 +213,7 @@ fn stand_ins(
     evaluation: &Evaluation,
     edges: &Edges,
     descriptions: &BTreeMap<MemberPath, Arc<Description>>,
-) -> BTreeMap<MemberPath, Object> {
+) -> BTreeMap<MemberPath, Outputs> {
     let mut outputs: BTreeMap<MemberPath, Object> = BTreeMap::new();
     for wanted in edges.values().flatten() {
         let here = outputs.entry(wanted.path.clone()).or_default();
@@ -235,7 +236,10 @@ fn stand_ins(
         let here = outputs.entry(member.path.clone()).or_default();
         here.extend(of_kind.clone());
     }
-    outputs
+    let shared = outputs
+        .into_iter()
+        .map(|(path, outputs)| (path, outputs.into()));
+    shared.collect()
 }
 
 const STAND_IN: &str = "output";

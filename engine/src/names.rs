@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nixops4_protocol::Object;
 use serde::{Deserialize, Serialize};
 
 use crate::eval::{Evaluation, Evaluator};
-use crate::member::{MemberPath, OutputRef};
+use crate::member::{MemberPath, OutputRef, Outputs};
 use crate::memory::folder;
 use crate::records::Records;
 use crate::session::Session;
@@ -42,13 +41,13 @@ pub(crate) fn remember<'a>(
     session: &Session,
     evaluation: &'a Evaluation,
     records: &'a Records,
-    made: &'a BTreeMap<MemberPath, Object>,
+    made: &'a BTreeMap<MemberPath, Outputs>,
 ) {
     let (Some(states), Ok(root)) = (&session.memory, session.evaluator.root()) else {
         return;
     };
     let recorded = records.all();
-    let recorded = recorded.map(|(_, path, recorded)| (path, &recorded.output_properties));
+    let recorded = recorded.map(|(_, path, recorded)| (path, recorded.outputs()));
     let mut members: BTreeMap<&MemberPath, BTreeSet<&String>> = BTreeMap::new();
     for path in evaluation.members.keys() {
         members.entry(path).or_default();

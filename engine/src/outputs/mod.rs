@@ -23,7 +23,8 @@ pub async fn outputs(
 ) -> Result<OutputsReport, Failure> {
     let reading = backend::recorded(session, location);
     let (records, _) = signals.race(reading).await??;
-    let recorded = records.all().map(|(_, path, recorded)| (path, &**recorded));
+    let recorded = records.all();
+    let recorded = recorded.map(|(_, path, recorded)| (path, &**recorded.outputs()));
     let found = select::select(recorded, wanted);
     for note in records.notes() {
         session.ui.said("note", note);

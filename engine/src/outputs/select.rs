@@ -1,6 +1,6 @@
 //! Recorded outputs, by the names that lead to them. Pure.
 
-use nixops4_protocol::state::RecordedResource;
+use nixops4_protocol::Object;
 use serde_json::Value;
 
 use crate::member::{MemberPath, OutputRef};
@@ -83,7 +83,7 @@ fn parts(names: &[String]) -> String {
 /// The outputs that `wanted` names: those of a member, of all below it, one output, or a
 /// part of one.
 pub(crate) fn select<'a>(
-    recorded: impl Iterator<Item = (&'a MemberPath, &'a RecordedResource)>,
+    recorded: impl Iterator<Item = (&'a MemberPath, &'a Object)>,
     wanted: Option<&MemberPath>,
 ) -> Result<Vec<RecordedOutput>, OutputsError> {
     let mut recorded: Vec<_> = recorded.collect();
@@ -97,15 +97,14 @@ pub(crate) fn select<'a>(
         .filter(|(path, _)| path.is_within(wanted))
         .collect();
     if !within.is_empty() {
-        let outputs = within.iter().flat_map(|(path, resource)| {
-            let there = resource.output_properties.iter();
-            let there = there.filter(|(_, value)| !value.is_null());
+        let outputs = within.iter().flat_map(|(path, outputs)| {
+            let there = outputs.iter().filter(|(_, value)| !value.is_null());
             there.map(|(output, value)| found(path, output, &[], value))
         });
         return Ok(outputs.collect());
     }
     let member = recorded.iter().find(|(path, _)| wanted.is_within(path));
-    let Some((member, resource)) = member else {
+    let Some((member, outputs)) = member else {
         return Err(OutputsError::Nothing {
             path: wanted.clone(),
             there: near(&recorded, wanted),
@@ -114,7 +113,6 @@ pub(crate) fn select<'a>(
     let [output, part @ ..] = &wanted.names()[member.names().len()..] else {
         return Err(OutputsError::Empty);
     };
-    let outputs = &resource.output_properties;
     let there = outputs.iter().filter(|(_, value)| !value.is_null());
     let Some((_, value)) = there.clone().find(|(name, _)| *name == output) else {
         return Err(OutputsError::NoOutput {
@@ -189,7 +187,7 @@ fn name_of(path: &MemberPath, output: &str, part: &[String]) -> String {
 }
 
 /// The members beside what is not there, or else all.
-fn near(recorded: &[(&MemberPath, &RecordedResource)], wanted: &MemberPath) -> Vec<String> {
+fn near(recorded: &[(&MemberPath, &Object)], wanted: &MemberPath) -> Vec<String> {
     for depth in (0..wanted.names().len()).rev() {
         let above = MemberPath(wanted.names()[..depth].to_vec());
         let there = recorded.iter().filter(|(path, _)| path.is_within(&above));
@@ -208,22 +206,16 @@ mod tests {
     use super::*;
 
     fn told(wanted: &str) -> Result<Vec<String>, String> {
-        let resource = |outputs: Value| -> RecordedResource {
-            serde_json::from_value(json!({
-                "type": "t", "inputProperties": {}, "outputProperties": outputs,
-            }))
-            .unwrap()
-        };
-        let recorded: Vec<(MemberPath, RecordedResource)> = [
+        let recorded: Vec<(MemberPath, Object)> = [
             ("web.db", json!({ "host": "h", "port": 5432, "gone": null })),
             ("web.site", json!({ "tls": { "ca": ["one", "two"] } })),
             ("a", json!({ "b": true })),
         ]
         .into_iter()
-        .map(|(path, outputs)| (path.parse().unwrap(), resource(outputs)))
+        .map(|(path, outputs)| (path.parse().unwrap(), outputs.as_object().unwrap().clone()))
         .collect();
         let wanted: Option<MemberPath> = (!wanted.is_empty()).then(|| wanted.parse().unwrap());
-        let recorded = recorded.iter().map(|(path, resource)| (path, resource));
+        let recorded = recorded.iter().map(|(path, outputs)| (path, outputs));
         let outputs = select(recorded, wanted.as_ref()).map_err(|error| error.to_string())?;
         let written = outputs.iter().map(|it| format!("{}={}", it.name, it.value));
         Ok(written.collect())

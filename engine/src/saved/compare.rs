@@ -142,7 +142,7 @@ async fn states(records: &Records) -> Result<Vec<SavedState>, Failure> {
             .filter(|(state, ..)| **state == location.label);
         let resources = resources.map(|(_, path, recorded)| SavedRecord {
             path: path.clone(),
-            hash: hash(&serde_json::to_value(&**recorded).unwrap_or_default()),
+            hash: hash(&serde_json::to_value(recorded.resource()).unwrap_or_default()),
         });
         states.push(SavedState {
             path: location.label.clone(),
