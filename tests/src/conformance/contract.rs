@@ -48,7 +48,9 @@ pub fn what_reaches_and_names_it_leads_to_it<F: Fixture>() {
     let leading = only(&thing.inputs, |name| {
         let naming = &contract.naming_inputs;
         let is_of_place = place(&contract, &thing.inputs).contains_key(name);
-        is_of_place || is_required(name) || naming.iter().any(|it| it == name)
+        // A relation may be none without what it allows.
+        let is_needed = is_required(name) || !F::OWNED;
+        is_of_place || is_needed || naming.iter().any(|it| it == name)
     });
     let read = |inputs: &Object| {
         let read = messages::read(F::TYPE, inputs, None);
