@@ -1,6 +1,6 @@
 //! Plans one member: checks it, asks its provider, or compares.
 
-use std::collections::hash_map::Entry;
+use std::collections::hash_map;
 use std::sync::{Arc, PoisonError};
 
 use nixops4_protocol::client::{ClientError, ProviderCommand};
@@ -12,7 +12,7 @@ use nixops4_protocol::message::{
 use super::decision::{self, Decision};
 use crate::eval::{EvalError, Member};
 use crate::providers;
-use crate::records::Records;
+use crate::records::{Entry, Records};
 use crate::schema::Kind;
 use crate::session::Session;
 
@@ -60,7 +60,7 @@ pub(crate) async fn plan_member(
     {
         return Ok(PlannedAction::Later);
     }
-    let recorded = records.of(member).map(|entry| entry.resource());
+    let recorded = records.of(member).map(Entry::resource);
     let recorded = recorded.as_ref();
     if let Some(problem) = recorded.and_then(|recorded| decision::type_change(member, recorded)) {
         return Err(Error::Problems(vec![problem]));
@@ -147,8 +147,8 @@ fn kind(
 ) -> Result<Arc<Kind>, String> {
     let mut kinds = session.kinds.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(match kinds.entry((command, name.to_owned())) {
-        Entry::Occupied(known) => Arc::clone(known.get()),
-        Entry::Vacant(new) => {
+        hash_map::Entry::Occupied(known) => Arc::clone(known.get()),
+        hash_map::Entry::Vacant(new) => {
             let described = providers::kind(description, name)?.clone();
             Arc::clone(new.insert(Arc::new(Kind::new(described))))
         }
