@@ -180,7 +180,7 @@ fn record(number: usize) -> Value {
     });
     let outputs = json!({
         "name": format!("bench_role_{number}"), "host": "db.example.org", "port": 5432,
-        "oid": 16384 + number, "systemIdentifier": "7351233444521234567",
+        "oid": 16384 + number, "serverId": "7351233444521234567",
     });
     json!({
         "op": "add",

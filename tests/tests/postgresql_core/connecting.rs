@@ -461,7 +461,7 @@ fn another_server_behind_the_address_is_refused() {
     let place = Place::new();
     let inputs = place.inputs(json!({"name": "app"}));
     let mut outputs = place.ensure(ROLE, &inputs);
-    outputs.insert("systemIdentifier".to_owned(), json!("1"));
+    outputs.insert("serverId".to_owned(), json!("1"));
     let error = place
         .update(ROLE, &inputs, &outputs, &inputs)
         .expect_err("it is another server");

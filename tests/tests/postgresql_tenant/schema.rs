@@ -48,7 +48,7 @@ fn it_is_made_changed_and_dropped() {
         assert_eq!(outputs["name"], json!(name));
         assert_eq!(outputs["database"], json!(database));
         assert_eq!(outputs["ownerRole"], json!(owner));
-        assert!(outputs["databaseOid"].is_i64() && outputs["systemIdentifier"].is_string());
+        assert!(outputs["databaseOid"].is_i64() && outputs["serverId"].is_string());
         assert_eq!(
             schema.list(),
             [json!({

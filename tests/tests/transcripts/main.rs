@@ -115,7 +115,7 @@ fn as_upstream_sends_it() {
         "host": site.server.host(),
         "port": site.server.port(),
         "oid": oid.parse::<i64>().expect("a number"),
-        "systemIdentifier": id,
+        "serverId": id,
         "passwordVerified": null,
     });
     // One line, which ends with a newline, and nothing else.
