@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-.PHONY: help demo demo-garage test test-fast new-provider endurance lint bench fmt generate
+.PHONY: help demo demo-garage test endurance lint bench fmt generate
 
 help: ## Shows this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,13 +20,6 @@ demo-garage: ## The same with a throwaway Garage, which takes 17 minutes to comp
 test: ## Checks everything: format, lints, all tests, Nix, generated files, documents
 	@scripts/setup.sh cc curl postgresql nix postgresql-18 german pgbouncer bao sops judges garage rclone
 	@scripts/test.sh
-
-test-fast: ## The same in under three minutes, for the loop of a developer: no server but PostgreSQL
-	@scripts/setup.sh cc postgresql nix
-	@scripts/test.sh fast
-
-new-provider: ## Writes a provider to begin with: make new-provider NAME=dns
-	@scripts/new-provider.sh "$(NAME)"
 
 endurance: ## Kills, fuzzes and looks for leaks with new seeds; each test for MINUTES=10
 	@scripts/setup.sh cc curl postgresql nix

@@ -8,7 +8,12 @@
 {
   lib = import ./nixops4/lib/root.nix;
   modules = {
-    nixops4Provider = import ./nixops4/providers;
+    nixops4Provider = {
+      garage = ./nixops4/providers/garage.nix;
+      postgresql = ./nixops4/providers/postgresql.nix;
+      secrets = ./nixops4/providers/secrets.nix;
+      state = ./nixops4/providers/state.nix;
+    };
     nixops4Component.default = ./nixops4/components/default.nix;
   };
   components.postgresqlTenant = import ./nixops4/components/postgresql-tenant.nix;

@@ -13,11 +13,10 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::args::{Call, CallRequest};
-use nixops4_resources_engine::providers_of_this_machine;
-
 use crate::executables;
 use crate::failure::Failure;
 use crate::providers;
+use crate::session;
 use crate::ui::Ui;
 
 /// What `--recorded` holds.
@@ -42,7 +41,7 @@ pub(crate) async fn call(
         .clone()
         .unwrap_or_else(|| executables::provider_of(&call.kind));
     let command = providers::command(&executable, &[]);
-    let providers = providers_of_this_machine(ui.clone(), timeout);
+    let providers = session::providers(ui, timeout);
     let to_failure =
         |error: nixops4_protocol::client::ClientError| Failure::Provider(error.to_string());
     let name = request.name();

@@ -1,65 +1,145 @@
-//! `plan`, `apply FILE` and `drift`, shown.
+//! `plan` and `apply`, from the survey to the exit code.
 
-use std::path::Path;
+use crate::apply::{self, Signals};
+use crate::failure::{Failure, Problem};
+use crate::plan::decision;
+use crate::plan::judge::Judgement;
+use crate::plan::report;
+use crate::plan::survey::{self, Survey};
+use crate::records::Opening;
+use crate::report::{Action, Event, PlanReport};
+use crate::session::Session;
 
-use nixops4_resources_engine::report::saved::SavedPlan;
-use nixops4_resources_engine::{self as engine, Outcome, SavedError, Session, Signals};
+/// How often an apply looks anew because somebody else records something between
+/// its looking and its writing.
+const SURVEYS: u32 = 3;
 
-use crate::args::Drift;
-use crate::failure::Failure;
-use crate::ui::Ui;
+/// How a command ended that did not fail altogether.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Everything is as wanted.
+    Done,
+    /// Something failed, and was told.
+    Failed,
+    /// Changes are pending.
+    Pending,
+}
 
 /// Shows what apply would do.
-pub(crate) async fn plan(
-    session: &Session,
-    ui: &Ui,
-    signals: &mut Signals,
-) -> Result<Outcome, Failure> {
-    let plan = engine::plan(session, signals).await?;
-    ui.plan(&plan.report);
-    Ok(plan.outcome()?)
+pub(crate) async fn plan(session: &Session, signals: &mut Signals) -> Result<Ending, Failure> {
+    let survey = surveyed(session, Opening::Look, signals).await?;
+    let plan = report::report(&session.file.to_string_lossy(), &survey);
+    session.ui.plan(&plan);
+    session.close(&survey.records, signals).await;
+    refuse_duplicates(&survey)?;
+    Ok(if plan.counts.refuse + plan.counts.failed > 0 {
+        Ending::Failed
+    } else if plan.is_pending() {
+        Ending::Pending
+    } else {
+        Ending::Done
+    })
 }
 
-/// The same, saved for [`apply_saved`] to do exactly that.
-pub(crate) async fn plan_to(
-    file: &Path,
-    session: &Session,
-    ui: &Ui,
-    signals: &mut Signals,
-) -> Result<Outcome, Failure> {
-    let (plan, saved) = engine::plan_to_save(session, signals).await?;
-    ui.plan(&plan.report);
-    let outcome = plan.outcome()?;
-    let saved = saved.ok_or(SavedError::NotSaved);
-    saved
-        .and_then(|saved| saved.write(file))
-        .map_err(engine::Failure::from)?;
-    ui.saved(file);
-    Ok(outcome)
-}
-
-/// Does what a saved plan shows, and no more.
-pub(crate) async fn apply_saved(
-    file: &Path,
-    session: &mut Session,
-    ui: &Ui,
-    signals: &mut Signals,
-) -> Result<Outcome, Failure> {
-    let (saved, warning) = SavedPlan::read(file).map_err(engine::Failure::from)?;
-    if let Some(warning) = warning {
-        ui.said("note", &warning);
+/// Makes the deployment what its file says.
+pub(crate) async fn apply(session: &Session, signals: &mut Signals) -> Result<Ending, Failure> {
+    let mut attempt = 1;
+    let survey = loop {
+        let mut survey = surveyed(session, Opening::Make, signals).await?;
+        let plan = report::report(&session.file.to_string_lossy(), &survey);
+        let judged = || refuse_duplicates(&survey).and_then(|()| refuse_refusals(&plan));
+        let opened = match judged() {
+            Ok(()) if plan.has_work() => {
+                let beginning = async {
+                    survey::open_to_write(session, &mut survey).await?;
+                    apply::begin(session, &survey).await
+                };
+                signals.race(beginning).await.flatten()
+            }
+            refused => refused,
+        };
+        // What was decided goes by what is no longer recorded.
+        if matches!(opened, Err(Failure::Overtaken)) && attempt < SURVEYS {
+            attempt += 1;
+            continue;
+        }
+        session.ui.event(&Event::Plan { plan });
+        opened?;
+        break survey;
+    };
+    let summary = apply::apply(session, survey, signals).await?;
+    // Everything is recorded.
+    let _ = signals.race(session.providers.close()).await;
+    for skip in &summary.skipped {
+        session.ui.event(&Event::Skipped {
+            path: skip.path.clone(),
+            reason: skip.reason.clone(),
+        });
     }
-    Ok(engine::apply_saved(session, saved, signals).await?)
+    let ending = if summary.success {
+        Ending::Done
+    } else {
+        Ending::Failed
+    };
+    session.ui.event(&Event::Summary(summary));
+    Ok(ending)
 }
 
-/// Shows how reality differs from what is recorded.
-pub(crate) async fn drift(
+/// From now on Ctrl-C does not end the process by itself.
+pub(crate) fn signals() -> Result<Signals, Failure> {
+    Signals::new().map_err(|error| Failure::Io("cannot wait for signals".to_owned(), error))
+}
+
+async fn surveyed(
     session: &Session,
-    ui: &Ui,
-    wanted: &Drift,
+    opening: Opening,
     signals: &mut Signals,
-) -> Result<Outcome, Failure> {
-    let report = engine::drift(session, wanted.state.as_deref(), &wanted.paths, signals).await?;
-    ui.drift(&report);
-    Ok(report.outcome())
+) -> Result<Survey, Failure> {
+    signals.race(survey::survey(session, opening)).await?
+}
+
+/// Two members that are the same thing would undo each other's work.
+fn refuse_duplicates(survey: &Survey) -> Result<(), Failure> {
+    let decided = survey.foreseen.iter().filter_map(|(member, judgement)| {
+        let Judgement::Decided(decision) = judgement else {
+            return None;
+        };
+        Some((&member.path, member.kind.as_str(), decision))
+    });
+    let problems: Vec<Problem> = decision::duplicates(decided)
+        .into_iter()
+        .filter_map(|(kind, identity, members)| {
+            let names: Vec<String> = members.iter().map(|path| format!("'{path}'")).collect();
+            Some(Problem {
+                path: members.into_iter().next()?,
+                message: format!(
+                    "{} are the same {kind} ({identity}): give one of them another name, or \
+                     remove it",
+                    names.join(" and ")
+                ),
+            })
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Problems(problems))
+    }
+}
+
+fn refuse_refusals(plan: &PlanReport) -> Result<(), Failure> {
+    let problems: Vec<Problem> = plan
+        .resources
+        .iter()
+        .filter(|resource| resource.action == Action::Refuse)
+        .map(|resource| Problem {
+            path: resource.path.clone(),
+            message: resource.error.clone().unwrap_or_default(),
+        })
+        .collect();
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Refused(problems))
+    }
 }

@@ -9,11 +9,10 @@ use nixops4_protocol::describe::{Description, KindDescription, StateNeed};
 use serde::Serialize;
 use serde_json::Value;
 
-use nixops4_resources_engine::providers_of_this_machine;
-
 use crate::executables;
 use crate::failure::Failure;
 use crate::providers::{self, Providers};
+use crate::session;
 use crate::ui::text::{self, Paint};
 use crate::ui::{Reader, Ui};
 
@@ -34,7 +33,7 @@ pub(crate) async fn describe(
     timeout: std::time::Duration,
     ui: &Arc<Ui>,
 ) -> Result<(), Failure> {
-    let providers = providers_of_this_machine(ui.clone(), timeout);
+    let providers = session::providers(ui, timeout);
     let Some(what) = what else {
         return everything(&providers, ui).await;
     };

@@ -1,40 +1,50 @@
-//! The command `nixops4-resources`: the command line and the terminal, or JSON, of
-//! `nixops4-resources-engine`, which does the work; and `secret`, which is by hand.
+//! The command `nixops4-resources`: plans and applies NixOps4 deployments with
+//! the Nix and the providers that are installed.
 //!
 //! [`report`] is what `--json` prints; everything else is the command's own.
 
+mod apply;
 mod args;
 mod call;
-mod candidates;
 mod commands;
 mod completion;
 mod describe;
+mod drift;
+mod eval;
+mod executables;
 mod failure;
-mod inspect;
-mod interrupts;
-mod manual;
+mod import;
+mod member;
+#[cfg(test)]
+mod model;
+mod plan;
+mod providers;
+mod records;
+mod removal;
+pub mod report;
+mod schema;
 mod secret;
+mod session;
+mod shell;
 mod state;
+mod trust;
 mod ui;
+mod whereabouts;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use clap::Parser as _;
-use nixops4_resources_engine::{
-    Allowed, Destroy, Gc, Outcome, Session, Settings, apply, destroy, executables, gc, import,
-    member, memory_of_this_user, providers, shell,
-};
-use nixops4_secrets_store::{clock, environment};
+use nixops4_secrets_store::clock;
 
-use args::{Arguments, Command, Common};
+use args::{Arguments, Command};
+use commands::{Ending, signals};
 use failure::Failure;
-use interrupts::signals;
+pub use member::{MemberPath, OutputRef};
+use session::Session;
+use trust::Allowed;
 use ui::{Reader, Ui};
-
-pub use nixops4_resources_engine::report;
-pub use nixops4_resources_engine::{MemberPath, OutputRef};
 
 /// Wrong use of the command, as in sysexits.h; 2 means pending changes.
 const USAGE: u8 = 64;
@@ -43,7 +53,6 @@ const PENDING: u8 = 2;
 /// Runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    completion::answer_shell();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -71,9 +80,9 @@ pub fn main() -> ExitCode {
         (Ok(()), Err(error)) => Err(Failure::Io("cannot start".to_owned(), error)),
     };
     match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Failed) => ExitCode::FAILURE,
-        Ok(Outcome::Pending) => {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::FAILURE,
+        Ok(Ending::Pending) => {
             let asked = match &arguments.command {
                 Command::Plan(plan) => plan.detailed_exitcode,
                 Command::Drift(_) => true,
@@ -92,112 +101,87 @@ pub fn main() -> ExitCode {
                 );
             }
             ui.error(&message);
-            if failure.is_usage() {
-                ExitCode::from(USAGE)
-            } else {
-                ExitCode::FAILURE
+            match failure {
+                Failure::Usage(_) => ExitCode::from(USAGE),
+                _ => ExitCode::FAILURE,
             }
         }
     }
 }
 
-async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Outcome, Failure> {
+async fn run(arguments: &Arguments, ui: &Arc<Ui>) -> Result<Ending, Failure> {
     let common = &arguments.common;
-    let begin = |settings| Session::new(settings, ui.clone());
-    let session = || begin(settings(common));
+    let session = || {
+        Session::new(
+            common.file.clone(),
+            common.show_trace,
+            common.parallel,
+            common.timeout,
+            Arc::clone(ui),
+            Allowed {
+                providers: common
+                    .allow_provider
+                    .iter()
+                    .map(|it| it.0.clone())
+                    .collect(),
+                connections: common.allow_connection.clone(),
+                owners: common.allow_owner.clone(),
+            },
+        )
+    };
     match &arguments.command {
         Command::Plan(plan) => {
-            let session = begin(Settings {
-                targets: plan.target.clone(),
-                refresh: plan.refresh,
-                ..settings(common)
-            });
-            match &plan.out {
-                Some(_) if !plan.refresh => Err(Failure::Usage(
-                    "a plan that is saved has to look at what is there: leave out --refresh=false"
-                        .to_owned(),
-                )),
-                Some(out) => commands::plan_to(out, &session, ui, &mut signals()?).await,
-                None => commands::plan(&session, ui, &mut signals()?).await,
-            }
+            let mut session = session();
+            session.targets.clone_from(&plan.target);
+            session.refresh = plan.refresh;
+            commands::plan(&session, &mut signals()?).await
         }
-        Command::Apply(wanted) => {
-            let mut session = begin(Settings {
-                targets: wanted.target.clone(),
-                ..settings(common)
-            });
-            match &wanted.plan {
-                Some(plan) => commands::apply_saved(plan, &mut session, ui, &mut signals()?).await,
-                None => Ok(apply(&session, &mut signals()?).await?),
-            }
+        Command::Apply(apply) => {
+            let mut session = session();
+            session.targets.clone_from(&apply.target);
+            commands::apply(&session, &mut signals()?).await
         }
-        Command::Validate => inspect::validate(&session(), ui, &mut signals()?).await,
-        Command::Graph(wanted) => inspect::graph(&session(), ui, wanted, &mut signals()?).await,
-        Command::Outputs(wanted) => inspect::outputs(&session(), ui, wanted, &mut signals()?).await,
-        Command::Drift(wanted) => commands::drift(&session(), ui, wanted, &mut signals()?).await,
-        Command::Destroy(wanted) => {
-            let wanted = Destroy {
-                paths: &wanted.paths,
-                from_state: wanted.from_state.as_deref(),
-                forget: wanted.forget,
-                yes: wanted.yes,
+        Command::Drift(drift) => {
+            let location = drift.state.as_deref();
+            drift::drift(&session(), location, &drift.paths, &mut signals()?).await
+        }
+        Command::Destroy(destroy) => {
+            let wanted = removal::destroy::Wanted {
+                paths: &destroy.paths,
+                from_state: destroy.from_state.as_deref(),
+                forget: destroy.forget,
+                yes: destroy.yes,
             };
-            Ok(destroy(&session(), &wanted, &mut signals()?).await?)
+            removal::destroy::destroy(&session(), &wanted, &mut signals()?).await
         }
-        Command::Gc(wanted) => {
-            let wanted = Gc {
-                paths: &wanted.paths,
-                orphans: wanted.orphans,
-                forget: wanted.forget,
-                yes: wanted.yes,
+        Command::Gc(gc) => {
+            let wanted = removal::gc::Wanted {
+                paths: &gc.paths,
+                orphans: gc.orphans,
+                forget: gc.forget,
+                yes: gc.yes,
             };
-            Ok(gc(&session(), &wanted, &mut signals()?).await?)
+            removal::gc::gc(&session(), &wanted, &mut signals()?).await
         }
-        Command::Import(wanted) => {
-            Ok(import(&mut session(), &wanted.paths, &mut signals()?).await?)
+        Command::Import(import) => {
+            import::import(&mut session(), &import.paths, &mut signals()?).await
         }
-        Command::State(wanted) => state::run(&session(), ui, wanted).await,
-        Command::Completion(wanted) => {
-            ui.print(&completion::script(wanted.shell)?);
-            Ok(Outcome::Done)
+        Command::State(state) => state::run(&session(), state).await,
+        Command::Completion(completion) => {
+            ui.print(&completion::script(completion.shell));
+            Ok(Ending::Done)
         }
-        Command::Man(wanted) => {
-            match &wanted.into {
-                Some(folder) => manual::write(folder)?,
-                None => ui.print(&manual::page(&wanted.command)?),
-            }
-            Ok(Outcome::Done)
+        Command::Describe(describe) => {
+            describe::describe(describe.what.as_deref(), common.timeout, ui).await?;
+            Ok(Ending::Done)
         }
-        Command::Describe(wanted) => {
-            describe::describe(wanted.what.as_deref(), common.timeout, ui).await?;
-            Ok(Outcome::Done)
+        Command::Call(call) => {
+            call::call(call, common.timeout, ui).await?;
+            Ok(Ending::Done)
         }
-        Command::Call(wanted) => {
-            call::call(wanted, common.timeout, ui).await?;
-            Ok(Outcome::Done)
+        Command::Secret(secret) => {
+            secret::run(secret, ui).await?;
+            Ok(Ending::Done)
         }
-        Command::Secret(wanted) => {
-            secret::run(wanted, ui).await?;
-            Ok(Outcome::Done)
-        }
-    }
-}
-
-/// What the options that all commands have say.
-fn settings(common: &Common) -> Settings {
-    let providers = common.allow_provider.iter().map(|words| words.0.clone());
-    Settings {
-        file: common.file.clone(),
-        parallel: common.parallel,
-        timeout: common.timeout,
-        show_trace: common.show_trace,
-        allowed: Allowed {
-            providers: providers.collect(),
-            connections: common.allow_connection.clone(),
-            deployments: common.allow_deployment.clone(),
-        },
-        memory: memory_of_this_user(),
-        secret_stores: || environment::stores().map_err(|error| error.to_string()),
-        ..Settings::default()
     }
 }

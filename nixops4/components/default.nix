@@ -3,9 +3,17 @@
 #   imports = [ nixops4-resources.modules.nixops4Component.default ];
 #   deployment = "demo";
 #
-# declares the providers and has them fill in `deployment`. To be imported by the
+# declares the providers and has them fill in `owner`. To be imported by the
 # root; a nested component uses the root's `providers` by closure.
 { config, lib, ... }:
+let
+  modules = {
+    garage = ../providers/garage.nix;
+    postgresql = ../providers/postgresql.nix;
+    secrets = ../providers/secrets.nix;
+    state = ../providers/state.nix;
+  };
+in
 {
   _class = "nixops4Component";
 
@@ -24,5 +32,5 @@
   config.providers = lib.mapAttrs (_: module: {
     imports = [ module ];
     inherit (config) deployment;
-  }) (import ../providers);
+  }) modules;
 }

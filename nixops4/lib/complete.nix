@@ -253,7 +253,6 @@ let
           let
             completers = mapAttrs (_: property: completeSet property property.default) shape.properties;
             completeOther = completeSet anything { };
-            former = shape.former or { };
             known = attrNames shape.properties;
             # Completed once for a kind, not once for a member. Needs no place: a
             # schema whose own default does not fit is not the author's doing.
@@ -274,13 +273,7 @@ let
                 if shape.open then
                   [ ]
                 else
-                  map (
-                    name:
-                    if former ? ${name} then
-                      "${show place}.${name}: is called ${former.${name}} now"
-                    else
-                      "${show place}.${name}: no such input; ${suggest known name}"
-                  ) unknown
+                  map (name: "${show place}.${name}: no such input; ${suggest known name}") unknown
               )
               ++ map (
                 name:

@@ -17,7 +17,7 @@ let
   resourceType =
     wireType: kind:
     let
-      inputs = schema.readInputs kind;
+      inputs = schema.read kind.inputs;
       outputs = schema.read kind.outputs;
       completeInputs = complete inputs;
       deployment = lib.optionalAttrs (config.deployment != null) (
@@ -83,7 +83,7 @@ in
     default = null;
     example = "demo";
     description = ''
-      Name of the deployment. It becomes the input `deployment` of every resource that does not set it.
+      Name of the deployment. It becomes the input `owner` (of a state kind: `deployment`) of every resource that does not set it.
 
       While this is null, each resource has to set it.
     '';

@@ -44,7 +44,8 @@
 # members (Nix would look for the name while making the names). It may depend
 # on any other: put the members in question in a component of their own.
 #
-# The input `deployment` is the deployment's name unless you set it.
+# The input `owner` (of a state kind: `deployment`) is the deployment's name
+# unless you set it.
 let
   inherit (builtins) isString match;
   inherit (import ./complete.nix) describe;

@@ -21,7 +21,6 @@
 #   properties   object: shapes by name
 #   mandatory    object: the names that must be given, sorted
 #   open         object: whether other names are let through as they are
-#   former       object, where a kind says it: today's names by former ones
 #   alternatives union: shapes, of which no two accept the same Nix type
 #
 # Whatever else a schema demands (lengths, patterns that Nix cannot read) is for
@@ -293,20 +292,10 @@ let
   # Kinds that list no requests are not of this suite's making: theirs to name.
   deploymentInputs =
     kind:
-    if kind ? contract then
-      (if kind.contract ? deploymentInput then [ kind.contract.deploymentInput ] else [ ])
-    else if kind ? requests && kind.inputs.properties or { } ? deployment then
-      [ "deployment" ]
-    else
-      [ ];
-
-  # The shape of a kind's inputs, with `former`: today's names by former ones.
-  readInputs =
-    kind:
-    read (kind.inputs or true)
-    // {
-      former = kind.contract.formerInputs or { };
-    };
+    let
+      input = if kind.state or "optional" == "never" then "deployment" else "owner";
+    in
+    if kind ? requests && kind.inputs.properties or { } ? ${input} then [ input ] else [ ];
 in
 {
   inherit
@@ -315,6 +304,5 @@ in
     kindName
     nixTypes
     read
-    readInputs
     ;
 }

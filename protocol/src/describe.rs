@@ -3,14 +3,12 @@
 //! The same document is committed as `schemas/NAME.json`; the Nix modules, the
 //! reference and the command's early validation are made from it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Object;
-pub use crate::contract::{Contract, Reach, rename, renamed};
 use crate::message::RequestName;
 
 /// A provider, with every kind that it manages.
@@ -46,10 +44,6 @@ pub struct KindDescription {
     pub inputs: Object,
     /// JSON Schema of its outputs.
     pub outputs: Object,
-    /// What its inputs and outputs mean to a caller. Providers of early versions don't
-    /// say it: [`contract`](Self::contract) is what is taken for it then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contract: Option<Contract>,
 }
 
 impl KindDescription {
@@ -57,15 +51,6 @@ impl KindDescription {
     #[must_use]
     pub fn offers(&self, request: RequestName) -> bool {
         self.requests.contains(&request)
-    }
-
-    /// What its inputs and outputs mean to a caller.
-    #[must_use]
-    pub fn contract(&self) -> Cow<'_, Contract> {
-        match &self.contract {
-            Some(contract) => Cow::Borrowed(contract),
-            None => Cow::Owned(Contract::early(self)),
-        }
     }
 }
 

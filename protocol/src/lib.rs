@@ -3,16 +3,14 @@
 //! One JSON value a line over a provider's stdin and stdout. [`message`] has the
 //! messages of upstream's v0 to the letter and this suite's extensions,
 //! [`describe`] what a provider says about itself, [`codec`] the lines,
-//! [`client`] a provider process as its caller sees it, [`state`] the document
-//! that state providers keep, and [`mark`] the label of ownership on servers.
+//! [`client`] a provider process as its caller sees it, and [`state`] the
+//! document that state providers keep.
 //!
 //! This crate knows nothing of any resource kind, of Nix, or of a terminal.
 
 pub mod client;
 pub mod codec;
-mod contract;
 pub mod describe;
-pub mod mark;
 pub mod message;
 mod parse;
 pub mod state;

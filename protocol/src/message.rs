@@ -346,8 +346,7 @@ pub struct ReadResourceRequest {
 pub struct ListResourcesRequest {
     /// Resource type on the wire.
     pub r#type: String,
-    /// The inputs that say where to look and whose mark to look for. Others are passed
-    /// over.
+    /// The inputs that say where to look and whose mark to look for.
     pub input_properties: Object,
 }
 
@@ -484,10 +483,6 @@ pub struct UnseenPlace {
 pub struct ListedResource {
     /// What names it on its server.
     pub identity: Value,
-    /// The inputs that name it: with those that the list was asked with, they lead to
-    /// it. Providers of early versions don't say them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub inputs: Option<Object>,
     /// The mark, as it stands on the server.
     pub mark: String,
     /// Further facts of the kind: size, age, ...

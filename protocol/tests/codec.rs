@@ -330,13 +330,10 @@ fn response() -> impl Strategy<Value = Response> {
         Just(Action::Replace),
         Just(Action::Refuse),
     ];
-    let inputs = option::of(object());
-    let listed = (value(), inputs, any::<String>(), object());
-    let listed = listed.prop_map(|(identity, inputs, mark, mut facts)| {
-        facts.retain(|key, _| !["identity", "inputs", "mark"].contains(&key.as_str()));
+    let listed = (value(), any::<String>(), object()).prop_map(|(identity, mark, mut facts)| {
+        facts.retain(|key, _| key != "identity" && key != "mark");
         ListedResource {
             identity,
-            inputs,
             mark,
             facts,
         }

@@ -16,11 +16,12 @@ use nixops4_protocol::message::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::context::{Context, Surroundings};
+use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::inputs::{self, Parsed};
 use crate::kind::{DeletionPolicy, ResourceKind};
 use crate::plan::{self, Known};
+use crate::provider::Surroundings;
 use crate::retry::retrying;
 use crate::schema::{self, Shape};
 use crate::state_kind::StateKind;
@@ -113,12 +114,8 @@ async fn answer<K: ResourceKind>(
     shape: &OnceCell<Shape>,
 ) -> Result<Response> {
     let parse = |properties| -> Result<(Context, Parsed<K::Inputs>)> {
-        inputs::refuse_former::<K>(properties)?;
         let wanted = inputs::parse::<K>(properties)?;
-        Ok((
-            at.context(wanted.common.deployment.clone(), K::TYPE),
-            wanted,
-        ))
+        Ok((at.context(wanted.common.owner.clone(), K::TYPE), wanted))
     };
     match request {
         Request::Create(request) => {
@@ -136,27 +133,23 @@ async fn answer<K: ResourceKind>(
         }
         Request::Update(request) => {
             let (cx, wanted) = parse(&request.input_properties)?;
-            let resource = inputs::renamed::<K>(request.resource);
-            let output_properties = engine::ensure::<K>(&cx, &wanted, Some(&resource)).await?;
+            let output_properties =
+                engine::ensure::<K>(&cx, &wanted, Some(&request.resource)).await?;
             Ok(Response::Update(UpdateResourceResponse {
                 output_properties,
             }))
         }
         Request::Destroy(request) => {
-            let resource = inputs::renamed::<K>(request.resource);
-            let (cx, policy) = removal::<K>(at, &resource)?;
-            engine::destroy::<K>(&cx, &resource, policy).await?;
+            let (cx, policy) = removal::<K>(at, &request.resource)?;
+            engine::destroy::<K>(&cx, &request.resource, policy).await?;
             Ok(Response::Destroy(DestroyResourceResponse {}))
         }
         Request::PlanDestroy(request) if K::FORESEES_REMOVAL => {
-            let resource = inputs::renamed::<K>(request.resource);
-            let (cx, policy) = removal::<K>(at, &resource)?;
-            let warnings = engine::plan_destroy::<K>(&cx, &resource, policy).await?;
+            let (cx, policy) = removal::<K>(at, &request.resource)?;
+            let warnings = engine::plan_destroy::<K>(&cx, &request.resource, policy).await?;
             Ok(Response::PlanDestroy(PlanDestroyResponse { warnings }))
         }
-        Request::Plan(mut request) => {
-            request.resource = request.resource.map(inputs::renamed::<K>);
-            inputs::refuse_former::<K>(&request.input_properties)?;
+        Request::Plan(request) => {
             let shape = shape.get_or_init(Shape::of::<K>);
             let known = Known::new(&request, shape)?;
             let recorded = request.resource.as_ref();
@@ -167,18 +160,14 @@ async fn answer<K: ResourceKind>(
                 parse(&known.properties)?
             } else {
                 let wanted = inputs::parse_types::<K>(&known.properties)?;
-                (
-                    at.context(wanted.common.deployment.clone(), K::TYPE),
-                    wanted,
-                )
+                (at.context(wanted.common.owner.clone(), K::TYPE), wanted)
             };
             let planned = plan::plan::<K>(&cx, &wanted, &known, recorded, shape).await?;
             Ok(Response::Plan(planned))
         }
         Request::Read(request) => {
             let (cx, wanted) = parse(&request.input_properties)?;
-            let resource = request.resource.map(inputs::renamed::<K>);
-            let outputs = engine::read::<K>(&cx, &wanted, resource.as_ref()).await?;
+            let outputs = engine::read::<K>(&cx, &wanted, request.resource.as_ref()).await?;
             Ok(Response::Read(ReadResourceResponse {
                 identity: engine::identity::<K>(&wanted.inputs)?,
                 present: outputs.is_some(),
@@ -186,9 +175,8 @@ async fn answer<K: ResourceKind>(
             }))
         }
         Request::List(request) if K::LISTS => {
-            let (deployment, reach) = inputs::parse_reach::<K>(&request.input_properties)?;
-            let cx = at.context(deployment, K::TYPE);
-            let resources = engine::list::<K>(&cx, &reach).await?;
+            let (cx, wanted) = parse(&request.input_properties)?;
+            let resources = engine::list::<K>(&cx, &wanted).await?;
             let unseen = cx.take_unseen();
             Ok(Response::List(ListResourcesResponse { resources, unseen }))
         }
@@ -206,8 +194,8 @@ fn removal<K: ResourceKind>(
     resource: &ExtantResource,
 ) -> Result<(Context, Option<DeletionPolicy>)> {
     let common = engine::recorded_common(resource)?;
-    let deployment = common.deployment.ok_or_else(|| {
-        Error::new("the record has no `deployment`, so nobody can tell whose this is")
+    let owner = common.owner.ok_or_else(|| {
+        Error::new("the record has no `owner`, so nobody can tell whose this is")
             .hint("remove the thing by hand, and forget it in the state")
     })?;
     if common.protect {
@@ -216,7 +204,7 @@ fn removal<K: ResourceKind>(
                 .hint("set `protect = false`, apply, and then destroy it"),
         );
     }
-    Ok((at.context(deployment, K::TYPE), common.deletion_policy))
+    Ok((at.context(owner, K::TYPE), common.deletion_policy))
 }
 
 /// A kind that keeps state.

@@ -8,9 +8,8 @@ use nixops4_protocol::Object;
 use nixops4_protocol::describe::StateNeed;
 use serde_json::Value;
 
-use crate::inputs::{self, COMMON};
+use crate::inputs::COMMON;
 use crate::kind::ResourceKind;
-use crate::reach::{Place, ReachInputs, SERVER_ID};
 use crate::schema;
 use crate::state_kind::StateKind;
 
@@ -27,36 +26,14 @@ pub(crate) fn managed<K: ResourceKind>(provider: &str) -> Vec<String> {
             );
         }
     }
-    for name in K::IDENTITY_INPUTS {
+    for name in K::LOCATED_BY {
         if field(&inputs, name).is_none() {
-            found.add("IDENTITY_INPUTS", &format!("{name:?} is no input"));
+            found.add("LOCATED_BY", &format!("{name:?} is no input"));
         }
     }
-    for name in <K::Reach as ReachInputs>::NAMES {
-        if !K::IDENTITY_INPUTS.contains(name) {
-            found.add("Reach", &format!("{name:?} is not in IDENTITY_INPUTS"));
-        }
-    }
-    let has_id = <K::Reach as ReachInputs>::TO == Place::Server;
-    if has_id != field(&outputs, SERVER_ID).is_some() {
-        found.add(
-            "Reach",
-            &format!("an output {SERVER_ID} and Place::Server go together"),
-        );
-    }
-    let in_store = <K::Reach as ReachInputs>::TO == Place::SecretsStore;
-    if in_store && <K::Reach as ReachInputs>::NAMES.len() != 1 {
-        found.add("Reach", "one input is the name of a secrets store");
-    }
-    for (old, new) in inputs::former::<K>() {
-        let is_there = |name| COMMON.contains(&name) || field(&inputs, name).is_some();
-        if is_there(old) || !is_there(new) {
-            found.add("FORMER_INPUTS", &format!("{old:?} is not {new:?} now"));
-        }
-    }
-    for name in K::STABLE_OUTPUTS {
+    for name in K::LASTING {
         if field(&outputs, name).is_none() {
-            found.add("STABLE_OUTPUTS", &format!("{name:?} is no output"));
+            found.add("LASTING", &format!("{name:?} is no output"));
         }
     }
     if K::STATE == StateNeed::Never {

@@ -4,13 +4,6 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
-
-/// Sets how long one request may take, in seconds.
-pub(crate) const TIMEOUT_VARIABLE: &str = "NIXOPS4_RESOURCES_TIMEOUT";
-const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
-const LONGEST_TIMEOUT: Duration = Duration::from_hours(30 * 24);
-
 /// The time of one request after the other.
 #[derive(Debug)]
 pub(crate) struct Clock {
@@ -71,23 +64,6 @@ impl Clock {
         self.deadline.set(self.deadline.get() + begun.elapsed());
         done
     }
-}
-
-/// How long one request may take, as the environment says.
-pub(crate) fn time_for_requests() -> Result<Duration> {
-    let Some(text) = std::env::var_os(TIMEOUT_VARIABLE).filter(|text| !text.is_empty()) else {
-        return Ok(DEFAULT_TIMEOUT);
-    };
-    let seconds = text.to_str().and_then(|text| text.parse().ok());
-    seconds
-        .map(Duration::from_secs)
-        .filter(|time| !time.is_zero() && *time <= LONGEST_TIMEOUT)
-        .ok_or_else(|| {
-            Error::new(format!(
-                "{TIMEOUT_VARIABLE} has to be a whole number of seconds, 1 to {}",
-                LONGEST_TIMEOUT.as_secs()
-            ))
-        })
 }
 
 #[cfg(test)]

@@ -13,11 +13,11 @@ use nixops4_protocol::message::UnseenPlace;
 use secrecy::SecretString;
 use time::OffsetDateTime;
 
-use crate::clock::{Clock, TIMEOUT_VARIABLE};
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::mark::{DeploymentName, Mark};
-use crate::ownership::Ownership;
+use crate::kind::{Owner, Ownership};
+use crate::mark::Mark;
 use crate::secret::{self, SecretRef};
 use crate::slot::{Alone, Slot};
 
@@ -60,30 +60,9 @@ impl Sessions {
     }
 }
 
-/// What a request is handled with, beside its kind.
-pub(crate) struct Surroundings {
-    pub(crate) time: Duration,
-    pub(crate) clock: Rc<Clock>,
-    pub(crate) interrupted: Arc<AtomicBool>,
-    pub(crate) sessions: Sessions,
-}
-
-impl Surroundings {
-    /// The context of the request that is being handled.
-    pub(crate) fn context(&self, owner: DeploymentName, resource_type: &'static str) -> Context {
-        Context::new(
-            owner,
-            resource_type,
-            Rc::clone(&self.clock),
-            Arc::clone(&self.interrupted),
-            self.sessions.clone(),
-        )
-    }
-}
-
-/// What a kind is given for one request.
+/// The surroundings of one request.
 pub struct Context {
-    deployment: DeploymentName,
+    owner: Owner,
     resource_type: &'static str,
     /// Since when the thing that was found is managed.
     managed_since: Cell<Option<OffsetDateTime>>,
@@ -98,14 +77,14 @@ pub struct Context {
 
 impl Context {
     pub(crate) fn new(
-        deployment: DeploymentName,
+        owner: Owner,
         resource_type: &'static str,
         clock: Rc<Clock>,
         interrupted: Arc<AtomicBool>,
         sessions: Sessions,
     ) -> Self {
         Self {
-            deployment,
+            owner,
             resource_type,
             managed_since: Cell::new(None),
             unseen: RefCell::default(),
@@ -118,8 +97,8 @@ impl Context {
 
     /// The deployment for which this is done.
     #[must_use]
-    pub fn deployment(&self) -> &DeploymentName {
-        &self.deployment
+    pub fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// The resource type that is managed: that of a kind which is made of others, and
@@ -133,7 +112,7 @@ impl Context {
     /// found.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        let mark = Mark::new(self.deployment.clone(), self.resource_type);
+        let mark = Mark::new(self.owner.clone(), self.resource_type);
         match self.managed_since.get() {
             Some(since) => Mark {
                 since: Some(since),
@@ -158,7 +137,7 @@ impl Context {
     pub(crate) fn found(&self, ownership: Option<&Ownership>) {
         self.managed_since
             .set(match ownership.and_then(Ownership::mark) {
-                Some(mark) if mark.deployment == self.deployment => mark.since,
+                Some(mark) if mark.owner == self.owner => mark.since,
                 _ => None,
             });
     }
@@ -178,7 +157,7 @@ impl Context {
 
     /// Fetches a secret. `pointer` is where its reference stands in the inputs.
     pub async fn secret(&self, reference: &SecretRef, pointer: &str) -> Result<SecretString> {
-        secret::resolve(reference, self.deployment.as_str())
+        secret::resolve(reference, self.owner.as_str())
             .await
             .map_err(|error| error.within(pointer))
     }
@@ -218,7 +197,7 @@ impl Context {
     }
 
     /// Waits until no other process of this machine does `what`, such as
-    /// `db.example:5432 roles of shop`, and keeps them out as long as the
+    /// `garage 127.0.0.1:3903 stand-in of shop`, and keeps them out as long as the
     /// result lives. Have the slot of the server before, and hold one at a time.
     pub async fn alone(&self, what: &str) -> Result<Alone> {
         Alone::take(&format!("alone {what}"), || self.checkpoint()).await
@@ -238,11 +217,14 @@ impl Context {
                 .hint("what was done stays; the next apply goes on from there"));
         }
         if self.time_left().is_zero() {
-            let over = Error::new("the time for this request is over before everything was done");
-            return Err(over.hint(format!(
-                "what was done stays; apply again, or give it more time with {TIMEOUT_VARIABLE} \
-                 (seconds)"
-            )));
+            return Err(
+                Error::new("the time for this request is over before everything was done").hint(
+                    format!(
+                        "what was done stays; apply again, or give it more time with {} (seconds)",
+                        crate::serve::TIMEOUT_VARIABLE
+                    ),
+                ),
+            );
         }
         Ok(())
     }

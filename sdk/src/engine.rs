@@ -14,9 +14,8 @@ use crate::context::Context;
 use crate::error::{Error, Result, shortened};
 use crate::failpoint;
 use crate::inputs::{self, Parsed, RecordedCommon};
-use crate::kind::{DeletionPolicy, Observed, ResourceKind, Step};
+use crate::kind::{DeletionPolicy, Observed, Ownership, ResourceKind, Step};
 use crate::mark::Mark;
-use crate::ownership::Ownership;
 use crate::retry::retrying;
 use crate::typed;
 
@@ -47,11 +46,11 @@ async fn converge<K: ResourceKind>(
             None => Err(bug::<K>("it has no step that creates what isn't there")),
         };
     }
-    if let (Some(adoption), Some(seen)) = (&difference.adoption, &seen) {
+    if let (Some(taking), Some(seen)) = (&difference.taking, &seen) {
         cx.checkpoint()?;
-        K::write_mark(cx, inputs, &seen.facts, &adoption.mark).await?;
+        K::write_mark(cx, inputs, &seen.facts, &taking.mark).await?;
         // The steps write the same one, with the same time in it.
-        cx.found(Some(&Ownership::Marked(adoption.mark.clone())));
+        cx.found(Some(&Ownership::Marked(taking.mark.clone())));
         cx.failpoint("engine:marked");
     }
     for (number, step) in difference.steps.into_iter().enumerate() {
@@ -68,13 +67,13 @@ async fn converge<K: ResourceKind>(
 /// What is to be done about one thing.
 pub(crate) struct Difference<K: ResourceKind> {
     /// What is there gets another mark first.
-    pub(crate) adoption: Option<Adoption>,
+    pub(crate) taking: Option<Taking>,
     /// The steps.
     pub(crate) steps: Vec<Step<K::Change>>,
 }
 
 /// A thing that is there is adopted, or comes back into service.
-pub(crate) struct Adoption {
+pub(crate) struct Taking {
     /// The mark to write.
     pub(crate) mark: Mark,
     /// The mark that is there.
@@ -88,16 +87,16 @@ impl<K: ResourceKind> Difference<K> {
         wanted: &Parsed<K::Inputs>,
         seen: Option<&Observed<K::Facts>>,
     ) -> Result<Self> {
-        let adoption = match seen {
+        let taking = match seen {
             Some(seen) => taking_over::<K>(cx, wanted, &seen.ownership)?,
             None => None,
         };
         let steps = K::diff(&wanted.inputs, seen.map(|seen| &seen.facts));
-        Ok(Self { adoption, steps })
+        Ok(Self { taking, steps })
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.adoption.is_none() && self.steps.is_empty()
+        self.taking.is_none() && self.steps.is_empty()
     }
 
     pub(crate) fn needs_replacement(&self) -> bool {
@@ -136,13 +135,13 @@ fn taking_over<K: ResourceKind>(
     cx: &Context,
     wanted: &Parsed<K::Inputs>,
     ownership: &Ownership,
-) -> Result<Option<Adoption>> {
+) -> Result<Option<Taking>> {
     let (from, whose) = match ownership {
-        Ownership::Unmarkable => return Ok(None),
+        Ownership::Relation => return Ok(None),
         Ownership::Marked(mark) | Ownership::Defaced(mark) if mark.is_of_same(&cx.mark()) => {
             // Declared again after it was retained: it is ours to take back.
             let needed = mark.retained_since.is_some() || is_defaced(ownership);
-            return Ok(needed.then(|| Adoption {
+            return Ok(needed.then(|| Taking {
                 mark: cx.mark(),
                 from: Some(mark.clone()),
             }));
@@ -155,7 +154,7 @@ fn taking_over<K: ResourceKind>(
     };
     if wanted.common.adopt {
         let mark = cx.mark();
-        return Ok(Some(Adoption { mark, from }));
+        return Ok(Some(Taking { mark, from }));
     }
     Err(Error::input(
         "/adopt",
@@ -163,7 +162,7 @@ fn taking_over<K: ResourceKind>(
             "{} is there already and is no {} of {:?}: {whose}",
             K::identity(&wanted.inputs),
             K::TYPE,
-            cx.deployment().as_str()
+            cx.owner().as_str()
         ),
     )
     .hint("set `adopt = true` to take it over, or choose another name"))
@@ -176,10 +175,10 @@ fn is_defaced(ownership: &Ownership) -> bool {
 /// Says of a mark of somebody else whose it is.
 fn whose(cx: &Context, mark: &Mark) -> String {
     match &mark.resource_type {
-        Some(resource_type) if mark.deployment == *cx.deployment() => {
+        Some(resource_type) if mark.owner == *cx.owner() => {
             format!("part of a {resource_type} of the same deployment")
         }
-        _ => format!("that of {:?}", mark.deployment.as_str()),
+        _ => format!("that of {:?}", mark.owner.as_str()),
     }
 }
 
@@ -198,10 +197,10 @@ async fn verify<K: ResourceKind>(
         .await?
         .ok_or_else(vanished)?;
     let left = Difference::<K>::new(cx, wanted, Some(&seen))?;
-    if left.adoption.is_some() && is_defaced(&seen.ownership) && !seen.ownership.is_retained() {
+    if left.taking.is_some() && is_defaced(&seen.ownership) && !seen.ownership.is_retained() {
         // Whose it is, is certain all the same.
         tracing::warn!("somebody changes the mark of {name} again and again");
-    } else if left.adoption.is_some() {
+    } else if left.taking.is_some() {
         return Err(Error::new(format!(
             "{name} does not carry our mark after it was written"
         ))
@@ -238,22 +237,21 @@ pub(crate) async fn read<K: ResourceKind>(
         .transpose()
 }
 
-/// Lists what carries the deployment's mark.
+/// Lists what carries the owner's mark.
 pub(crate) async fn list<K: ResourceKind>(
     cx: &Context,
-    at: &K::Reach,
+    wanted: &Parsed<K::Inputs>,
 ) -> Result<Vec<ListedResource>> {
     let found = retrying(cx, async || {
         // What an earlier try could not look into, this one may.
         cx.take_unseen();
-        K::list(cx, at).await
+        K::list(cx, &wanted.inputs).await
     })
     .await?;
     Ok(found
         .into_iter()
         .map(|thing| ListedResource {
             identity: thing.identity,
-            inputs: Some(thing.inputs),
             mark: thing.mark.to_string(),
             facts: thing.facts,
         })
@@ -349,7 +347,7 @@ async fn warnings<K: ResourceKind>(
 }
 
 fn may_be_retained(ownership: &Ownership) -> bool {
-    *ownership == Ownership::Unmarkable || ownership.is_retained()
+    *ownership == Ownership::Relation || ownership.is_retained()
 }
 
 fn refuse_to_remove_foreign<K: ResourceKind>(
@@ -358,7 +356,7 @@ fn refuse_to_remove_foreign<K: ResourceKind>(
     ownership: &Ownership,
 ) -> Result<()> {
     let whose = match ownership {
-        Ownership::Unmarkable => return Ok(()),
+        Ownership::Relation => return Ok(()),
         whose if whose.is_of_same(&cx.mark()) => return Ok(()),
         Ownership::Marked(mark) | Ownership::Defaced(mark) => {
             format!("it is marked as {}", whose(cx, mark))
@@ -368,7 +366,7 @@ fn refuse_to_remove_foreign<K: ResourceKind>(
     Err(Error::new(format!(
         "{} is not destroyed, because it is not {:?}'s: {whose}",
         K::recorded_identity(prior)?,
-        cx.deployment().as_str()
+        cx.owner().as_str()
     ))
     .hint("remove it by hand if it has to go, or only forget it in the state"))
 }

@@ -17,9 +17,6 @@ pub enum Retry {
     Briefly,
     /// Until the deadline: the server is busy, or somebody was quicker.
     UntilDeadline,
-    /// Until the deadline, but not before so many seconds have passed: the server asks
-    /// for it.
-    After(u32),
 }
 
 /// A failure, written for whoever runs the deployment. Never holds a secret.

@@ -1,15 +1,12 @@
 //! From the JSON of a request to a kind's typed inputs.
 
 use nixops4_protocol::Object;
-use nixops4_protocol::message::ExtantResource;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
-use crate::kind::{DeletionPolicy, ResourceKind};
-use crate::mark::DeploymentName;
-use crate::reach::{Place, ReachInputs, SERVER_ID};
+use crate::error::Result;
+use crate::kind::{DeletionPolicy, Owner, ResourceKind};
 use crate::typed;
 
 /// The inputs that every kind has.
@@ -19,7 +16,7 @@ pub(crate) struct Common {
     /// The deployment that this belongs to. What is made carries its name as a
     /// mark on the server itself, and what carries another name is refused.
     /// Unique for each deployment.
-    pub(crate) deployment: DeploymentName,
+    pub(crate) owner: Owner,
     /// Whether to take over a thing that is there already and isn't marked as
     /// this deployment's.
     #[serde(default)]
@@ -42,15 +39,8 @@ pub(crate) struct Common {
     protect: bool,
 }
 
-/// The input that says which deployment something belongs to.
-pub(crate) const DEPLOYMENT: &str = "deployment";
-/// What that was called in early versions.
-const FORMER_DEPLOYMENT: (&str, &str) = ("owner", DEPLOYMENT);
-/// What the server's identifier was called in early versions.
-const FORMER_SERVER_ID: (&str, &str) = ("systemIdentifier", SERVER_ID);
-
 /// The names of the inputs that every kind has.
-pub(crate) const COMMON: [&str; 4] = [DEPLOYMENT, "adopt", "deletionPolicy", "protect"];
+pub(crate) const COMMON: [&str; 4] = ["owner", "adopt", "deletionPolicy", "protect"];
 
 /// A kind's inputs with those that every kind has.
 pub(crate) struct Parsed<I> {
@@ -70,67 +60,11 @@ pub(crate) fn parse<K: ResourceKind>(properties: &Object) -> Result<Parsed<K::In
 pub(crate) fn parse_types<K: ResourceKind>(properties: &Object) -> Result<Parsed<K::Inputs>> {
     let is_common = |name: &str| COMMON.contains(&name);
     // The kind's own come first: they know all names, so that a misspelt
-    // `deployment` isn't called missing.
+    // `owner` isn't called missing.
     let own = properties.iter().filter(|(name, _)| !is_common(name));
     let inputs = typed::read(own, &COMMON)?;
     let common = typed::read(properties.iter().filter(|(name, _)| is_common(name)), &[])?;
     Ok(Parsed { common, inputs })
-}
-
-/// Former names of a kind's inputs, each with today's.
-pub(crate) fn former<K: ResourceKind>() -> impl Iterator<Item = (&'static str, &'static str)> {
-    std::iter::once(FORMER_DEPLOYMENT).chain(K::FORMER_INPUTS.iter().copied())
-}
-
-/// Former names of a kind's outputs, each with today's.
-pub(crate) fn former_outputs<K: ResourceKind>() -> impl Iterator<Item = (&'static str, &'static str)>
-{
-    let has_id = <K::Reach as ReachInputs>::TO == Place::Server;
-    has_id.then_some(FORMER_SERVER_ID).into_iter()
-}
-
-/// Refuses an input that is called otherwise now.
-pub(crate) fn refuse_former<K: ResourceKind>(properties: &Object) -> Result<()> {
-    for (old, new) in former::<K>() {
-        if properties.get(old).is_some_and(|value| !value.is_null()) {
-            return Err(
-                Error::input(format!("/{old}"), format!("this input is called {new} now"))
-                    .hint(format!("write {new} instead of {old} in the expression")),
-            );
-        }
-    }
-    Ok(())
-}
-
-/// What was recorded, with the names that its inputs and outputs have today.
-pub(crate) fn renamed<K: ResourceKind>(mut resource: ExtantResource) -> ExtantResource {
-    rename(&mut resource.input_properties, former::<K>());
-    if let Some(outputs) = &mut resource.output_properties {
-        rename(outputs, former_outputs::<K>());
-    }
-    resource
-}
-
-fn rename(fields: &mut Object, former: impl Iterator<Item = (&'static str, &'static str)>) {
-    for (old, new) in former {
-        nixops4_protocol::describe::rename(fields, old, new);
-    }
-}
-
-/// Parses what says where things of a kind are, and whose. Other inputs may be there.
-pub(crate) fn parse_reach<K: ResourceKind>(
-    properties: &Object,
-) -> Result<(DeploymentName, K::Reach)> {
-    #[derive(Deserialize)]
-    struct Whose {
-        deployment: DeploymentName,
-    }
-    let whose: Whose = typed::read(properties.iter().filter(|it| it.0 == DEPLOYMENT), &[])?;
-    let names = <K::Reach as ReachInputs>::NAMES;
-    let reaching = properties
-        .iter()
-        .filter(|it| names.contains(&it.0.as_str()));
-    Ok((whose.deployment, typed::read(reaching, &[])?))
 }
 
 /// What of the recorded inputs the engine itself needs; an old record may lack
@@ -138,7 +72,7 @@ pub(crate) fn parse_reach<K: ResourceKind>(
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RecordedCommon {
-    pub(crate) deployment: Option<DeploymentName>,
+    pub(crate) owner: Option<Owner>,
     pub(crate) deletion_policy: Option<DeletionPolicy>,
     #[serde(default)]
     pub(crate) protect: bool,

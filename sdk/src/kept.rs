@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 
 use crate::error::{Error, Result};
-use crate::mark::{DeploymentName, Mark};
+use crate::kind::Owner;
+use crate::mark::Mark;
 use crate::secret::{StoredSecret, existing_store, store_error, store_of};
 
 /// A secret as the store has it.
@@ -121,7 +122,7 @@ pub async fn entry(
 /// What a mark would say of a secret.
 pub fn mark(entry: &Entry) -> Result<Mark> {
     Ok(Mark {
-        deployment: DeploymentName::try_from(entry.owner.clone()).map_err(Error::new)?,
+        owner: Owner::try_from(entry.owner.clone()).map_err(Error::new)?,
         resource_type: Some(entry.kind.clone()),
         since: Some(entry.created_at),
         retained_since: entry.retained.as_ref().map(|retained| retained.since),

@@ -13,14 +13,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shortened};
 use crate::mark::Mark;
-use crate::ownership::Ownership;
-use crate::reach::ReachInputs;
 
 /// One kind of thing that a provider manages.
 ///
-/// `deployment`, `adopt`, `deletionPolicy` and `protect` are inputs of every kind; the engine
+/// `owner`, `adopt`, `deletionPolicy` and `protect` are inputs of every kind; the engine
 /// takes them, and a kind's own [`Inputs`](Self::Inputs) doesn't list them.
 /// Inputs and outputs are camelCase, deny unknown fields, and document each
 /// field with its unit and default; the doc comment of `Inputs` describes the
@@ -33,28 +31,21 @@ pub trait ResourceKind: 'static {
     /// What happens at destroy unless the author says otherwise:
     /// [`DeletionPolicy::Retain`] wherever data would be lost.
     const DELETION_POLICY: DeletionPolicy;
-    /// Names of the inputs without which the thing can't be looked for: those that reach
-    /// it, and those that say which one it is there. While one of them isn't known, or
-    /// one that has no default, a plan looks for nothing.
-    const IDENTITY_INPUTS: &'static [&'static str];
-    /// Whether a thing holds secrets that others may need: it has them itself, or keeps
-    /// them in a store. What holds secrets is destroyed last.
-    const HOLDS_SECRETS: bool;
-    /// Former names of inputs, each with today's name. Records are read under both.
-    const FORMER_INPUTS: &'static [(&'static str, &'static str)] = &[];
+    /// Names of the inputs without which the thing can't be looked for. While
+    /// one of them isn't known, or one that has no default, a plan looks for
+    /// nothing.
+    const LOCATED_BY: &'static [&'static str];
     /// Names of the outputs that no change in place touches, such as the
     /// server's own identifiers: a plan to change the thing passes them on.
-    const STABLE_OUTPUTS: &'static [&'static str] = &[];
+    const LASTING: &'static [&'static str] = &[];
     /// Names of the outputs that change by themselves, such as how full something
     /// is: that they differ from the record is no reason to write it anew.
-    const VOLATILE_OUTPUTS: &'static [&'static str] = &[];
+    const FLUCTUATING: &'static [&'static str] = &[];
     /// Whether [`list`](Self::list) does something.
     const LISTS: bool = false;
     /// Whether [`foresee_removal`](Self::foresee_removal) does something.
     const FORESEES_REMOVAL: bool = false;
 
-    /// The inputs that say where such things are.
-    type Reach: ReachInputs;
     /// What the author says.
     type Inputs: DeserializeOwned + JsonSchema;
     /// What the expression can read afterwards. Never a secret.
@@ -89,7 +80,7 @@ pub trait ResourceKind: 'static {
     ///
     /// A plan leaves out the steps whose `path` is an input that isn't known
     /// yet, which looks unset here: a step depends on the input at its path and
-    /// on those in [`IDENTITY_INPUTS`](Self::IDENTITY_INPUTS), on no other.
+    /// on those in [`LOCATED_BY`](Self::LOCATED_BY), on no other.
     fn diff(want: &Self::Inputs, have: Option<&Self::Facts>) -> Vec<Step<Self::Change>>;
 
     /// The outputs of the thing as observed.
@@ -184,9 +175,9 @@ pub trait ResourceKind: 'static {
         mark: &Mark,
     ) -> impl Future<Output = Result<()>>;
 
-    /// Finds what carries the deployment's mark there.
-    fn list(cx: &Context, at: &Self::Reach) -> impl Future<Output = Result<Vec<Found>>> {
-        let _ = (cx, at);
+    /// Finds what carries the owner's mark on the server that the inputs name.
+    fn list(cx: &Context, inputs: &Self::Inputs) -> impl Future<Output = Result<Vec<Found>>> {
+        let _ = (cx, inputs);
         std::future::ready(Ok(Vec::new()))
     }
 }
@@ -207,6 +198,75 @@ pub struct Observed<F> {
     pub facts: F,
     /// Whose it is.
     pub ownership: Ownership,
+}
+
+/// Whose a thing is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ownership {
+    /// It carries a mark of this suite.
+    Marked(Mark),
+    /// Whose it is, is certain; but the mark that it carries is gone or another, or
+    /// nothing vouches for it yet that its user can't change. It is written again.
+    Defaced(Mark),
+    /// It could carry a mark and doesn't.
+    Unmarked,
+    /// Such things have no place for a mark; they are compared value by value.
+    Relation,
+}
+
+impl Ownership {
+    /// What a comment on the thing says of its owner.
+    #[must_use]
+    pub fn from_comment(comment: Option<&str>) -> Self {
+        comment
+            .and_then(Mark::find_in)
+            .map_or(Self::Unmarked, Self::Marked)
+    }
+
+    /// What the mark says that a thing carries, where its user can change that, beside
+    /// its witness: a second copy that the user can't change, and which decides.
+    ///
+    /// `shown` is the mark that it carries. Without a witness, as things have none that
+    /// an earlier version made, it decides, and `has_place` says whether a witness can
+    /// be written. With neither, it is ours if the record leads to this very thing:
+    /// then `recorded` is our mark.
+    #[must_use]
+    pub fn witnessed(
+        shown: Option<Mark>,
+        witness: Option<Mark>,
+        has_place: bool,
+        recorded: Option<Mark>,
+    ) -> Self {
+        match (witness, shown) {
+            (Some(witness), Some(shown)) if witness == shown => Self::Marked(witness),
+            (Some(witness), _) => Self::Defaced(witness),
+            (None, Some(shown)) if has_place => Self::Defaced(shown),
+            (None, Some(shown)) => Self::Marked(shown),
+            (None, None) => recorded.map_or(Self::Unmarked, Self::Defaced),
+        }
+    }
+
+    /// The mark that decides.
+    #[must_use]
+    pub fn mark(&self) -> Option<&Mark> {
+        match self {
+            Self::Marked(mark) | Self::Defaced(mark) => Some(mark),
+            Self::Unmarked | Self::Relation => None,
+        }
+    }
+
+    /// Whether it is this owner's, and as the same type.
+    #[must_use]
+    pub fn is_of_same(&self, mark: &Mark) -> bool {
+        self.mark().is_some_and(|own| own.is_of_same(mark))
+    }
+
+    /// Whether it is out of service with its data kept.
+    #[must_use]
+    pub fn is_retained(&self) -> bool {
+        self.mark()
+            .is_some_and(|mark| mark.retained_since.is_some())
+    }
 }
 
 /// One step of a difference.
@@ -329,40 +389,47 @@ impl Value {
 pub struct Found {
     /// What names it on its server.
     pub identity: serde_json::Value,
-    /// The inputs that name it there. With those that reach it they lead to it, so that
-    /// it can be destroyed.
-    pub inputs: Object,
     /// Its mark.
     pub mark: Mark,
     /// Further facts: size, age, ...
     pub facts: Object,
 }
 
-impl Found {
-    /// A thing with this identity. `names` are the inputs that name it; one without a
-    /// value is not known.
-    pub fn new<'a>(
-        identity: &impl Serialize,
-        names: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
-        mark: Mark,
-    ) -> Self {
-        let names = names.into_iter();
-        Self {
-            // What JSON can't carry names nothing.
-            identity: serde_json::to_value(identity).unwrap_or_default(),
-            inputs: names
-                .filter_map(|(name, value)| Some((name.to_owned(), value?.into())))
-                .collect(),
-            mark,
-            facts: Object::new(),
-        }
-    }
+/// The deployment that a thing belongs to: 1 to 64 letters, digits and `. _ / -`,
+/// beginning with a letter or digit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(extend("pattern" = "^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$"))]
+pub struct Owner(String);
 
-    /// Adds a fact.
+impl Owner {
+    /// The name itself.
     #[must_use]
-    pub fn fact(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {
-        self.facts.insert(name.to_owned(), value.into());
-        self
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Owner {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._/-".contains(c);
+        let begins = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if begins && name.len() <= 64 && name.chars().all(fits) {
+            return Ok(Self(name));
+        }
+        let name = shortened(&name, 100);
+        Err(format!(
+            "{name:?} can't be an owner: use 1 to 64 letters, digits and . _ / -, beginning with a \
+             letter or digit"
+        ))
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
     }
 }
 

@@ -1,8 +1,7 @@
 //! Write a NixOps4 resource provider.
 //!
 //! A provider is a list of kinds and one call, [`Provider::run`]. A kind is one
-//! implementation of [`ResourceKind`]; or of [`Relation`], if it has no place for a mark,
-//! or of [`Composite`], if it is made of two others. The [engine] owns the order of
+//! implementation of [`ResourceKind`]; the [engine] owns the order of
 //! things: validate, observe, refuse, diff, apply, observe again. This crate
 //! answers the protocol, resolves secret references, keeps marks of ownership,
 //! retries what may be retried, and writes the schemas. It knows how to reach
@@ -57,9 +56,7 @@
 //! impl ResourceKind for Line {
 //!     const TYPE: &'static str = "files_line";
 //!     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-//!     const IDENTITY_INPUTS: &'static [&'static str] = &["path"];
-//!     const HOLDS_SECRETS: bool = false;
-//!     type Reach = reach::Here;
+//!     const LOCATED_BY: &'static [&'static str] = &["path"];
 //!     type Inputs = Inputs;
 //!     type Outputs = Outputs;
 //!     type Prior = Prior<Recorded, Object>;
@@ -138,35 +135,24 @@
 //! }
 //! ```
 
-pub mod bulk_list;
-pub mod carrier;
-pub mod composite;
 pub mod context;
 pub mod engine;
 pub mod error;
-pub mod fields;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod kept;
 pub mod kind;
 pub mod mark;
-pub mod ownership;
+pub mod pair;
 #[cfg(feature = "postgresql")]
 pub mod postgresql;
 pub mod provider;
-pub mod reach;
-pub mod recorded;
-pub mod relation;
-pub mod retry;
 pub mod schema;
 pub mod secret;
-pub mod server;
 pub mod state_kind;
 pub mod trusted;
 
 mod answer;
-#[cfg(any(feature = "http", feature = "postgresql"))]
-mod certificates;
 mod check;
 mod clock;
 mod failpoint;
@@ -176,32 +162,23 @@ mod logging;
 mod model;
 mod plan;
 mod redaction;
-mod run;
+mod retry;
 mod serve;
 mod slot;
 mod typed;
-pub mod wait;
 
-pub use bulk_list::BulkList;
-pub use carrier::Carrier;
-pub use composite::Composite;
 pub use context::Context;
 pub use error::{Error, Result, Retry};
-pub use fields::Fields;
-pub use kind::{DeletionPolicy, Found, Observed, Prior, ResourceKind, Step, Value};
+pub use kind::{
+    DeletionPolicy, Found, Observed, Owner, Ownership, Prior, ResourceKind, Step, Value,
+};
 pub use logging::progress;
-pub use mark::{DeploymentName, Mark};
+pub use mark::Mark;
 pub use nixops4_protocol::Object;
 pub use nixops4_protocol::describe::StateNeed;
 pub use nixops4_protocol::message::Effect;
-pub use ownership::Ownership;
 pub use provider::Provider;
-pub use recorded::RecordedInputs;
-pub use relation::Relation;
-pub use retry::retrying;
 pub use secrecy::{ExposeSecret, SecretString};
 pub use secret::SecretRef;
-pub use server::{Server, ServerId};
 pub use slot::Alone;
 pub use state_kind::StateKind;
-pub use wait::{Pace, wait_until};

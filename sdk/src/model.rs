@@ -17,10 +17,9 @@ use serde_json::{Value as Json, json};
 use crate::clock::Clock;
 use crate::context::Sessions;
 use crate::inputs::{self, Parsed};
-use crate::reach::Here;
 use crate::{
-    Context, DeletionPolicy, DeploymentName, Error, Found, Mark, Object, Observed, Ownership,
-    Prior, ResourceKind, Result, Step, Value,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Owner, Ownership, Prior,
+    ResourceKind, Result, Step, Value,
 };
 
 /// A thing as the server has it.
@@ -153,13 +152,10 @@ pub(crate) struct Model;
 impl ResourceKind for Model {
     const TYPE: &'static str = "model_thing";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const IDENTITY_INPUTS: &'static [&'static str] = &["name"];
-    const HOLDS_SECRETS: bool = false;
-    const FORMER_INPUTS: &'static [(&'static str, &'static str)] = &[("tint", "colour")];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["serial"];
+    const LOCATED_BY: &'static [&'static str] = &["name"];
+    const LASTING: &'static [&'static str] = &["serial"];
     const LISTS: bool = true;
 
-    type Reach = Here;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -360,18 +356,21 @@ impl ResourceKind for Model {
         write(facts, mark)
     }
 
-    async fn list(cx: &Context, _: &Here) -> Result<Vec<Found>> {
+    async fn list(cx: &Context, _: &Inputs) -> Result<Vec<Found>> {
         let found = world(|world| {
             let marked = world.things.iter().filter_map(|(name, thing)| {
                 let mark = Mark::find_in(thing.comment.as_deref()?)?;
-                let names = [("name", Some(name.as_str()))];
-                Some(Found::new(&json!({ "name": name }), names, mark))
+                Some(Found {
+                    identity: json!({ "name": name }),
+                    mark,
+                    facts: Object::new(),
+                })
             });
             marked.collect::<Vec<_>>()
         });
         Ok(found
             .into_iter()
-            .filter(|found| found.mark.deployment == *cx.deployment())
+            .filter(|found| found.mark.owner == *cx.owner())
             .collect())
     }
 }
@@ -389,7 +388,7 @@ fn look(name: &str, serial: Option<u32>) -> Result<Option<Observed<Facts>>> {
         let found = by_serial.or_else(|| world.things.get_key_value(name));
         Ok(found.map(|(name, thing)| Observed {
             ownership: if thing.relation {
-                Ownership::Unmarkable
+                Ownership::Relation
             } else {
                 Ownership::from_comment(thing.comment.as_deref())
             },
@@ -409,10 +408,9 @@ fn write(facts: &Facts, mark: &Mark) -> Result<()> {
         } else {
             ""
         };
-        world.calls.push(format!(
-            "mark {} as {}{retained}",
-            facts.name, mark.deployment
-        ));
+        world
+            .calls
+            .push(format!("mark {} as {}{retained}", facts.name, mark.owner));
         let lost = world.loses_marks;
         let thing = world
             .things
@@ -449,7 +447,7 @@ pub(crate) fn object(value: Json) -> Object {
 
 /// Inputs of the owner `demo`.
 pub(crate) fn properties(own: Json) -> Object {
-    let mut all = object(json!({ "deployment": "demo" }));
+    let mut all = object(json!({ "owner": "demo" }));
     all.extend(object(own));
     all
 }
@@ -469,7 +467,7 @@ pub(crate) fn record(own: Json, outputs: Json) -> ExtantResource {
 
 /// The surroundings of a request of the owner `demo`, with its interrupt.
 pub(crate) fn request(time: Duration) -> (Context, Arc<AtomicBool>) {
-    let owner = DeploymentName::try_from("demo".to_owned()).unwrap();
+    let owner = Owner::try_from("demo".to_owned()).unwrap();
     let flag = Arc::new(AtomicBool::new(false));
     let sessions = Sessions::default();
     let cx = Context::new(

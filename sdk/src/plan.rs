@@ -12,7 +12,7 @@ use nixops4_protocol::message::{
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::engine::{self, Adoption, Difference, INSTEAD_OF_REPLACING};
+use crate::engine::{self, Difference, INSTEAD_OF_REPLACING, Taking};
 use crate::error::{Error, Result};
 use crate::inputs::{COMMON, Parsed, without_nulls};
 use crate::kind::{ResourceKind, Step};
@@ -71,9 +71,7 @@ impl Known {
     pub(crate) fn hides<K: ResourceKind>(&self, shape: &Shape) -> bool {
         self.nothing
             || self.unknown.iter().any(|name| {
-                K::IDENTITY_INPUTS.contains(&name.as_str())
-                    || shape.requires(name)
-                    || name == "adopt"
+                K::LOCATED_BY.contains(&name.as_str()) || shape.requires(name) || name == "adopt"
             })
     }
 
@@ -175,7 +173,7 @@ pub(crate) async fn plan<K: ResourceKind>(
     };
     difference.steps.retain(|step| known.covers(&step.path));
     let refused = difference.needs_replacement();
-    let mut changes: Vec<_> = difference.adoption.iter().map(adoption).collect();
+    let mut changes: Vec<_> = difference.taking.iter().map(taking).collect();
     changes.extend(difference.steps.into_iter().map(to_change));
     changes.extend(known.open_changes());
     let mut outputs = engine::outputs::<K>(inputs, &seen.facts)?;
@@ -186,7 +184,7 @@ pub(crate) async fn plan<K: ResourceKind>(
         answer.plan(Action::None, changes, outputs)
     } else {
         let mut certain = outputs;
-        certain.retain(|name, _| K::STABLE_OUTPUTS.contains(&name.as_str()));
+        certain.retain(|name, _| K::LASTING.contains(&name.as_str()));
         certain.extend(predicted::<K>(inputs, known, shape));
         answer.plan(Action::Update, changes, certain)
     })
@@ -196,7 +194,7 @@ pub(crate) async fn plan<K: ResourceKind>(
 fn as_recorded<K: ResourceKind>(recorded: Option<&ExtantResource>) -> Object {
     let outputs = recorded.and_then(|resource| resource.output_properties.clone());
     let mut outputs = outputs.unwrap_or_default();
-    outputs.retain(|name, _| K::VOLATILE_OUTPUTS.contains(&name.as_str()));
+    outputs.retain(|name, _| K::FLUCTUATING.contains(&name.as_str()));
     outputs
 }
 
@@ -263,10 +261,10 @@ fn predicted<K: ResourceKind>(inputs: &K::Inputs, known: &Known, shape: &Shape) 
     outputs
 }
 
-fn adoption(adoption: &Adoption) -> Change {
-    let before = adoption.from.as_ref().map(whose);
-    let note = match &adoption.from {
-        Some(mark) if mark.is_of_same(&adoption.mark) => match mark.retained_since {
+fn taking(taking: &Taking) -> Change {
+    let before = taking.from.as_ref().map(whose);
+    let note = match &taking.from {
+        Some(mark) if mark.is_of_same(&taking.mark) => match mark.retained_since {
             Some(_) => "it was retained, and comes back into service",
             None => {
                 "its mark is written again: somebody changed it, or nothing vouches for it yet that \
@@ -278,17 +276,17 @@ fn adoption(adoption: &Adoption) -> Change {
     Change {
         note: Some(note.to_owned()),
         ..change(
-            "deployment",
+            "owner",
             PlannedValue::Known(before.map_or(Value::Null, Value::String)),
-            PlannedValue::Known(Value::String(whose(&adoption.mark))),
+            PlannedValue::Known(Value::String(whose(&taking.mark))),
         )
     }
 }
 
 fn whose(mark: &Mark) -> String {
     match mark.retained_since {
-        None => mark.deployment.to_string(),
-        Some(since) => format!("{} (retained on {})", mark.deployment, since.date()),
+        None => mark.owner.to_string(),
+        Some(since) => format!("{} (retained on {})", mark.owner, since.date()),
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! How to log in is `nixops4_postgresql_client`'s; what is done there is the kind's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use nixops4_postgresql_client as client;
 use nixops4_postgresql_client::{
@@ -13,7 +13,6 @@ use schemars::JsonSchema;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
-use crate::certificates::{certificates, read};
 use crate::context::Context;
 use crate::error::{Error, Result, Retry};
 use crate::secret::SecretRef;
@@ -284,4 +283,26 @@ impl Tls {
             certificate,
         })
     }
+}
+
+fn read(file: &Path, pointer: &str) -> Result<Vec<u8>> {
+    let pem = std::fs::read(file).map_err(|error| {
+        Error::input(
+            pointer,
+            format!("unable to read the certificates in {}", file.display()),
+        )
+        .because(error)
+        .hint("give a PEM file that this process can read")
+    })?;
+    certificates(pem, pointer)
+}
+
+/// What has no certificate in it would be taken for an empty list of them.
+fn certificates(pem: Vec<u8>, pointer: &str) -> Result<Vec<u8>> {
+    const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
+    if pem.windows(BEGIN.len()).any(|window| window == BEGIN) {
+        return Ok(pem);
+    }
+    Err(Error::input(pointer, "there is no certificate in PEM here")
+        .hint("it begins with -----BEGIN CERTIFICATE-----"))
 }

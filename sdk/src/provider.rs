@@ -1,31 +1,56 @@
-//! A provider: its kinds, with their types erased.
-//!
-//! It must not know where requests come from.
+//! A provider: its kinds, with their types erased, and `main`.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use nixops4_protocol::codec::Size;
 use nixops4_protocol::describe::Description;
 use nixops4_protocol::message::Request;
 
 use crate::answer::{Answer, AnyKind, Keeping, Managed};
-use crate::composite::{Composed, Composite};
-use crate::context::Surroundings;
+use crate::clock::Clock;
+use crate::context::{Context, Sessions};
 use crate::error::{Error, Result, shortened};
-use crate::kind::ResourceKind;
-use crate::relation::{Related, Relation};
+use crate::kind::{Owner, ResourceKind};
+use crate::serve;
 use crate::state_kind::StateKind;
 use crate::typed::SHOWN;
 
 /// An executable that manages some kinds of things.
 pub struct Provider {
-    pub(crate) name: &'static str,
-    pub(crate) description: &'static str,
-    pub(crate) version: &'static str,
+    name: &'static str,
+    description: &'static str,
+    version: &'static str,
     kinds: BTreeMap<&'static str, Box<dyn AnyKind>>,
     /// Resource types that two kinds have.
     repeated: Vec<&'static str>,
     keeps_state: bool,
+}
+
+/// What a request is handled with, beside its kind.
+pub(crate) struct Surroundings {
+    pub(crate) time: Duration,
+    pub(crate) clock: Rc<Clock>,
+    pub(crate) interrupted: Arc<AtomicBool>,
+    pub(crate) sessions: Sessions,
+}
+
+impl Surroundings {
+    /// The context of the request that is being handled.
+    pub(crate) fn context(&self, owner: Owner, resource_type: &'static str) -> Context {
+        Context::new(
+            owner,
+            resource_type,
+            Rc::clone(&self.clock),
+            Arc::clone(&self.interrupted),
+            self.sessions.clone(),
+        )
+    }
 }
 
 impl Provider {
@@ -48,18 +73,6 @@ impl Provider {
     pub fn kind<K: ResourceKind>(mut self) -> Self {
         self.add(K::TYPE, Box::new(Managed::<K>::new()));
         self
-    }
-
-    /// Adds a kind of relations.
-    #[must_use]
-    pub fn relation<R: Relation>(self) -> Self {
-        self.kind::<Related<R>>()
-    }
-
-    /// Adds a kind that is made of two others.
-    #[must_use]
-    pub fn composite<C: Composite>(self) -> Self {
-        self.kind::<Composed<C>>()
     }
 
     /// Adds a kind that keeps state. Such a provider ignores SIGINT: whoever
@@ -118,6 +131,46 @@ impl Provider {
         }
     }
 
+    /// `main`: answers requests on stdin until its end, or one of the arguments
+    /// `describe`, `--version` and `--help`.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_str()).collect();
+        match arguments[..] {
+            [] => serve::serve(&self),
+            [Some("describe")] => self.print_description(),
+            [Some("--version")] => {
+                print(&format!("nixops4-resources-{} {}", self.name, self.version))
+            }
+            [Some("--help")] => print(&self.usage()),
+            _ => complain(&self.usage(), 64),
+        }
+    }
+
+    fn print_description(&self) -> ExitCode {
+        if let Err(error) = self.check() {
+            return complain(&error.to_string(), 70);
+        }
+        let description = Description {
+            version: Some(self.version.to_owned()),
+            ..self.describe()
+        };
+        match serde_json::to_string(&description) {
+            Ok(description) => print(&description),
+            Err(error) => complain(&format!("the description can't be written: {error}"), 70),
+        }
+    }
+
+    fn usage(&self) -> String {
+        format!(
+            "usage: nixops4-resources-{} [describe | --version | --help]\n{}\nWithout an argument \
+             it answers the NixOps4 resource provider protocol on stdin and stdout; to try it by \
+             hand use `nixops4-resources call`.",
+            self.name, self.description
+        )
+    }
+
     pub(crate) fn ignores_interrupts(&self) -> bool {
         self.keeps_state
     }
@@ -143,4 +196,17 @@ impl Provider {
         };
         kind.handle(at, request).await
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn complain(message: &str, code: u8) -> ExitCode {
+    // With stderr gone there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{message}");
+    ExitCode::from(code)
 }

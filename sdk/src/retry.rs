@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt as _;
 
 use crate::context::Context;
-use crate::error::{Result, Retry};
+use crate::error::{Error, Result, Retry};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -14,10 +14,11 @@ const BRIEFLY: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 500
 /// How soon an interruption is noticed.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// Calls `attempt` until it succeeds, or fails with an error of [`Retry::Never`], or has
-/// failed for as long as its errors allow. The engine does so with whatever a kind is
-/// asked for: call it for a part that has to be repeated alone.
-pub async fn retrying<T>(cx: &Context, mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+/// Calls `attempt` until it succeeds or fails for good.
+pub(crate) async fn retrying<T>(
+    cx: &Context,
+    mut attempt: impl AsyncFnMut() -> Result<T>,
+) -> Result<T> {
     // When the failures that may only be met briefly began. Whatever else
     // happens in between shows that the server is there after all.
     let mut brief_since = None;
@@ -36,17 +37,13 @@ pub async fn retrying<T>(cx: &Context, mut attempt: impl AsyncFnMut() -> Result<
                 let since: &mut Instant = brief_since.get_or_insert_with(Instant::now);
                 BRIEFLY.saturating_sub(since.elapsed())
             }
-            Retry::UntilDeadline | Retry::After(_) => {
+            Retry::UntilDeadline => {
                 brief_since = None;
                 cx.time_left()
             }
         };
         // A random part keeps many processes from coming back at once.
         let pause = rand::rng().random_range(longest / 2..=longest).min(left);
-        let pause = match error.may_retry() {
-            Retry::After(asked) => Duration::from_secs(asked.into()) + pause,
-            _ => pause,
-        };
         // An attempt without any time left would fail for that alone, and this
         // error says more.
         if left.is_zero() || pause >= cx.time_left() || cx.is_interrupted() {
@@ -54,23 +51,21 @@ pub async fn retrying<T>(cx: &Context, mut attempt: impl AsyncFnMut() -> Result<
         }
         tracing::debug!("trying again: {}", error.summary());
         before = Some(error.clone());
-        if !pause_unless_interrupted(cx, pause).await {
-            return Err(error);
-        }
+        pause_unless_interrupted(cx, pause, error).await?;
         longest = (longest * 2).min(LONGEST_PAUSE);
     }
 }
 
-/// Sleeps, and says whether it did so to the end: not if the request is interrupted.
-pub(crate) async fn pause_unless_interrupted(cx: &Context, pause: Duration) -> bool {
+/// Sleeps; gives `error` back as soon as the request is interrupted.
+async fn pause_unless_interrupted(cx: &Context, pause: Duration, error: Error) -> Result<()> {
     let until = Instant::now() + pause;
     loop {
         if cx.is_interrupted() {
-            return false;
+            return Err(error);
         }
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return true;
+            return Ok(());
         }
         tokio::time::sleep(left.min(SLICE)).await;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use nixops4_protocol::Object;
-use nixops4_protocol::describe::{Contract, KindDescription, Reach, StateNeed};
+use nixops4_protocol::describe::KindDescription;
 use nixops4_protocol::message::RequestName;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -11,9 +11,8 @@ use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::inputs::{self, Common};
+use crate::inputs::Common;
 use crate::kind::{DeletionPolicy, ResourceKind};
-use crate::reach::{Place, ReachInputs, SERVER_ID};
 use crate::secret::SecretRef;
 use crate::state_kind::StateKind;
 use crate::typed::escape;
@@ -203,48 +202,14 @@ pub(crate) fn describe<K: ResourceKind>() -> KindDescription {
         ],
         inputs: inputs::<K>(),
         outputs: without_description(of::<K::Outputs>()),
-        contract: Some(contract::<K>()),
     }
-}
-
-/// What the inputs and outputs of a kind mean to a caller.
-pub(crate) fn contract<K: ResourceKind>() -> Contract {
-    let owned = |name: &&str| (*name).to_owned();
-    let reaching = <K::Reach as ReachInputs>::NAMES;
-    let inputs: Vec<String> = reaching.iter().map(owned).collect();
-    let is_known = <K::Reach as ReachInputs>::TO == Place::Server;
-    let named = K::IDENTITY_INPUTS.iter();
-    let named = named.filter(|name| !reaching.contains(name));
-    Contract {
-        reach: match (<K::Reach as ReachInputs>::TO, inputs.first()) {
-            (Place::SecretsStore, Some(input)) => Reach::SecretsStore {
-                input: input.clone(),
-            },
-            (Place::ThisMachine, _) => Reach::ThisMachine,
-            _ => Reach::Server {
-                inputs,
-                server_id_output: is_known.then(|| SERVER_ID.to_owned()),
-            },
-        },
-        naming_inputs: named.map(owned).collect(),
-        deployment_input: Some(inputs::DEPLOYMENT.to_owned()),
-        protect_input: Some("protect".to_owned()),
-        deletion_policy_input: Some("deletionPolicy".to_owned()),
-        holds_secrets: K::HOLDS_SECRETS,
-        former_inputs: inputs::former::<K>().map(pair).collect(),
-        former_outputs: inputs::former_outputs::<K>().map(pair).collect(),
-    }
-}
-
-fn pair((old, new): (&'static str, &'static str)) -> (String, String) {
-    (old.to_owned(), new.to_owned())
 }
 
 /// What a state kind says of itself.
 pub(crate) fn describe_state<K: StateKind>() -> KindDescription {
     KindDescription {
         description: description::<K::Inputs>(),
-        state: StateNeed::Never,
+        state: nixops4_protocol::describe::StateNeed::Never,
         requests: vec![
             RequestName::Create,
             RequestName::StateRead,
@@ -253,21 +218,6 @@ pub(crate) fn describe_state<K: StateKind>() -> KindDescription {
             RequestName::Read,
         ],
         repeatable: vec![RequestName::Create],
-        contract: Some(Contract {
-            reach: Reach::State {
-                inputs: fields(&of::<K::Inputs>())
-                    .map(|(name, _)| name.clone())
-                    .filter(|name| name != inputs::DEPLOYMENT)
-                    .collect(),
-            },
-            naming_inputs: Vec::new(),
-            deployment_input: Some(inputs::DEPLOYMENT.to_owned()),
-            protect_input: None,
-            deletion_policy_input: None,
-            holds_secrets: false,
-            former_inputs: BTreeMap::new(),
-            former_outputs: BTreeMap::new(),
-        }),
         inputs: without_description(of::<K::Inputs>()),
         outputs: without_description(of::<K::Outputs>()),
     }

@@ -15,17 +15,22 @@ use std::time::{Duration, Instant, SystemTime};
 use futures_util::FutureExt as _;
 use nixops4_protocol::codec::{self, Size};
 use nixops4_protocol::message::{ErrorResponse, Request, Response};
+use nixops4_secrets_store::clock;
 use rustix::fs::Mode;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::answer::Answer;
-use crate::clock::{self, Clock, TIMEOUT_VARIABLE};
-use crate::context::{Sessions, Surroundings};
-use crate::error::{Result, plain, shortened};
-use crate::provider::Provider;
+use crate::clock::Clock;
+use crate::context::Sessions;
+use crate::error::{Error, Result, plain, shortened};
+use crate::provider::{Provider, Surroundings};
 use crate::secret::redact;
 use crate::{failpoint, logging};
 
+/// Sets how long one request may take, in seconds.
+pub(crate) const TIMEOUT_VARIABLE: &str = "NIXOPS4_RESOURCES_TIMEOUT";
+const DEFAULT_TIMEOUT: Duration = Duration::from_mins(10);
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(30 * 24);
 /// How long a step that was begun in time may take to end, but not longer than
 /// the time itself.
 const GRACE: Duration = Duration::from_secs(30);
@@ -166,7 +171,7 @@ impl<'a> Server<'a> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let at = clock::time_for_requests().map(|time| Surroundings {
+        let at = timeout().map(|time| Surroundings {
             time,
             clock: Rc::new(Clock::new(time)),
             interrupted: Arc::clone(&signals.interrupted),
@@ -241,7 +246,7 @@ impl<'a> Server<'a> {
         };
         // It may be as large as what was read from it.
         drop(line);
-        if let Err(error) = nixops4_secrets_store::clock::check(SystemTime::now()) {
+        if let Err(error) = clock::check(SystemTime::now()) {
             return refuse(&error.to_string());
         }
         let at = match &self.at {
@@ -279,4 +284,20 @@ fn refuse(message: &str) -> Answer {
     Answer::Response(Response::Error(ErrorResponse {
         message: plain(&redact(message)),
     }))
+}
+
+fn timeout() -> Result<Duration> {
+    let Some(text) = std::env::var_os(TIMEOUT_VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(DEFAULT_TIMEOUT);
+    };
+    let seconds = text.to_str().and_then(|text| text.parse().ok());
+    seconds
+        .map(Duration::from_secs)
+        .filter(|time| !time.is_zero() && *time <= LONGEST_TIMEOUT)
+        .ok_or_else(|| {
+            Error::new(format!(
+                "{TIMEOUT_VARIABLE} has to be a whole number of seconds, 1 to {}",
+                LONGEST_TIMEOUT.as_secs()
+            ))
+        })
 }

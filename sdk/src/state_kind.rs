@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::context::Context;
 use crate::error::Result;
-use crate::mark::DeploymentName;
+use crate::kind::Owner;
 
 /// A place where the state of a deployment is kept.
 pub trait StateKind: 'static {
@@ -21,7 +21,7 @@ pub trait StateKind: 'static {
     type Outputs: Serialize + JsonSchema;
 
     /// The deployment whose state this is.
-    fn deployment(inputs: &Self::Inputs) -> &DeploymentName;
+    fn deployment(inputs: &Self::Inputs) -> &Owner;
 
     /// Makes the place if it isn't there, and proves that it can be written.
     fn create(cx: &Context, inputs: &Self::Inputs) -> impl Future<Output = Result<Self::Outputs>>;

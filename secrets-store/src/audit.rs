@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use crate::database::{On, on};
 use crate::name::{Generation, SecretName};
+use crate::person;
 use crate::rows;
 
 /// What was done.
@@ -112,7 +113,7 @@ impl Record {
     pub(crate) fn now(action: Action, owner: Option<&str>) -> Self {
         Self {
             at: crate::store::now(),
-            person: nixops4_file_trust::actor::current(),
+            person: person::current(),
             owner: owner.map(str::to_owned),
             action,
             name: None,

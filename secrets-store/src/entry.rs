@@ -10,10 +10,6 @@ use crate::error::{Error, Invalid};
 use crate::name::{Generation, SecretId, SecretName, check_label};
 use crate::succession::Fingerprint;
 
-/// The kind of a secret whose values come from elsewhere, and were first kept by hand: of
-/// the resources that obtain a value and never make one.
-pub const OBTAINED: &str = "secrets_value";
-
 /// How many generations are kept beside the newest, if nothing else is said.
 const KEEP: u32 = 2;
 /// Longest public part, in bytes. A chain of certificates has a few thousand.

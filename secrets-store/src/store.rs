@@ -280,7 +280,7 @@ impl Store {
     pub async fn request_rotation(&mut self, name: &SecretName) -> Result<Rotation, Error> {
         let acting = self.owner.clone();
         let request = Rotation {
-            by: nixops4_file_trust::actor::current(),
+            by: crate::person::current(),
             since: now(),
         };
         let ask = |entry: &mut Entry| {

@@ -103,7 +103,7 @@ let
       second = {
         type = providers.probe.thing;
         inputs = {
-          deployment = "somebody";
+          owner = "somebody";
           any = {
             list = [
               1
@@ -238,8 +238,8 @@ in
             }
           )
         ];
-      }) { }).members.x.resource.inputs.deployment;
-    error = [ "inputs.deployment" ];
+      }) { }).members.x.resource.inputs.owner;
+    error = [ "inputs.owner" ];
   };
 
   upstreamRefusesUnknown = {
@@ -488,7 +488,7 @@ in
           database = "d";
           schema = "public";
           allObjects = true;
-          defaultPrivilegesFor = [ "c" ];
+          futureBy = [ "c" ];
           privileges = [ "SELECT" ];
           mode = "additive";
         };

@@ -22,7 +22,7 @@ let
     };
     bucketId = "00112233";
     websiteHost = "mastodon-media.web.example.org";
-    serverId = "44556677";
+    systemIdentifier = "44556677";
   };
 
   membersOf =
@@ -40,7 +40,7 @@ in
     expr = {
       inherit (example) type state;
       inherit (example.inputs)
-        deployment
+        owner
         name
         generation
         website
@@ -52,7 +52,7 @@ in
     expected = {
       type = "garage_tenant";
       state = [ "state" ];
-      deployment = "hosting";
+      owner = "hosting";
       name = "mastodon-media";
       generation = 1;
       website = {

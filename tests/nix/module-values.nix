@@ -96,15 +96,15 @@ each {
       (plainThing {
         zone = mkForce "a";
         atMost = mkDefault 2;
-        deployment = mkForce "somebody";
+        owner = mkForce "somebody";
       })
       {
         zone = "a";
         atMost = 2;
-        deployment = "somebody";
+        owner = "somebody";
       };
 
-  ownerConditional = gives (plainThing { deployment = mkIf false "somebody"; }) { };
+  ownerConditional = gives (plainThing { owner = mkIf false "somebody"; }) { };
 
   conditionalInputs = gives (plainThing (mkIf true { zone = "a"; })) { zone = "a"; };
 

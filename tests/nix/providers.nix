@@ -87,14 +87,14 @@ in
           outputsSkeleton.value = { };
           state = [ "state" ];
         };
-        # Its `deployment` is none of ours to fill in.
+        # Its `owner` is none of ours to fill in.
         file.resource = {
           inherit provider;
           type = "file";
           inputs = {
             name = "x";
             contents = "y";
-            deployment = null;
+            owner = null;
           };
           outputsSkeleton = { };
           state = [ "state" ];

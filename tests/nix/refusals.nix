@@ -29,12 +29,6 @@ in
     absent = [ "did you mean" ];
   };
 
-  formerInput = {
-    expr = role { owner = "shop"; };
-    error = [ "members.x.inputs.owner: is called deployment now" ];
-    absent = [ "did you mean" ];
-  };
-
   unknownInputWithin = {
     expr = role { connection.hots = "h"; };
     error = [
@@ -52,7 +46,7 @@ in
       "members.outer.members.x.inputs.connection: is required but not set. How to reach the server."
       "members.outer.members.x.inputs.name: is required but not set. Name of the role, at most 63 bytes."
     ];
-    absent = [ "deployment" ];
+    absent = [ "owner" ];
   };
 
   wrongType = {

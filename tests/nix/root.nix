@@ -46,7 +46,7 @@ in
         oid = { };
       };
       inputs = {
-        deployment = "demo";
+        owner = "demo";
         name = "app";
         connection = {
           host = "db.example.org";
@@ -101,12 +101,12 @@ in
   # -- what is filled in
 
   ownerIsTheDeployment = {
-    expr = (thing { }).inputs.deployment;
+    expr = (thing { }).inputs.owner;
     expected = "demo";
   };
 
   ownerOfTheAuthor = {
-    expr = (thing { deployment = "other"; }).inputs.deployment;
+    expr = (thing { owner = "other"; }).inputs.owner;
     expected = "other";
   };
 
@@ -121,7 +121,7 @@ in
   defaultsOfEverything = {
     expr = (thing { }).inputs;
     expected = {
-      deployment = "demo";
+      owner = "demo";
       any = null;
       labels = { };
       weights.a = {
@@ -274,22 +274,22 @@ in
           "connection"
           "connectionLimit"
           "deletionPolicy"
-          "deployment"
           "encoding"
           "locale"
           "name"
+          "owner"
           "ownerRole"
           "template"
         ]
         [
           "adopt"
           "deletionPolicy"
-          "deployment"
           "digits"
           "generation"
           "length"
           "lower"
           "name"
+          "owner"
           "store"
           "symbols"
           "upper"

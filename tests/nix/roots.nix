@@ -148,7 +148,7 @@ let
           properties = {
             name.type = "string";
             contents.type = "string";
-            deployment.type = [
+            owner.type = [
               "string"
               "null"
             ];

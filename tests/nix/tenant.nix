@@ -112,7 +112,7 @@ in
       deepSeq made [
         made.tenant.resource.inputs.role
         made.tenant.resource.inputs.deletionPolicy
-        made.tenant.resource.inputs.deployment
+        made.tenant.resource.inputs.owner
         made.password.resource.inputs.store
         made.tenant.resource.state
       ];
@@ -163,7 +163,7 @@ in
       "passwordRef"
       "port"
       "roleOid"
-      "serverId"
+      "systemIdentifier"
       "url"
       "user"
     ];
@@ -233,7 +233,7 @@ in
         owners = attrNames (
           builtins.listToAttrs (
             map (kind: {
-              name = inputs.${kind}.deployment;
+              name = inputs.${kind}.owner;
               value = null;
             }) (attrNames inputs)
           )
@@ -243,7 +243,7 @@ in
           inputs.grant.mode
           inputs.default_privileges.mode
         ];
-        inherit (inputs.grant) allObjects defaultPrivilegesFor columns;
+        inherit (inputs.grant) allObjects futureBy columns;
         inherit (inputs.membership) inheritPrivileges setRole;
         inherit (inputs.tenant) revokePublic connectionLimit password;
         inherit (inputs.role) settings settingsInDatabase validUntil;
@@ -265,7 +265,7 @@ in
         "authoritative"
       ];
       allObjects = false;
-      defaultPrivilegesFor = [ ];
+      futureBy = [ ];
       columns = [ ];
       inheritPrivileges = null;
       setRole = null;

@@ -9,18 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tempfile::TempDir;
-use ureq::Agent;
 
 use crate::judges;
 use crate::lifeline::{self, Ending, Process};
 
 /// What it calls the certificate of its authority.
 const AUTHORITY: &str = "vault-ca.pem";
-
-/// The header with the token.
-const TOKEN: &str = "x-vault-token";
 
 /// How long it may take until it answers.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -136,68 +131,6 @@ impl Bao {
     pub fn run(&self, arguments: &[&str]) -> String {
         self.try_run(&self.root_token, arguments)
             .unwrap_or_else(|error| panic!("bao {arguments:?}: {error}"))
-    }
-
-    /// Asks the API with the root token, at a path below `v1/` of a server without TLS.
-    /// `None`: there is nothing. Panics if it is refused.
-    #[must_use]
-    pub fn get(&self, path: &str) -> Option<Value> {
-        let answer = self
-            .agent()
-            .get(self.url(path))
-            .header(TOKEN, &self.root_token);
-        let mut answer = answer.call().expect("an answer");
-        match answer.status().as_u16() {
-            404 => None,
-            200 => {
-                let body = answer.body_mut().read_to_vec().expect("a body");
-                Some(serde_json::from_slice(&body).expect("JSON"))
-            }
-            status => panic!("GET {path}: {status}"),
-        }
-    }
-
-    /// Writes something, as [`Self::get`] reads it.
-    pub fn post(&self, path: &str, body: &Value) {
-        let request = self
-            .agent()
-            .post(self.url(path))
-            .header(TOKEN, &self.root_token);
-        let answer = request.send(body.to_string()).expect("an answer");
-        assert!(
-            answer.status().is_success(),
-            "POST {path}: {}",
-            answer.status()
-        );
-    }
-
-    /// Removes something, as [`Self::get`] reads it.
-    pub fn delete(&self, path: &str) {
-        let request = self
-            .agent()
-            .delete(self.url(path))
-            .header(TOKEN, &self.root_token);
-        let answer = request.call().expect("an answer");
-        assert!(
-            answer.status().is_success(),
-            "DELETE {path}: {}",
-            answer.status()
-        );
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("{}/v1/{path}", self.address())
-    }
-
-    /// A client that takes every status for an answer, and knows no proxy of the
-    /// environment's.
-    #[expect(clippy::unused_self, reason = "it belongs to the calls")]
-    fn agent(&self) -> Agent {
-        Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .build()
-            .into()
     }
 
     fn try_run(&self, token: &str, arguments: &[&str]) -> Result<String, String> {

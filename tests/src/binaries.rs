@@ -14,19 +14,10 @@ use serde_json::Value;
 
 use crate::lifeline;
 
-/// The environment variable that names a folder with the executables and nothing else,
-/// which are built already, together with this crate.
-pub const BIN: &str = "NIXOPS4_TESTS_BIN";
-
-static BINARIES: LazyLock<HashMap<String, PathBuf>> =
-    LazyLock::new(|| match std::env::var_os(BIN) {
-        Some(folder) => linked(&in_folder(Path::new(&folder))),
-        None => build(),
-    });
+static BINARIES: LazyLock<HashMap<String, PathBuf>> = LazyLock::new(build);
 
 /// The executable `name`. The first call in a process builds them all, which is
-/// quick when they are fresh, unless [`BIN`] says where they are; panics with what
-/// cargo says if that fails.
+/// quick when they are fresh; panics with what cargo says if that fails.
 #[must_use]
 pub fn path(name: &str) -> PathBuf {
     let Some(path) = BINARIES.get(name) else {
@@ -45,33 +36,6 @@ pub fn path(name: &str) -> PathBuf {
 pub fn folder() -> PathBuf {
     let any = BINARIES.values().next().expect("the workspace has none");
     any.parent().expect("a file in a folder").to_owned()
-}
-
-/// Cargo's target folder, in which this process was built.
-#[must_use]
-pub fn target_folder() -> PathBuf {
-    Layout::of_this_process().target_folder
-}
-
-/// The folder of its profile: `debug`.
-#[must_use]
-pub fn profile_folder() -> PathBuf {
-    Layout::of_this_process().profile_folder
-}
-
-/// The names of all providers: `postgresql`, say.
-#[must_use]
-pub fn providers() -> Vec<String> {
-    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).join("../providers");
-    let names = BINARIES.keys();
-    let mut names: Vec<_> = names
-        .filter_map(|name| name.strip_prefix("nixops4-resources-"))
-        // The worked example is installed by nobody.
-        .filter(|name| folders.join(name).is_dir())
-        .map(ToOwned::to_owned)
-        .collect();
-    names.sort_unstable();
-    names
 }
 
 /// Cargo, as somebody calls it who runs no test: what `cargo test` sets for the test
@@ -114,36 +78,25 @@ fn build() -> HashMap<String, PathBuf> {
         String::from_utf8_lossy(&stderr)
     );
 
-    let binaries = linked(&executables(&stdout));
-    drop(lock);
-    binaries
-}
-
-/// The files of a folder.
-fn in_folder(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder)
-        .unwrap_or_else(|error| panic!("{BIN} names {}: {error}", folder.display()));
-    let path = |entry: std::io::Result<fs::DirEntry>| entry.expect("an entry of a folder").path();
-    entries.map(path).collect()
-}
-
-/// Links to executables, which are this process's alone, by name.
-fn linked(executables: &[PathBuf]) -> HashMap<String, PathBuf> {
-    let links = Layout::of_this_process()
+    let links = layout
         .profile_folder
         .join(format!(".nixops4-resources-tests-{}", std::process::id()));
     lifeline::remove_at_end(&links);
     fs::create_dir(&links)
         .unwrap_or_else(|error| panic!("cannot create {}: {error}", links.display()));
-    let link = |executable: &PathBuf| {
-        let name = executable.file_name().expect("an executable's path");
-        let link = links.join(name);
-        fs::hard_link(executable, &link)
-            .or_else(|_no_links_here| fs::copy(executable, &link).map(drop))
-            .unwrap_or_else(|error| panic!("cannot link {}: {error}", executable.display()));
-        (name.to_string_lossy().into_owned(), link)
-    };
-    executables.iter().map(link).collect()
+    let binaries = executables(&stdout)
+        .into_iter()
+        .map(|executable| {
+            let name = executable.file_name().expect("an executable's path");
+            let link = links.join(name);
+            fs::hard_link(&executable, &link)
+                .or_else(|_no_links_here| fs::copy(&executable, &link).map(drop))
+                .unwrap_or_else(|error| panic!("cannot link {}: {error}", executable.display()));
+            (name.to_string_lossy().into_owned(), link)
+        })
+        .collect();
+    drop(lock);
+    binaries
 }
 
 /// The paths that cargo's messages name, one JSON value a line.

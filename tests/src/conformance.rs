@@ -11,8 +11,6 @@
 mod fixture;
 mod place;
 
-pub mod cases;
-pub mod contract;
 pub mod killing;
 pub mod lifecycle;
 pub mod ownership;
@@ -21,7 +19,7 @@ pub mod refusals;
 pub mod silence;
 pub mod together;
 
-pub use fixture::{Bad, Drift, Field, Fixture, Loss, Site, Verdict};
+pub use fixture::{Bad, Drift, Field, Fixture, Loss, Verdict};
 pub use place::{Place, Planned, Thing};
 
 /// The checks of a kind, as tests: `conformance!(Fixture);`, or those alone that no
@@ -62,9 +60,6 @@ macro_rules! conformance {
             refusals::nulls_mean_absent,
             refusals::unknown_inputs_are_not_guessed,
             records::records_of_other_versions_are_read,
-            contract::what_reaches_and_names_it_leads_to_it,
-            contract::what_is_listed_can_be_destroyed_by_that,
-            contract::former_names_are_told_and_read,
             silence::secrets_turn_up_nowhere,
         );
     };

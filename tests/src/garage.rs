@@ -11,9 +11,7 @@ mod http;
 mod installation;
 mod node;
 pub mod s3;
-mod token;
 
-use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,9 +46,6 @@ pub struct Config {
     /// How long a node waits for another one's answer. Garage's own default is
     /// five minutes.
     pub rpc_timeout: Duration,
-    /// Whether [`Cluster::admin_token`] is one that Garage checks in no time. Without
-    /// it, that is the one of the configuration, and each request takes 50 ms longer.
-    pub cheap_token: bool,
 }
 
 impl Default for Config {
@@ -58,7 +53,6 @@ impl Default for Config {
         Self {
             nodes: 1,
             rpc_timeout: Duration::from_secs(10),
-            cheap_token: true,
         }
     }
 }
@@ -81,15 +75,12 @@ impl Cluster {
         let admin_token = format!("admin-{:032x}", rand::random::<u128>());
         let rpc_secret = format!("{:064x}", rand::random::<u128>());
         let node = |number| Arc::new(Node::new(folder.path(), number, config));
-        let mut cluster = Self {
+        let cluster = Self {
             nodes: (1..=config.nodes).map(node).collect(),
             admin_token,
             folder,
         };
-        let configured = cluster.folder.path().join("configured-token");
-        for file in [&configured, &cluster.admin_token_file()] {
-            node::write_private(file, &cluster.admin_token);
-        }
+        node::write_private(&cluster.admin_token_file(), &cluster.admin_token);
         node::write_private(&cluster.folder.path().join("rpc-secret"), &rpc_secret);
         for node in &cluster.nodes {
             node.spawn();
@@ -99,32 +90,7 @@ impl Cluster {
         }
         cluster.lay_out();
         cluster.wait_until_healthy();
-        if config.cheap_token {
-            cluster.change_token();
-        }
         cluster
-    }
-
-    /// Takes a token of its own instead of that of the configuration.
-    fn change_token(&mut self) {
-        self.admin_token = token::make(&self.admin());
-        for node in &self.nodes {
-            // The others get it a moment later.
-            node.wait_until_it_answers(&self.admin_token);
-        }
-        fs::write(self.admin_token_file(), &self.admin_token).expect("cannot write a file");
-        let hash = token::cheap_hash(&self.admin_token);
-        for node in &self.nodes {
-            node.kill();
-            token::replace_hash(&node.metadata(), &hash);
-        }
-        for node in &self.nodes {
-            node.spawn();
-        }
-        for node in &self.nodes {
-            node.wait_until_it_answers(&self.admin_token);
-        }
-        self.wait_until_healthy();
     }
 
     /// Makes the nodes know each other and gives each its part.

@@ -23,7 +23,7 @@ pub fn without_details(comment: &str) -> String {
 
 #[test]
 fn what_is_left_of_a_mark() {
-    let comment = "for us type=x\nnixops4-resources: deployment=a type=b since=c retained-since=d";
-    let expected = "for us type=x\nnixops4-resources: deployment=a retained-";
+    let comment = "for us type=x\nnixops4-resources: owner=a type=b since=c retained-since=d";
+    let expected = "for us type=x\nnixops4-resources: owner=a retained-";
     assert_eq!(without_details(comment), expected);
 }

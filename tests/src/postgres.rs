@@ -35,7 +35,6 @@ pub use crate::required::{REQUIRED, is_required};
 use installation::{Account, Installation};
 pub use language::{GERMAN, LC_MESSAGES, in_german, lc_messages, speaks_german};
 use session::Session;
-pub use sql::{identifier, literal};
 pub use tls::Client;
 pub use versions::{VERSION, on_each_other_version, version, versions};
 

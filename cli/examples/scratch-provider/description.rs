@@ -2,16 +2,6 @@
 
 use serde_json::{Value, json};
 
-/// As an early version has it, which says nothing of what its inputs mean.
-pub(super) fn early_description() -> Value {
-    let mut description = description();
-    for kind in ["scratch_thing", "scratch_state"] {
-        let described = description["kinds"][kind].as_object_mut();
-        described.expect("a kind").remove("contract");
-    }
-    description
-}
-
 pub(super) fn description() -> Value {
     json!({
         "name": "scratch",
@@ -44,7 +34,6 @@ pub(super) fn description() -> Value {
                         "directory": { "type": "string", "description": "Where it is." },
                         "name": { "type": "string", "minLength": 1 },
                         "connection": { "description": "An address; all are the same server's." },
-                        "deployment": { "type": "string" },
                         "content": {},
                         "size": { "type": "integer", "minimum": 0, "default": 1 },
                         "region": { "type": "string" },
@@ -65,20 +54,6 @@ pub(super) fn description() -> Value {
                 "outputs": {
                     "type": "object",
                     "properties": { "path": { "type": "string" }, "serial": {}, "content": {} },
-                },
-                "contract": {
-                    "reach": {
-                        "by": "server",
-                        "inputs": ["connection", "directory"],
-                        "serverIdOutput": "serverId",
-                    },
-                    "namingInputs": ["name"],
-                    "deploymentInput": "deployment",
-                    "protectInput": "protect",
-                    "deletionPolicyInput": "deletionPolicy",
-                    "holdsSecrets": false,
-                    "formerInputs": { "owner": "deployment" },
-                    "formerOutputs": { "systemIdentifier": "serverId" },
                 },
             },
             "scratch_state": {

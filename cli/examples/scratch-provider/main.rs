@@ -19,11 +19,9 @@
 //! event, if they aren't there, and makes them).
 //!
 //! The file that `SCRATCH_STARTS` names gets a line for each process, and that of
-//! `SCRATCH_REQUESTS` each request. With `SCRATCH_ANSWER` it gives that answer to all, and
-//! what it makes has the content that `SCRATCH_CONTENT` says, whatever a plan foresaw.
+//! `SCRATCH_REQUESTS` each request. With `SCRATCH_ANSWER` it gives that answer to all.
 //!
-//! With the argument `v0` it knows the protocol's v0 alone, and answers once; with
-//! `early` it describes itself as an early version does.
+//! With the argument `v0` it knows the protocol's v0 alone, and answers once.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -42,26 +40,17 @@ use serde_json::{Value, json};
 mod description;
 mod misbehaving;
 
-use description::{description, early_description};
+use description::description;
 use misbehaving::{another, die, misbehave};
-
-/// What every thing carries.
-const MARK: &str = "nixops4-resources: deployment=test type=scratch_thing";
 
 type Answer = Result<Response, String>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let has = |word: &str| arguments.iter().any(|argument| argument == word);
-    let (is_v0, is_early) = (has("v0"), has("early"));
-    if has("describe") {
-        let said = if is_early {
-            early_description()
-        } else {
-            description()
-        };
+    let is_v0 = arguments.iter().any(|argument| argument == "v0");
+    if arguments.iter().any(|argument| argument == "describe") {
         if !is_v0 {
-            say(io::stdout(), &said.to_string());
+            say(io::stdout(), &description().to_string());
         }
         return ExitCode::SUCCESS;
     }
@@ -71,7 +60,7 @@ fn main() -> ExitCode {
     {
         note("SCRATCH_REQUESTS", &line);
         let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => answer(request, is_v0, is_early).map(another),
+            Ok(request) => answer(request, is_v0).map(another),
             Err(error) => Err(format!("this is not a request: {error}")),
         };
         let answer = answer.unwrap_or_else(|message| Response::Error(ErrorResponse { message }));
@@ -97,7 +86,7 @@ fn say(mut to: impl io::Write, line: &str) {
     writeln!(to, "{line}").unwrap();
 }
 
-fn answer(request: Request, is_v0: bool, is_early: bool) -> Answer {
+fn answer(request: Request, is_v0: bool) -> Answer {
     match request {
         Request::Create(request) if request.r#type == "scratch_state" => {
             let file = state_file(&request.input_properties);
@@ -171,7 +160,7 @@ fn answer(request: Request, is_v0: bool, is_early: bool) -> Answer {
             }))
         }
         Request::List(request) if !is_v0 => Ok(Response::List(ListResourcesResponse {
-            resources: list(&request.input_properties, is_early),
+            resources: list(&request.input_properties),
             unseen: Vec::new(),
         })),
         other => Err(format!("this provider does not know {:?}", other.name())),
@@ -191,16 +180,15 @@ fn things(directory: &str) -> Vec<(String, Object)> {
         .collect()
 }
 
-fn list(inputs: &Object, is_early: bool) -> Vec<ListedResource> {
+fn list(inputs: &Object) -> Vec<ListedResource> {
     things(text(inputs, "directory"))
         .into_iter()
         .map(|(name, thing)| ListedResource {
             identity: name_of(inputs, &name),
             mark: match thing.get("retained") {
-                Some(_) => format!("{MARK} retained-since=2026-01-01T00:00:00Z"),
-                None => MARK.to_owned(),
+                Some(_) => "owner=test retained-since=2026-01-01".to_owned(),
+                None => "owner=test".to_owned(),
             },
-            inputs: (!is_early).then(|| Object::from_iter([("name".to_owned(), json!(name))])),
             facts: Object::new(),
         })
         .collect()
@@ -304,11 +292,7 @@ fn make(what: &str, inputs: &Object) -> Result<Object, String> {
     fs::write(&file, Value::Object(thing.clone()).to_string())
         .map_err(|error| format!("{}: {error}", file.display()))?;
     log(inputs, what);
-    let mut outputs = outputs(inputs, &thing);
-    if let Ok(other) = std::env::var("SCRATCH_CONTENT") {
-        outputs.insert("content".to_owned(), json!(other));
-    }
-    Ok(outputs)
+    Ok(outputs(inputs, &thing))
 }
 
 fn outputs(inputs: &Object, thing: &Object) -> Object {
@@ -324,7 +308,7 @@ fn predicted(inputs: &Object) -> Object {
     let content = inputs.get("content").cloned().unwrap_or_default();
     outputs.insert("content".to_owned(), content);
     if inputs.contains_key("connection") {
-        outputs.insert("serverId".to_owned(), json!("the only one"));
+        outputs.insert("systemIdentifier".to_owned(), json!("the only one"));
     }
     outputs
 }

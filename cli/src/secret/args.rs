@@ -8,7 +8,7 @@ use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use time::{Date, OffsetDateTime};
 
-/// Manage the secrets in a store.
+/// Look after the secrets in a store.
 ///
 /// `NIXOPS4_SECRETS_STORES` says where the stores are, such as
 /// "main=sqlite:/path/to/secrets.db team=postgresql://deploy@db.example/secrets";
@@ -29,16 +29,17 @@ pub(crate) enum Command {
     List,
     /// Show a value on this terminal, after a question.
     Show(Show),
-    /// Store an existing value, read from a file or stdin.
+    /// Keep a value that exists already, read from a file or from stdin.
     Set(Set),
-    /// Request a new value. The next apply of the deployment that declares the secret makes it.
+    /// Ask for a new value: the next apply of whoever declares the secret makes it.
     Rotate(Rotate),
-    /// Show who did what with the secrets and when, newest first; or delete old entries.
+    /// Say who did what with the secrets, and when, the newest first; or delete
+    /// what is old of that.
     Audit(Audit),
-    /// List who can open the store, add somebody, or remove somebody.
+    /// Say who can open the store, or change it.
     Recipients(Recipients),
-    /// Show the key that the store is known by here and the key that it has; or accept the
-    /// latter.
+    /// Say by which key the store is known here, and by which it is there; or accept
+    /// that one.
     Trust(Trust),
 }
 
@@ -47,14 +48,14 @@ pub(crate) enum Command {
 pub(crate) struct Show {
     /// The secret, such as `mastodon/db`.
     pub(crate) name: SecretName,
-    /// Which generation [default: the newest].
+    /// Which value; without it, the newest.
     #[arg(long, value_name = "N", value_parser = generation)]
     pub(crate) generation: Option<Generation>,
-    /// Do not ask for confirmation.
+    /// Show it without a question.
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Allow a pipe or a file, where others may see or keep the value. Without this, stdout
-    /// has to be a terminal.
+    /// Write it to a pipe or a file, where others may see or keep it. Without
+    /// this, stdout has to be a terminal.
     #[arg(long)]
     pub(crate) to_pipe_or_file: bool,
 }
@@ -64,15 +65,15 @@ pub(crate) struct Show {
 pub(crate) struct Set {
     /// The secret, such as `mastodon/smtp`.
     pub(crate) name: SecretName,
-    /// The file with the value [default: stdin]. At a terminal, the value is asked for and
-    /// not shown.
+    /// The file with the value. Without it, the value is read from stdin, and at
+    /// a terminal it is asked for and not shown.
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
-    /// The generation to store [default: the one after the newest]. An existing generation
-    /// never changes.
+    /// As which value it is kept; without it, the one after the newest. One that
+    /// is there never changes.
     #[arg(long, value_name = "N", value_parser = generation)]
     pub(crate) generation: Option<Generation>,
-    /// The deployment that a new secret belongs to.
+    /// The deployment that it belongs to, for a secret that is not there yet.
     #[arg(long, value_name = "OWNER")]
     pub(crate) owner: Option<String>,
 }
@@ -87,16 +88,17 @@ pub(crate) struct Rotate {
 /// Arguments of audit.
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
-    /// Only this secret.
+    /// Of this secret alone.
     pub(crate) name: Option<SecretName>,
-    /// Print at most N lines.
+    /// At most so many lines.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u32,
-    /// Delete older entries, after asking: a date such as 2026-01-31 (UTC), or an age such
-    /// as 90d or 1y. The deletion is itself recorded, with who did it, and that entry stays.
+    /// Delete what was recorded before then, after a question: a date such as
+    /// 2026-01-31 (UTC), or an age such as 90d or 1y. That it was pruned, by whom,
+    /// is recorded in turn, and that stays.
     #[arg(long, value_name = "DATE|AGE", value_parser = before, conflicts_with_all = ["name", "limit"])]
     pub(crate) prune_before: Option<OffsetDateTime>,
-    /// Do not ask for confirmation.
+    /// Delete it without a question.
     #[arg(long, requires = "prune_before")]
     pub(crate) yes: bool,
 }
@@ -107,11 +109,13 @@ pub(crate) struct Trust {
     /// Logical name of the store, instead of --store.
     #[arg(value_name = "STORE")]
     pub(crate) name: Option<String>,
-    /// Accept this key from now on, for example after restoring a backup. It must be the key
-    /// that the store has: compare it with somebody who knows the store, and type it.
+    /// Know the store by this key from now on, such as one that was restored from a
+    /// backup. It has to be the key that the store has: compare it with somebody who
+    /// knows the store, and type it.
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) accept: Option<Fingerprint>,
-    /// Forget the key of this address, to create a new store where one was.
+    /// Forget what is known of the store's address: to make a store anew where one
+    /// was.
     #[arg(long, conflicts_with = "accept")]
     pub(crate) forget: bool,
 }
@@ -128,12 +132,12 @@ pub(crate) struct Recipients {
 pub(crate) enum RecipientsCommand {
     /// List who can open the store.
     List,
-    /// Let somebody else open the store. Encrypts everything again.
+    /// Let somebody else open the store: encrypts everything anew.
     Add {
         /// The public key: age1..., ssh-ed25519 ... or ssh-rsa ..., in quotes.
         key: Recipient,
     },
-    /// Remove somebody. Encrypts everything again, without them.
+    /// Shut somebody out: encrypts everything anew, without them.
     Remove {
         /// The public key.
         key: Recipient,

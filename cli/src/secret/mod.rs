@@ -11,8 +11,8 @@ use std::io::{self, IsTerminal as _};
 use nixops4_secrets_store::environment::{identities, store_url};
 use nixops4_secrets_store::file::{self, FileProblem, Privacy};
 use nixops4_secrets_store::{
-    Entry, Error, ExposeSecret as _, Generation, NewSecret, OBTAINED, Recipient, SecretName,
-    SecretString, Store, forbid_core_dumps,
+    Entry, Error, ExposeSecret as _, Generation, NewSecret, Recipient, SecretName, SecretString,
+    Store, forbid_core_dumps,
 };
 
 use time::OffsetDateTime;
@@ -20,6 +20,10 @@ use time::OffsetDateTime;
 use crate::failure::Failure;
 use crate::ui::{Reader, Ui, text};
 use args::{Audit, Command, RecipientsCommand, Secret, Set, Show};
+
+/// The kind of a secret that was first kept by hand: that of the resources that
+/// obtain a value and never make one.
+const KIND: &str = "secrets_value";
 
 /// Does it.
 pub(crate) async fn run(secret: &Secret, ui: &Ui) -> Result<(), Failure> {
@@ -169,7 +173,7 @@ async fn set(wanted: &Set, store: &str, ui: &Ui) -> Result<(), Failure> {
 /// is for whoever declares the secret to say.
 fn kept_as(wanted: &Set, have: Option<&Entry>) -> Result<NewSecret, Failure> {
     let new = match (have, &wanted.owner) {
-        (None, Some(owner)) => NewSecret::new(owner, OBTAINED),
+        (None, Some(owner)) => NewSecret::new(owner, KIND),
         (None, None) => {
             return Err(Failure::Usage(format!(
                 "there is no secret {} yet: say with --owner which deployment it belongs to",

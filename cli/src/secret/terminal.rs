@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 
 use crate::failure::Failure;
 use crate::ui::Ui;
-use nixops4_resources_engine::Interrupted;
 
 /// Ctrl-C, while the terminal does not turn it into a signal.
 const INTERRUPT: u8 = 3;
@@ -49,7 +48,7 @@ pub(super) fn hidden(ui: &Ui, prompt: &str) -> Result<SecretString, Failure> {
     };
     ui.print("\n");
     if line.contains(&INTERRUPT) {
-        return Err(Interrupted.into());
+        return Err(Failure::Interrupted);
     }
     let text = std::str::from_utf8(&line)
         .map_err(|_| Failure::SecretRefused("the value is not text in UTF-8".to_owned()))?;

@@ -4,26 +4,19 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::candidates;
 use crate::member::MemberPath;
 
 /// Arguments of state.
 #[derive(Debug, Args)]
 pub(crate) struct State {
-    /// Location of the state, if it is not where the deployment file says:
+    /// Where the state is, if not where the expression says:
     /// `sqlite:FILE#DEPLOYMENT`, `file:FILE#DEPLOYMENT`, JSON
     /// `{"type": ..., "inputs": {...}}`, or @ and a file with that JSON.
     #[arg(long = "state", global = true, value_name = "LOCATION")]
     pub(crate) location: Option<String>,
-    /// Only the state backend that is this member.
-    #[arg(
-        long = "state-member",
-        alias = "kept-by",
-        global = true,
-        value_name = "PATH",
-        add = candidates::members()
-    )]
-    pub(crate) member: Option<MemberPath>,
+    /// Only the state that this member keeps.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) kept_by: Option<MemberPath>,
     #[command(subcommand)]
     pub(crate) what: What,
 }
@@ -31,67 +24,69 @@ pub(crate) struct State {
 /// What to do with the state.
 #[derive(Debug, Subcommand)]
 pub(crate) enum What {
-    /// List the recorded resources.
+    /// List what is recorded.
     List {
-        /// Only these members and the members in them.
-        #[arg(value_name = "PATH", add = candidates::members())]
+        /// Only these members, and what is below them.
+        #[arg(value_name = "PATH")]
         paths: Vec<MemberPath>,
     },
-    /// Show the record of one resource. Secrets are never recorded, only references to
-    /// them.
+    /// Show what is recorded of one resource. Secrets are never recorded, only
+    /// references to them.
     Show {
         /// The resource.
-        #[arg(value_name = "PATH", add = candidates::members())]
+        #[arg(value_name = "PATH")]
         path: MemberPath,
     },
-    /// Rename a record, without changing the resource.
+    /// Give what is recorded another name, without touching the thing itself.
     ///
-    /// Rename the member in the deployment file, run this, then apply: nothing is replaced.
-    /// A composite is moved with everything in it.
+    /// Rename the member in the expression, then this, then apply: nothing is
+    /// made anew. A composite is moved with all that is in it.
     Mv {
         /// The old name.
-        #[arg(value_name = "FROM", add = candidates::members())]
+        #[arg(value_name = "FROM")]
         from: MemberPath,
         /// The new name.
-        #[arg(value_name = "TO", add = candidates::members())]
+        #[arg(value_name = "TO")]
         to: MemberPath,
     },
-    /// Remove records, and leave the resources as they are.
+    /// Forget what is recorded, and leave the things themselves as they are.
     ///
-    /// The resources are no longer managed. To remove them, use destroy.
+    /// Nobody looks after them from then on. To remove them, use destroy.
     Rm {
-        /// These members and the members in them.
-        #[arg(value_name = "PATH", required = true, add = candidates::members())]
+        /// These members, and what is below them.
+        #[arg(value_name = "PATH", required = true)]
         paths: Vec<MemberPath>,
-        /// Do not ask for confirmation.
+        /// Do not ask.
         #[arg(short, long)]
         yes: bool,
     },
-    /// List all changes, oldest first: when, who and what.
+    /// List every change with when, who and what, the oldest first.
     History {
-        /// Only these members and the members in them.
-        #[arg(value_name = "PATH", add = candidates::members())]
+        /// Only of these members, and what is below them.
+        #[arg(value_name = "PATH")]
         paths: Vec<MemberPath>,
-        /// Only the most recent N.
+        /// Only the last ones.
         #[arg(long, value_name = "N")]
         last: Option<usize>,
     },
-    /// Check the integrity of the state: its events can be read, none is missing, and they
-    /// add up to the recorded resources.
+    /// Check that the state is whole: that its events can be read, follow one
+    /// another, and add up to what is recorded.
     Verify,
-    /// Print the state, or copy it to another location.
+    /// Write the state down, or copy it to another place.
     ///
-    /// Without --to, prints all events in the format of NixOps4's own state file, which
-    /// `state import` and NixOps4's provider read.
+    /// Without --to it prints a state file as NixOps4's own provider keeps it,
+    /// with all events, which `state import` and that provider read.
     Export {
-        /// Copy the state to this member, or to a LOCATION as for --state. It must be empty.
+        /// Copy it to this member's place, or to a LOCATION as for --state;
+        /// nothing may be recorded there.
         #[arg(long, value_name = "PATH or LOCATION")]
         to: Option<String>,
-        /// Print only the recorded resources, without their history.
+        /// Print only what is recorded now, not how it came to be.
         #[arg(long, conflicts_with = "to")]
         document: bool,
     },
-    /// Import an exported state, or NixOps4's own state file. The state must be empty.
+    /// Read a state that was exported, or NixOps4's own state file, into this one;
+    /// nothing may be recorded there yet.
     Import {
         /// The file, or - for stdin.
         #[arg(value_name = "FILE")]

@@ -2,21 +2,40 @@
 
 use std::fmt::Write as _;
 
-use nixops4_resources_engine::state::States;
+use nixops4_protocol::state::RecordedResource;
 
+use super::{Chosen, StateError};
+use crate::commands::Ending;
 use crate::failure::Failure;
 use crate::member::MemberPath;
+use crate::report::FORMAT;
 use crate::report::state::{StateEntry, StateList};
 use crate::ui::text::{self, Paint};
 use crate::ui::{Reader, Ui};
 
-pub(super) fn list(ui: &Ui, states: &States, paths: &[MemberPath]) -> Result<(), Failure> {
-    let list = states.list(paths)?;
+pub(super) fn list(ui: &Ui, chosen: &Chosen<'_>, paths: &[MemberPath]) -> Result<Ending, Failure> {
+    let mut resources: Vec<StateEntry> = chosen
+        .recorded()
+        .filter(|(_, path, _)| {
+            paths.is_empty() || paths.iter().any(|wanted| path.is_within(wanted))
+        })
+        .map(|(keeper, path, recorded)| StateEntry::new(keeper, path, recorded))
+        .collect();
+    resources.sort_by(|a, b| a.path.cmp(&b.path));
+    for path in paths {
+        if !resources.iter().any(|entry| entry.path.is_within(path)) {
+            return Err(StateError::NotRecorded(path.clone()).into());
+        }
+    }
+    let list = StateList {
+        format: FORMAT,
+        resources,
+    };
     match ui.reader() {
         Reader::Machine => ui.json(&list, true),
         Reader::Person => ui.print(&listing(&list, Ui::width(), ui.paint())),
     }
-    Ok(())
+    Ok(Ending::Done)
 }
 
 /// One line for each, or two where they would not fit beside each other.
@@ -56,22 +75,42 @@ fn listing(list: &StateList, width: usize, paint: Paint) -> String {
     text
 }
 
-pub(super) fn show(ui: &Ui, states: &States, path: &MemberPath) -> Result<(), Failure> {
-    let entry = states.entry(path)?;
+pub(super) fn show(ui: &Ui, chosen: &Chosen<'_>, path: &MemberPath) -> Result<Ending, Failure> {
+    let found: Vec<_> = chosen
+        .recorded()
+        .filter(|(_, recorded, _)| *recorded == path)
+        .collect();
+    let (keeper, recorded) = match found[..] {
+        [] => return Err(StateError::NotRecorded(path.clone()).into()),
+        [(keeper, _, recorded)] => (keeper, recorded),
+        _ => {
+            let keepers = found.iter().map(|(keeper, _, _)| (*keeper).clone());
+            return Err(StateError::Several(keepers.collect()).into());
+        }
+    };
     match ui.reader() {
-        Reader::Machine => ui.json(&entry, true),
-        Reader::Person => ui.print(&shown(&entry, ui.paint())),
+        Reader::Machine => {
+            let entry = StateEntry::new(keeper, path, recorded);
+            ui.json(&entry.with_properties(recorded), true);
+        }
+        Reader::Person => ui.print(&shown(keeper, path, recorded, ui.paint())),
     }
-    Ok(())
+    Ok(Ending::Done)
 }
 
-fn shown(entry: &StateEntry, paint: Paint) -> String {
+fn shown(
+    keeper: &MemberPath,
+    path: &MemberPath,
+    recorded: &RecordedResource,
+    paint: Paint,
+) -> String {
+    let entry = StateEntry::new(keeper, path, recorded);
     let mut text = format!(
         "{}  {}\n",
-        paint.bold(&entry.path.to_string()),
-        paint.dim(&text::line(&entry.r#type))
+        paint.bold(&path.to_string()),
+        paint.dim(&text::line(&recorded.r#type))
     );
-    let _ = writeln!(text, "  recorded by {}", entry.state);
+    let _ = writeln!(text, "  recorded by {keeper}");
     match &entry.provider {
         Some(provider) => {
             let _ = writeln!(text, "  made by {}", text::line(&provider.join(" ")));
@@ -79,10 +118,10 @@ fn shown(entry: &StateEntry, paint: Paint) -> String {
         None => text.push_str("  made by a provider that was not recorded\n"),
     }
     match &entry.depends_on {
-        None => text.push_str("  its dependencies are not known\n"),
-        Some(outputs) if outputs.is_empty() => text.push_str("  depends on no other resource\n"),
+        None => text.push_str("  what it was made from is not known\n"),
+        Some(outputs) if outputs.is_empty() => text.push_str("  made from no other resource\n"),
         Some(outputs) => {
-            text.push_str("  depends on\n");
+            text.push_str("  made from\n");
             for output in outputs {
                 let _ = match &output.output {
                     Some(name) => writeln!(text, "    {}.{}", output.path, text::line(name)),
@@ -91,13 +130,12 @@ fn shown(entry: &StateEntry, paint: Paint) -> String {
             }
         }
     }
-    for (title, properties) in [("inputs", &entry.inputs), ("outputs", &entry.outputs)] {
+    for (title, properties) in [
+        ("inputs", &recorded.input_properties),
+        ("outputs", &recorded.output_properties),
+    ] {
         let _ = writeln!(text, "  {title}");
-        for (name, value) in properties
-            .iter()
-            .flatten()
-            .filter(|(_, value)| !value.is_null())
-        {
+        for (name, value) in properties.iter().filter(|(_, value)| !value.is_null()) {
             let written = serde_json::to_string_pretty(value).unwrap_or_default();
             let written = text::indented(&text::escaped(&written), "    ");
             let _ = writeln!(text, "    {}: {written}", text::line(name));
@@ -109,7 +147,6 @@ fn shown(entry: &StateEntry, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::FORMAT;
 
     #[test]
     fn a_narrow_terminal_gets_two_lines_for_each() {

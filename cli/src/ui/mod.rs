@@ -3,9 +3,6 @@
 //! People get text, machines get JSON on stdout; what providers and Nix say on
 //! stderr goes to stderr, each line with the name of whom it is about.
 
-pub(crate) mod graph;
-pub(crate) mod inspect;
-mod overall;
 mod plan;
 mod progress;
 mod removal;
@@ -13,17 +10,16 @@ mod summary;
 pub(crate) mod text;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use anstream::{AutoStream, ColorChoice};
-use futures_util::future::{FutureExt as _, LocalBoxFuture};
-use nixops4_resources_engine::{Answer, Frontend, shell};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
-use crate::report::{DriftReport, Event, PlanReport, RemovalAction, RemovalReport};
+use crate::apply::Signals;
+use crate::failure::Failure;
+use crate::report::{DriftReport, Event, PlanReport};
 use progress::Progress;
 use text::Paint;
 
@@ -70,14 +66,23 @@ impl Ui {
         }
     }
 
+    /// One that tells a machine, and a test what it told.
+    #[cfg(test)]
+    pub(crate) fn to(stdout: impl Write + Send + 'static) -> Self {
+        Self {
+            reader: Reader::Machine,
+            all: false,
+            paint: Paint { colour: false },
+            errors: Paint { colour: false },
+            progress: Mutex::new(Progress::new(false)),
+            stdout: Mutex::new(Box::new(stdout)),
+            stderr: Mutex::new(Box::new(io::sink())),
+        }
+    }
+
     /// Who reads what is printed.
     pub(crate) fn reader(&self) -> Reader {
         self.reader
-    }
-
-    /// Whether what stays as it is, is listed, too.
-    pub(crate) fn is_verbose(&self) -> bool {
-        self.all
     }
 
     /// How text for stdout is coloured.
@@ -134,17 +139,6 @@ impl Ui {
         }
     }
 
-    /// A plan was saved.
-    pub(crate) fn saved(&self, file: &Path) {
-        if self.reader == Reader::Person {
-            let file = shell::word(&file.to_string_lossy());
-            self.print(&text::line(&format!(
-                "Saved: `nixops4-resources apply {file}` does this, and no more."
-            )));
-            self.print("\n");
-        }
-    }
-
     /// How reality differs from what is recorded, for whoever reads.
     pub(crate) fn drift(&self, report: &DriftReport) {
         match self.reader {
@@ -156,27 +150,87 @@ impl Ui {
         }
     }
 
-    /// Asks something; only `yes` is one. On stderr, so that who keeps the rest in a file
-    /// is asked, too.
-    pub(crate) async fn ask(&self, question: &str) -> io::Result<Answer> {
+    /// Asks before something is destroyed; only `yes` is one. On stderr, so that who
+    /// keeps the rest in a file is asked, too.
+    pub(crate) async fn confirm(
+        &self,
+        question: &str,
+        signals: &mut Signals,
+    ) -> Result<(), Failure> {
         if self.reader == Reader::Machine || !io::stdin().is_terminal() {
-            return Ok(Answer::Nobody);
+            return Err(Failure::NotConfirmed(
+                "there is nobody to ask; --yes does it without asking",
+            ));
         }
         self.stderr(question);
-        let cursor = Cursor { ui: Some(self) };
-        let answer = line().await;
-        cursor.has_moved();
-        Ok(if answer?.trim() == "yes" {
-            Answer::Yes
+        let Ok(answer) = signals.race(line()).await else {
+            self.stderr("\n");
+            return Err(Failure::Interrupted);
+        };
+        let answer =
+            answer.map_err(|error| Failure::Io("cannot read the answer".to_owned(), error))?;
+        if answer.trim() == "yes" {
+            Ok(())
         } else {
-            Answer::No
-        })
+            Err(Failure::NotConfirmed("the answer was not yes"))
+        }
     }
 
-    /// How far everything is, where lines stay.
-    fn overall(&self, line: Option<String>) {
-        if let Some(line) = line {
-            self.print(&format!("  {}\n", self.paint.dim(&line)));
+    /// Something happened during apply.
+    pub(crate) fn event(&self, event: &Event) {
+        if self.reader == Reader::Machine {
+            self.json(event, false);
+            return;
+        }
+        let paint = self.paint;
+        match event {
+            Event::Plan { plan } => self.plan(plan),
+            Event::Removal { plan } => {
+                self.print(&removal::removal(plan, Self::width(), paint));
+            }
+            Event::Started {
+                path, operation, ..
+            } => {
+                let line = self.progress().started(path, *operation, paint);
+                if let Some(line) = line {
+                    self.print(&format!("{line}\n"));
+                }
+            }
+            Event::Finished {
+                path,
+                operation,
+                seconds,
+                ..
+            } => {
+                self.progress().ended(path);
+                let line = progress::finished(path, *operation, *seconds, paint);
+                self.print(&format!("{line}\n"));
+            }
+            Event::Failed {
+                path,
+                operation,
+                error,
+                seconds,
+                ..
+            } => {
+                self.progress().ended(path);
+                let lines = progress::failed(path, *operation, error, *seconds, paint);
+                self.print(&format!("{lines}\n"));
+            }
+            Event::Retried {
+                path,
+                error,
+                attempt,
+                of,
+            } => {
+                let lines = progress::retried(path, error, *attempt, *of, paint);
+                self.print(&format!("{lines}\n"));
+            }
+            // The summary lists them.
+            Event::Skipped { .. } => {}
+            Event::Note { message } => self.print(&format!("{}\n", text::theirs(message))),
+            Event::Error { message } => self.error(message),
+            Event::Summary(end) => self.print(&summary::summary(end, paint)),
         }
     }
 
@@ -195,106 +249,6 @@ impl Ui {
 
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Stands behind a question until it is answered: who is interrupted there goes on in a
-/// line of their own.
-struct Cursor<'a> {
-    ui: Option<&'a Ui>,
-}
-
-impl Cursor<'_> {
-    fn has_moved(mut self) {
-        self.ui = None;
-    }
-}
-
-impl Drop for Cursor<'_> {
-    fn drop(&mut self) {
-        if let Some(ui) = self.ui {
-            ui.stderr("\n");
-        }
-    }
-}
-
-impl Frontend for Ui {
-    fn event(&self, event: &Event) {
-        if self.reader == Reader::Machine {
-            self.json(event, false);
-            return;
-        }
-        let paint = self.paint;
-        match event {
-            Event::Plan { plan } => {
-                self.plan(plan);
-                let counts = &plan.counts;
-                let work = counts.create + counts.update + counts.record + counts.ensure;
-                let is_open = counts.later > 0 || !plan.unknown_members.is_empty();
-                self.progress().expect(work + counts.later, is_open);
-            }
-            Event::Removal { plan } => {
-                let work = plan.resources.len() - plan.count(RemovalAction::Refuse);
-                self.progress().expect(work, false);
-                self.print(&removal::removal(plan, Self::width(), paint));
-            }
-            Event::Started {
-                path, operation, ..
-            } => {
-                let line = self.progress().started(path, *operation, paint);
-                if let Some(line) = line {
-                    self.print(&format!("{line}\n"));
-                }
-            }
-            Event::Finished {
-                path,
-                operation,
-                seconds,
-                ..
-            } => {
-                let overall = self.progress().ended(path, false);
-                let line = progress::finished(path, *operation, *seconds, paint);
-                self.print(&format!("{line}\n"));
-                self.overall(overall);
-            }
-            Event::Failed {
-                path,
-                operation,
-                error,
-                seconds,
-                ..
-            } => {
-                let overall = self.progress().ended(path, true);
-                let lines = progress::failed(path, *operation, error, *seconds, paint);
-                self.print(&format!("{lines}\n"));
-                self.overall(overall);
-            }
-            Event::Retried {
-                path,
-                error,
-                attempt,
-                of,
-            } => {
-                let lines = progress::retried(path, error, *attempt, *of, paint);
-                self.print(&format!("{lines}\n"));
-            }
-            // The summary lists them.
-            Event::Skipped { .. } => {}
-            Event::Note { message } => self.print(&format!("{}\n", text::theirs(message))),
-            Event::Error { message } => self.error(message),
-            Event::Summary(end) => {
-                self.progress().end();
-                self.print(&summary::summary(end, paint));
-            }
-        }
-    }
-
-    fn said(&self, who: &str, line: &str) {
-        Self::said(self, who, line);
-    }
-
-    fn confirm<'a>(&'a self, removal: &'a RemovalReport) -> LocalBoxFuture<'a, io::Result<Answer>> {
-        async { self.ask(&removal::question(removal)).await }.boxed_local()
     }
 }
 

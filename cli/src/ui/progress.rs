@@ -1,14 +1,11 @@
-//! What runs, while it runs: a live line each on a terminal, and above them how much of
-//! everything is done; otherwise a line when something starts and one when it ends.
+//! What runs, while it runs: a live line each on a terminal, otherwise a line
+//! when it starts and one when it ends.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::overall::Overall;
 use super::text::{self, Paint};
 use crate::member::MemberPath;
 use crate::report::Operation;
@@ -22,9 +19,6 @@ pub(super) struct Progress {
     /// Absent where there is no terminal.
     live: Option<MultiProgress>,
     bars: BTreeMap<MemberPath, ProgressBar>,
-    /// How far everything is, and its line, as soon as anybody knows how much it is.
-    overall: Option<Arc<Mutex<Overall>>>,
-    overall_bar: Option<ProgressBar>,
 }
 
 impl Progress {
@@ -33,36 +27,7 @@ impl Progress {
             live: is_terminal
                 .then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stdout())),
             bars: BTreeMap::new(),
-            overall: None,
-            overall_bar: None,
         }
-    }
-
-    /// So much is to be done.
-    pub(super) fn expect(&mut self, all: usize, is_open: bool) {
-        self.overall = Some(Arc::new(Mutex::new(Overall::new(all, is_open))));
-    }
-
-    /// Shows how far everything is, above what runs: what is below the last line of a
-    /// terminal is not seen.
-    fn show_overall(&mut self, live: &MultiProgress) {
-        let (Some(overall), None) = (&self.overall, &self.overall_bar) else {
-            return;
-        };
-        let shown = Arc::clone(overall);
-        let write = move |_: &ProgressState, to: &mut dyn Write| {
-            let overall = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            // A line too long would be drawn on the next one.
-            let width = super::Ui::width().saturating_sub(3);
-            let _ = to.write_str(&overall.line(Instant::now(), width));
-        };
-        let style = ProgressStyle::with_template("{spinner} {overall}");
-        let bar = live.insert(0, ProgressBar::new_spinner());
-        if let Ok(style) = style {
-            bar.set_style(style.tick_chars(SPINNER).with_key("overall", write));
-        }
-        bar.enable_steady_tick(TICK);
-        self.overall_bar = Some(bar);
     }
 
     /// Writes without disturbing the live lines.
@@ -87,20 +52,15 @@ impl Progress {
             Operation::Ensure => "making sure",
             Operation::Record => "recording",
             Operation::Destroy => "destroying",
-            Operation::Retain => "retiring",
+            Operation::Retain => "taking out of service",
             Operation::Forget => "forgetting",
             Operation::Import => "importing",
         };
-        if let Some(overall) = &self.overall {
-            let mut overall = overall.lock().unwrap_or_else(PoisonError::into_inner);
-            overall.begin(Instant::now());
-        }
-        let Some(live) = self.live.clone() else {
+        let Some(live) = &self.live else {
             return Some(format!("  {path}  {}", paint.dim(doing)));
         };
-        self.show_overall(&live);
         let bar = live.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}") {
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
             bar.set_style(style.tick_chars(SPINNER));
         }
         bar.set_message(format!("{path}  {}", paint.dim(doing)));
@@ -109,25 +69,9 @@ impl Progress {
         None
     }
 
-    /// It ended; its line goes. Where there are no live ones, gives now and then the line
-    /// that says how far everything is.
-    pub(super) fn ended(&mut self, path: &MemberPath, is_failed: bool) -> Option<String> {
+    /// It ended; its line goes.
+    pub(super) fn ended(&mut self, path: &MemberPath) {
         if let Some(bar) = self.bars.remove(path) {
-            bar.finish_and_clear();
-        }
-        let overall = self.overall.as_ref()?;
-        let mut overall = overall.lock().unwrap_or_else(PoisonError::into_inner);
-        overall.ended(is_failed);
-        match &self.live {
-            Some(_) => None,
-            None => overall.seldom(Instant::now()),
-        }
-    }
-
-    /// Nothing more is done; its line goes.
-    pub(super) fn end(&mut self) {
-        self.overall = None;
-        if let Some(bar) = self.overall_bar.take() {
             bar.finish_and_clear();
         }
     }
@@ -147,7 +91,7 @@ pub(super) fn finished(
         Operation::Ensure => "made sure of",
         Operation::Record => "recorded",
         Operation::Destroy => "destroyed",
-        Operation::Retain => "retired",
+        Operation::Retain => "taken out of service",
         Operation::Forget => "forgotten",
         Operation::Import => "imported",
     };
@@ -173,7 +117,7 @@ pub(super) fn failed(
         Operation::Ensure => "could not be made sure of",
         Operation::Record => "could not be recorded",
         Operation::Destroy => "could not be destroyed",
-        Operation::Retain => "could not be retired",
+        Operation::Retain => "could not be taken out of service",
         Operation::Forget => "could not be forgotten",
         Operation::Import => "could not be imported",
     };

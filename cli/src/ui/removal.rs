@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 use nixops4_protocol::message::PlannedValue;
 
 use super::text::{self, Paint};
-use crate::report::{Drift, DriftReport, Finding, RemovalAction, RemovalReport};
+use crate::report::{Drift, DriftReport, Fate, Finding, RemovalReport};
 
 /// What would go, for lines of `width` characters.
 pub(super) fn removal(report: &RemovalReport, width: usize, paint: Paint) -> String {
     let mut out = String::new();
     for resource in &report.resources {
-        let (symbol, what) = match resource.action {
-            RemovalAction::Delete => (paint.bad("-"), "is deleted"),
-            RemovalAction::Retain => (paint.warn("-"), "is retired; its data stays"),
-            RemovalAction::Forget => (paint.dim("-"), "is only forgotten, and stays as it is"),
-            RemovalAction::Refuse => (paint.bad("!"), "is refused"),
+        let (symbol, what) = match resource.fate {
+            Fate::Delete => (paint.bad("-"), "is deleted"),
+            Fate::Retain => (paint.warn("-"), "is taken out of service; its data stays"),
+            Fate::Forget => (paint.dim("-"), "is only forgotten, and stays as it is"),
+            Fate::Refuse => (paint.bad("!"), "is refused"),
         };
         let _ = writeln!(
             out,
@@ -36,7 +36,7 @@ pub(super) fn removal(report: &RemovalReport, width: usize, paint: Paint) -> Str
     if !report.retained.is_empty() {
         let _ = writeln!(
             out,
-            "{}Retired before, with their data, and left alone:",
+            "{}Out of service since before, with data, and left alone:",
             if out.is_empty() { "" } else { "\n" }
         );
         for orphan in &report.retained {
@@ -54,13 +54,13 @@ pub(super) fn removal(report: &RemovalReport, width: usize, paint: Paint) -> Str
         return out;
     }
     let parts: Vec<String> = [
-        (RemovalAction::Delete, "to delete"),
-        (RemovalAction::Retain, "to retire"),
-        (RemovalAction::Forget, "to forget"),
-        (RemovalAction::Refuse, "refused"),
+        (Fate::Delete, "to delete"),
+        (Fate::Retain, "to take out of service"),
+        (Fate::Forget, "to forget"),
+        (Fate::Refuse, "refused"),
     ]
     .into_iter()
-    .map(|(action, what)| (report.count(action), what))
+    .map(|(fate, what)| (report.count(fate), what))
     .filter(|(number, _)| *number > 0)
     .map(|(number, what)| format!("{number} {what}"))
     .collect();
@@ -166,21 +166,6 @@ fn finding_lines(out: &mut String, finding: &Finding, width: usize, paint: Paint
     }
 }
 
-/// What is asked before it is done.
-pub(super) fn question(report: &RemovalReport) -> String {
-    let parts: Vec<String> = [
-        (RemovalAction::Delete, "delete"),
-        (RemovalAction::Retain, "retire"),
-        (RemovalAction::Forget, "forget"),
-    ]
-    .into_iter()
-    .map(|(action, what)| (report.count(action), what))
-    .filter(|(number, _)| *number > 0)
-    .map(|(number, what)| format!("{what} {number}"))
-    .collect();
-    format!("Really {}? Type yes: ", parts.join(" and "))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -188,7 +173,7 @@ mod tests {
     use super::{Paint, drift, removal};
     use crate::member::MemberPath;
     use crate::report::{
-        Drift, DriftReport, Finding, Orphan, Removal, RemovalAction, RemovalReport, StateAt, Unseen,
+        Drift, DriftReport, Fate, Finding, Orphan, Removal, RemovalReport, StateAt, Unseen,
     };
     use nixops4_protocol::message::{Change, Effect, PlannedValue};
 
@@ -200,23 +185,23 @@ mod tests {
 
     #[test]
     fn what_goes_says_what_happens_to_it() {
-        let one = |name: &str, action, note: Option<&str>| Removal {
+        let one = |name: &str, fate, note: Option<&str>| Removal {
             path: path(name),
             r#type: "t".to_owned(),
-            action,
+            fate,
             state: None,
             note: note.map(str::to_owned),
-            warnings: match action {
-                RemovalAction::Delete => vec!["somebody uses it\nhint: end that".to_owned()],
+            warnings: match fate {
+                Fate::Delete => vec!["somebody uses it\nhint: end that".to_owned()],
                 _ => Vec::new(),
             },
         };
         let report = RemovalReport {
             format: 1,
             resources: vec![
-                one("a", RemovalAction::Delete, None),
-                one("b", RemovalAction::Retain, None),
-                one("c", RemovalAction::Refuse, Some("no\nreally")),
+                one("a", Fate::Delete, None),
+                one("b", Fate::Retain, None),
+                one("c", Fate::Refuse, Some("no\nreally")),
             ],
             renamed: Vec::new(),
             retained: vec![Orphan {
@@ -233,17 +218,17 @@ mod tests {
       ! somebody uses it
         hint: end that
   - b  t
-      is retired; its data stays
+      is taken out of service; its data stays
   ! c  t
       is refused
       no
         really
 
-Retired before, with their data, and left alone:
+Out of service since before, with data, and left alone:
     t \"x\"
 note: note
 
-Removal: 1 to delete, 1 to retire, 1 refused.
+Removal: 1 to delete, 1 to take out of service, 1 refused.
 "
         );
     }

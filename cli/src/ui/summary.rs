@@ -48,7 +48,7 @@ pub(crate) fn summary(summary: &Summary, paint: Paint) -> String {
         (summary.ensured, "made sure of"),
         (summary.recorded, "recorded"),
         (summary.destroyed, "destroyed"),
-        (summary.retained, "retired"),
+        (summary.retained, "taken out of service"),
         (summary.forgotten, "forgotten"),
         (summary.failed.len(), "failed"),
         (summary.skipped.len(), "not tried"),

@@ -218,7 +218,7 @@ fn state_that_cannot_be_made_or_read_stops_everything() {
         deployment
             .run(&[command])
             .expect(1)
-            .says("cannot read the state backend 'state'");
+            .says("cannot read the state that 'state' keeps");
     }
     assert!(deployment.log().is_empty());
 }

@@ -94,7 +94,7 @@ fn what_is_in_no_state_is_found_on_the_server() {
         .run(&["gc", "--orphans"])
         .expect(1)
         .says("it carries our mark and is in no state")
-        .says("Retired before, with their data");
+        .says("Out of service since before");
     deployment
         .run(&["gc", "--orphans", "--yes"])
         .expect(0)
@@ -188,7 +188,7 @@ fn what_is_protected_is_left_with_what_it_uses_and_the_rest_is_collected() {
     deployment
         .run(&["gc", "--yes"])
         .expect(1)
-        .says("'a' is left alone: 'b' depends on it and stays")
+        .says("'a' is left alone: 'b' was made from it and stays")
         .says("'b' is left alone: it is protected: declare it again with `protect = false`")
         .says("silent\n      it cannot be looked at")
         .says("! old\n      \"")
@@ -238,7 +238,7 @@ fn what_stays_keeps_what_it_was_made_from() {
     deployment
         .run(&["gc", "--yes"])
         .expect(0)
-        .says("'a' is left alone: 'b' depends on it and stays")
+        .says("'a' is left alone: 'b' was made from it and stays")
         .says("1 destroyed");
     gone(&deployment, &["c"]);
     deployment.run(&["apply"]).expect(0);
@@ -290,86 +290,4 @@ fn a_server_with_two_addresses_has_each_thing_once() {
         .expect(0)
         .says("Nothing to remove");
     assert!(deployment.thing("a").is_some() && deployment.thing("b").is_some());
-}
-
-#[test]
-fn what_a_kind_says_leads_to_an_orphan_whatever_the_members_look_like() {
-    // The only member's name stands in its content and region, too.
-    let members = |name: &str| {
-        format!(
-            r#"{{ inherit state; a = thing "{name}" {{ connection = "db1"; content = "a";
-                 region = "a"; }}; }}"#
-        )
-    };
-    let deployment = Deployment::new(&members("a"));
-    deployment.run(&["apply"]).expect(0);
-    deployment.tamper("lost", &json!({ "serial": "serial-lost" }));
-    deployment
-        .run(&["gc", "--orphans", "--yes"])
-        .expect(0)
-        .says("1 destroyed");
-    gone(&deployment, &["lost"]);
-    assert!(deployment.thing("a").is_some());
-}
-
-#[test]
-fn an_early_provider_is_not_searched_with_and_does_all_else() {
-    let early = |name: &str, inputs: &str| {
-        format!(r#"{{ inherit state; {name} = early "{name}" {{ {inputs} }}; }}"#)
-    };
-    let deployment = Deployment::new(&early("a", "connection = \"db1\"; protect = true;"));
-    deployment.run(&["apply"]).expect(0);
-    deployment.tamper("lost", &json!({ "serial": "serial-lost" }));
-    deployment
-        .run(&["gc", "--orphans", "--yes"])
-        .expect(0)
-        .says("it was not searched for scratch_thing: the provider is of an early version")
-        .says("Nothing to remove");
-    assert!(deployment.thing("lost").is_some());
-    deployment
-        .run(&["destroy", "--yes"])
-        .expect(1)
-        .says("a: it is protected");
-    deployment.write(&early(
-        "a",
-        "connection = \"db1\"; deletionPolicy = \"retain\";",
-    ));
-    deployment.run(&["apply"]).expect(0);
-    deployment.run(&["destroy", "--yes"]).expect(0);
-    let kept = deployment.thing("a").expect("it is retained");
-    assert_eq!(kept["retained"], true);
-}
-
-#[test]
-fn a_moved_server_is_known_by_what_an_early_version_recorded() {
-    let members = |at: &str, more: &str| {
-        format!(r#"{{ inherit state; a = thing "a" {{ connection = "{at}"; }}; {more} }}"#)
-    };
-    let deployment = Deployment::new(&members("db1", r#"b = thing "b" { connection = "db1"; };"#));
-    deployment.run(&["apply"]).expect(0);
-    let state = std::fs::read_to_string(deployment.path("state")).unwrap();
-    assert!(state.contains("serverId"), "{state}");
-    let early = state.replace("serverId", "systemIdentifier");
-    std::fs::write(deployment.path("state"), early).unwrap();
-    // Its record still says the address of before.
-    deployment.write(&members("db1.example.org", ""));
-    let requests = deployment.path("requests");
-    let mut gc = deployment.command(&["gc", "--yes"]);
-    gc.env("SCRATCH_REQUESTS", &requests);
-    crate::support::ran(&mut gc).expect(0).says("1 destroyed");
-    let sent = std::fs::read_to_string(&requests).unwrap();
-    let destroyed = sent
-        .lines()
-        .find(|line| line.contains("destroyResourceRequest"));
-    let destroyed = destroyed.expect("it was destroyed");
-    assert!(destroyed.contains("db1.example.org"), "{destroyed}");
-}
-
-#[test]
-fn a_former_name_is_told_with_the_new_one() {
-    let deployment = Deployment::new(r#"{ inherit state; a = thing "a" { owner = "x"; }; }"#);
-    deployment
-        .run(&["plan"])
-        .expect(1)
-        .says("/owner: this input is called deployment now");
 }

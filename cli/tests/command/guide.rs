@@ -1,4 +1,4 @@
-//! The guides' transcripts are what the command prints: those in the guides are
+//! The guide's transcripts are what the command prints: those in the guide are
 //! compared, or with `UPDATE_GUIDE=1` written.
 //!
 //! Each stands between `<!-- transcript: NAME -->` and the end of its code block.
@@ -34,26 +34,8 @@ impl Guide {
         let directory = self.deployment.path("").to_string_lossy().into_owned();
         let output = format!("{}{}", ran.stdout, ran.stderr).replace(&directory, "/srv/web/");
         let output = steady(&output);
-        let output = dated(&output);
         let text = format!("$ nixops4-resources {}\n{output}", arguments.join(" "));
         self.transcripts.insert(name, text);
-    }
-}
-
-impl Guide {
-    /// Compares the transcripts of a page, or writes them.
-    fn is_as_in(&self, page: &str) {
-        let committed = std::fs::read_to_string(path(page)).expect("the guide");
-        let fresh = filled(&committed, &self.transcripts);
-        if std::env::var_os("UPDATE_GUIDE").is_some() {
-            std::fs::write(path(page), &fresh).expect("the guide");
-            return;
-        }
-        assert!(
-            committed == fresh,
-            "the transcripts in docs/guides/{page} are not what is printed now; run `make \
-             generate` and read what changed:\n{fresh}"
-        );
     }
 }
 
@@ -75,20 +57,8 @@ fn steady(output: &str) -> String {
     output.lines().map(steady).collect()
 }
 
-/// When a plan was made, as it could be.
-fn dated(output: &str) -> String {
-    match output.split_once("since it was made (") {
-        Some((before, after)) => {
-            let (_, after) = after.split_once(')').expect("it ends");
-            format!("{before}since it was made (2026-11-29T12:00:00Z){after}")
-        }
-        None => output.to_owned(),
-    }
-}
-
-fn path(page: &str) -> PathBuf {
-    let guides = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guides");
-    guides.join(page)
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guides/lifecycle.md")
 }
 
 /// The guide with these transcripts in it.
@@ -162,35 +132,17 @@ fn the_guide_shows_what_is_printed() {
     guide.show("after renaming", 0, &["plan"]);
     guide.show("destroy", 0, &["destroy", "--yes"]);
 
-    guide.is_as_in("lifecycle.md");
-}
-
-#[test]
-fn the_guide_to_review_shows_what_is_printed() {
-    let mut guide = Guide {
-        deployment: Deployment::of_suite(WEB),
-        transcripts: BTreeMap::new(),
-    };
-    guide.show("valid", 0, &["validate", "--verbose"]);
-    let mistaken = WEB.replace("size = 20", "size = \"20 GB\"; sise = 1");
-    guide.deployment.write(&mistaken);
-    guide.show("not valid", 1, &["validate"]);
-    guide.deployment.write(WEB);
-    guide.show("graph", 0, &["graph"]);
-    guide.show("mermaid", 0, &["graph", "--format", "mermaid"]);
-
-    guide.deployment.run(&["apply"]).expect(0);
-    guide.deployment.write(&WEB.replace("8080", "8443"));
-    guide.show("saved", 0, &["plan", "--out", "plan.json"]);
-    guide.deployment.write(&WEB.replace("8080", "8444"));
-    guide.show("moved on", 1, &["apply", "plan.json"]);
-    guide.deployment.write(&WEB.replace("8080", "8443"));
-    guide.show("approved", 0, &["apply", "plan.json"]);
-    guide.show("again", 1, &["apply", "plan.json"]);
-
-    guide.show("outputs", 0, &["outputs", "web"]);
-    guide.show("one output", 0, &["outputs", "--raw", "volume.serial"]);
-    guide.is_as_in("review.md");
+    let committed = std::fs::read_to_string(path()).expect("the guide");
+    let fresh = filled(&committed, &guide.transcripts);
+    if std::env::var_os("UPDATE_GUIDE").is_some() {
+        std::fs::write(path(), &fresh).expect("the guide");
+        return;
+    }
+    assert!(
+        committed == fresh,
+        "the transcripts in docs/guides/lifecycle.md are not what is printed now; run `make \
+         generate` and read what changed:\n{fresh}"
+    );
 }
 
 #[test]

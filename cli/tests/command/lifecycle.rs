@@ -152,7 +152,7 @@ fn a_state_that_is_gone_is_not_as_recorded() {
     deployment
         .run(&["drift"])
         .expect(1)
-        .says("the state backend 'state' could not be read")
+        .says("the state that 'state' keeps could not be read")
         .says("No such file");
     // A plan needs none.
     deployment.run(&["plan"]).expect(0);

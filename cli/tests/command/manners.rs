@@ -187,11 +187,16 @@ fn processes_are_used_again_and_no_more_than_wanted_run() {
 fn shells_are_told_the_commands() {
     let deployment = Deployment::new("{ inherit state; }");
     for (shell, says) in [
-        ("bash", "complete -o nospace"),
+        ("bash", "complete -F"),
         ("zsh", "#compdef nixops4-resources"),
-        ("fish", "--command nixops4-resources"),
+        ("fish", "complete -c nixops4-resources"),
     ] {
-        deployment.run(&["completion", shell]).expect(0).says(says);
+        deployment
+            .run(&["completion", shell])
+            .expect(0)
+            .says(says)
+            .says("destroy")
+            .says("from-state");
     }
     deployment.run(&["completion", "csh"]).expect(64);
     // Each command says what it is for, and each option.

@@ -1,5 +1,5 @@
 //! Random deployments, edited and killed at random, through the real Nix and real
-//! processes; `engine/src/model.rs` does it by the thousand, in memory. In the end reality is what
+//! processes; `cli/src/model.rs` does it by the thousand, in memory. In the end reality is what
 //! the expression says, the state what reality is, and nothing is there twice.
 //!
 //! `MODEL_SEEDS=1000` runs that many, `MODEL_SEED=7` that one, and

@@ -43,7 +43,6 @@ in
         stateless = of [ ] null;
         old = of [ "v0" ] [ "state" ];
         oldStateless = of [ "v0" ] null;
-        early = of [ "early" ] [ "state" ];
         stateIn = inputs: resource [ ] null "scratch_state" inputs [ ];
         state = resource [ ] null "scratch_state" { file = "@DIRECTORY@/state"; } [ ];
         oldState = resource [ "v0" ] null "scratch_state" { file = "@DIRECTORY@/state"; } [ ];

@@ -239,7 +239,7 @@ fn what_others_use_stays_with_them() {
     deployment
         .run(&["destroy", "--yes", "b"])
         .expect(1)
-        .says("'inner.c' depends on it and would stay");
+        .says("'inner.c' was made from it and would stay");
     assert!(removed(&deployment).is_empty());
     deployment
         .run(&["destroy", "--yes", "inner", "b"])
@@ -299,8 +299,8 @@ fn protected_things_and_data_stay() {
     deployment
         .run(&["destroy", "--yes"])
         .expect(0)
-        .says("is retired; its data stays")
-        .says("1 destroyed, 1 retired");
+        .says("is taken out of service; its data stays")
+        .says("1 destroyed, 1 taken out of service");
     assert_eq!(deployment.thing("a").unwrap()["retained"], true);
     gone(&deployment, &["b"]);
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use nixops4_secrets_store::Identities;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -100,15 +99,6 @@ impl Place {
 
 /// Runs a command on a terminal of its own, typing `answer` once it asked.
 pub(crate) fn on_terminal(command: &mut Command, answer: &str) -> (Option<i32>, String) {
-    on_terminal_of(command, answer, 0)
-}
-
-/// The same on a terminal that is so many characters wide; 0 is one that doesn't say.
-pub(crate) fn on_terminal_of(
-    command: &mut Command,
-    answer: &str,
-    width: u16,
-) -> (Option<i32>, String) {
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&terminal).unwrap();
     unlockpt(&terminal).unwrap();
@@ -118,13 +108,6 @@ pub(crate) fn on_terminal_of(
         .write(true)
         .open(name.to_str().unwrap())
         .unwrap();
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: width,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    tcsetwinsize(&ours, size).unwrap();
     let copy = || OwnedFd::from(ours.try_clone().unwrap());
     let mut child = command
         .stdin(copy())
@@ -139,22 +122,18 @@ pub(crate) fn on_terminal_of(
         .stderr(Stdio::null());
     drop(ours);
     let mut terminal = File::from(terminal);
-    let mut seen = Vec::new();
+    let mut seen = String::new();
     let mut bytes = [0; 1024];
     // It ends with an error once nobody has the other side open.
     while let Ok(length @ 1..) = terminal.read(&mut bytes) {
-        seen.extend_from_slice(&bytes[..length]);
+        seen.push_str(std::str::from_utf8(&bytes[..length]).unwrap());
         let asks = ["[y/N] ", "shown): ", "Type yes: "];
-        if asks
-            .iter()
-            .any(|question| seen.ends_with(question.as_bytes()))
-        {
+        if asks.iter().any(|question| seen.ends_with(question)) {
             // What is typed before echo is off would be seen.
             std::thread::sleep(Duration::from_millis(300));
             terminal.write_all(answer.as_bytes()).unwrap();
         }
     }
-    let seen = String::from_utf8(seen).unwrap();
     (child.wait().unwrap().code(), seen)
 }
 

@@ -69,7 +69,7 @@ fn what_was_made_and_not_recorded_is_destroyed_too() {
         .run(&["destroy", "--yes"])
         .expect(0)
         .says("it is not recorded: an apply was cut short")
-        .says("1 destroyed, 1 retired");
+        .says("1 destroyed, 1 taken out of service");
     assert!(deployment.thing("a").is_none());
     assert_eq!(deployment.thing("b").unwrap()["retained"], true);
     // What was retained before is not retained again.

@@ -45,7 +45,7 @@
       schema = "public";
       objectType = "table";
       allObjects = true;
-      defaultPrivilegesFor = [ "mastodon" ];
+      futureBy = [ "mastodon" ];
       privileges = [ "SELECT" ];
     };
   }

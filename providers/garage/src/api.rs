@@ -11,10 +11,11 @@ mod failure;
 mod key;
 mod token;
 
-use std::time::Duration;
+use std::marker::PhantomData;
 
-use nixops4_provider_sdk::http::Request;
+use nixops4_provider_sdk::http::Method;
 use serde::Serialize;
+use serde_json::Value;
 
 pub(crate) use bucket::{
     AbortUploads, Alias, Bucket, BucketChange, BucketId, CorsRule, Expiration, Filter, KeyOnBucket,
@@ -24,7 +25,7 @@ pub(crate) use bucket::{
 };
 pub(crate) use cluster::{Node, NodeInfo, cluster_status, node_info};
 pub(crate) use emptying::{create_key, give_up_uploads};
-pub(crate) use failure::{Absent, Garage};
+pub(crate) use failure::{Absent, Refusal};
 pub(crate) use key::{
     AccessKeyId, BucketOfKey, Key, KeyChange, KeyPermissions, ListedKey, delete_key, import_key,
     key_by_id, key_by_name, list_keys, secret_of_key, survey_keys, update_key,
@@ -34,23 +35,59 @@ pub(crate) use token::{
     update_token,
 };
 
-/// Before a node says that it can't get hold of the others, it waits for them.
-const ANSWER: Duration = Duration::from_mins(1);
+/// One request, and the type of its answer. Its body may hold a secret: it has no
+/// `Debug`.
+pub(crate) struct Request<A> {
+    pub(crate) method: Method,
+    /// The name of the endpoint, such as `GetBucketInfo`.
+    pub(crate) endpoint: &'static str,
+    pub(crate) query: Vec<(&'static str, String)>,
+    pub(crate) body: Option<Value>,
+    answer: PhantomData<A>,
+}
 
-/// A read of an endpoint, such as `GetBucketInfo`.
-fn get<A>(endpoint: &str) -> Request<A> {
-    Request::get(["v2", endpoint]).limit(ANSWER)
+/// A read.
+fn get<A>(endpoint: &'static str, query: Vec<(&'static str, String)>) -> Request<A> {
+    Request {
+        method: Method::GET,
+        endpoint,
+        query,
+        body: None,
+        answer: PhantomData,
+    }
 }
 
 /// A change.
-fn post<A>(endpoint: &str, body: &impl Serialize) -> Request<A> {
-    act(endpoint).json(body)
+fn post<A>(
+    endpoint: &'static str,
+    query: Vec<(&'static str, String)>,
+    body: impl Serialize,
+) -> Request<A> {
+    Request {
+        method: Method::POST,
+        endpoint,
+        query,
+        // Of structs and strings alone: they have a form in JSON.
+        body: Some(serde_json::to_value(body).unwrap_or_default()),
+        answer: PhantomData,
+    }
 }
 
 /// A change that needs no more than its query.
-fn act<A>(endpoint: &str) -> Request<A> {
-    Request::post(["v2", endpoint]).limit(ANSWER)
+fn act(endpoint: &'static str, query: Vec<(&'static str, String)>) -> Request<Nothing> {
+    Request {
+        method: Method::POST,
+        endpoint,
+        query,
+        body: None,
+        answer: PhantomData,
+    }
 }
+
+/// An answer without anything to read in it.
+#[derive(Debug, serde::Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Nothing(serde::de::IgnoredAny);
 
 #[cfg(test)]
 mod tests;

@@ -3,22 +3,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use nixops4_provider_sdk::http::{Endpoint, Trust, read_authorities};
-use nixops4_provider_sdk::reach::{Place, ReachInputs};
-use nixops4_provider_sdk::{Result, SecretRef};
+use nixops4_provider_sdk::SecretRef;
+use nixops4_provider_sdk::http::{Url, parse_server};
 use schemars::JsonSchema;
 use serde::Deserialize;
-
-/// What reaches everything that is on a cluster.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Reach {
-    pub(crate) connection: Connection,
-}
-
-impl ReachInputs for Reach {
-    const NAMES: &'static [&'static str] = &["connection"];
-    const TO: Place = Place::Server;
-}
 
 /// How to reach the admin API of a Garage cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -47,14 +35,30 @@ pub(crate) struct Connection {
     pub(crate) web_root_domain: Option<Domain>,
 }
 
-/// Where the authorities are given.
-pub(crate) const CA_FILE: &str = "/connection/caFile";
+/// Address of an HTTP server, without a credential, a query or a fragment.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(try_from = "String")]
+#[schemars(with = "String", extend("pattern" = "^https?://[^?#@]+$"))]
+pub(crate) struct Endpoint(Url);
 
-impl Connection {
-    /// By what the servers of the cluster are recognised.
-    pub(crate) fn trust(&self) -> Result<Trust> {
-        let file = self.ca_file.as_deref();
-        file.map_or(Ok(Trust::System), |file| read_authorities(file, CA_FILE))
+impl Endpoint {
+    pub(crate) fn url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Endpoint {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        parse_server(&text).map(Self)
+    }
+}
+
+/// Without the slash that a URL ends with.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.0.as_str().trim_end_matches('/'))
     }
 }
 

@@ -1,13 +1,19 @@
 //! What keys may do with buckets: by whom it is held, and how it is given.
 
-use nixops4_provider_sdk::http::{Refusal, found};
-use nixops4_provider_sdk::{Context, Error, Result, Retry, retrying};
+use std::time::{Duration, Instant};
+
+use nixops4_provider_sdk::{Context, Error, Result, Retry};
 
 use crate::api::{
     self, Absent, AccessKeyId, Bucket, BucketId, BucketOfKey, KeyOnBucket, Permissions,
 };
-use crate::cluster::Cluster;
-use crate::marked_name::MarkedName;
+use crate::cluster::{Cluster, Failure};
+use crate::title::Title;
+
+/// How long a request that failed is sent again: a node that restarts needs this.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How long it is left alone in between.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What a key may do with a bucket.
 pub(crate) fn held(bucket: &Bucket, key: &AccessKeyId) -> Permissions {
@@ -37,7 +43,7 @@ pub(crate) fn no_key(id: &AccessKeyId) -> Error {
 
 /// Whether `key` is one that `newer` was made in the place of, and that stays in use
 /// for a while: it has to be able to do the same.
-pub(crate) fn precedes(key: &MarkedName, newer: &MarkedName) -> bool {
+pub(crate) fn precedes(key: &Title, newer: &Title) -> bool {
     key.is_kin(newer) && key.generation < newer.generation
 }
 
@@ -53,14 +59,25 @@ pub(crate) async fn deny(
     permissions: Permissions,
     doing: &str,
 ) -> Result<()> {
-    let is_gone =
-        |refusal: &Refusal| Absent::Bucket.is_said_by(refusal) || Absent::Key.is_said_by(refusal);
-    let deny = async || {
-        let request = api::deny(id, key, permissions).doing(doing);
-        Ok(found(cluster.call(cx, request).await, is_gone).map(drop)?)
-    };
-    let denied = retrying(cx, deny).await;
-    denied.map_err(|error| error.retry(Retry::Never))
+    let mut since = None;
+    loop {
+        let request = api::deny(id, key, permissions);
+        let error = match cluster.call(cx, request).await {
+            Err(Failure::Failed(error)) => error,
+            Err(Failure::Refused(refusal)) if refusal.says_absent(Absent::Bucket) => return Ok(()),
+            answer => return cluster.found(answer, Absent::Key, doing).map(drop),
+        };
+        let since: &mut Instant = since.get_or_insert_with(Instant::now);
+        let is_over = match error.may_retry() {
+            Retry::Never => true,
+            Retry::Briefly => since.elapsed() > AGAIN,
+            Retry::UntilDeadline => false,
+        };
+        if is_over || cx.time_left() <= PAUSE || cx.checkpoint().is_err() {
+            return Err(error.retry(Retry::Never));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }
 
 /// Gives a key exactly these permissions. Garage adds or takes, each by itself. That
@@ -79,11 +96,8 @@ pub(crate) async fn set_permissions(
         cx.failpoint("bucket:permitted");
     }
     if !given.is_none() {
-        if cluster
-            .find(cx, api::allow(id, key, given), Absent::Key, doing)
-            .await?
-            .is_none()
-        {
+        let answer = cluster.call(cx, api::allow(id, key, given)).await;
+        if cluster.found(answer, Absent::Key, doing)?.is_none() {
             return Err(no_key(key));
         }
         cx.failpoint("bucket:permitted");

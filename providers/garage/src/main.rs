@@ -9,14 +9,15 @@ mod connection;
 mod credential;
 mod granting;
 mod key;
-mod marked_name;
 mod moment;
 mod name;
-mod owner_key;
 mod ownership;
 mod permission;
 mod s3;
+mod standin;
+mod survey;
 mod tenant;
+mod title;
 
 use std::process::ExitCode;
 
@@ -30,8 +31,8 @@ fn main() -> ExitCode {
     )
     .kind::<bucket::Bucket>()
     .kind::<credential::Managed<key::Key>>()
-    .relation::<permission::Permission>()
+    .kind::<permission::Permission>()
     .kind::<credential::Managed<admin_token::AdminToken>>()
-    .composite::<tenant::Tenant>()
+    .kind::<tenant::Tenant>()
     .run()
 }

@@ -2,7 +2,7 @@
 //!
 //! Garage has no place for a comment. But a bucket can have an alias that belongs to
 //! one key alone, from the request on that creates it. So an owner has a key of its
-//! own, the owner key, which may do nothing and whose name is the mark; and a bucket
+//! own, the stand-in, which may do nothing and whose name is the mark; and a bucket
 //! is its owner's as long as it has an alias of that key: its declared name. While
 //! it is retained it has a second one, which says since when.
 
@@ -22,7 +22,7 @@ const TIME: &[time::format_description::BorrowedFormatItem<'_>] =
 /// One owner's marks on a bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
-    /// The key of the owner.
+    /// The stand-in of the owner.
     pub(crate) key: AccessKeyId,
     pub(crate) mark: Mark,
     /// The names under which it was declared: one, or two in the middle of a rename.

@@ -3,16 +3,13 @@
 //! `rusty-s3` builds and signs what is asked and reads what is answered. This must
 //! not know whose the bucket is, nor where the key comes from.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use instant_xml::FromXml;
 use nixops4_provider_sdk::http::{
-    Answer, Client, Dialect, Endpoint, Failure, HeaderName, Method, Refusal, Request, StatusCode,
-    Words,
+    HeaderValue, HttpClient, HttpRequest, Method, StatusCode, header,
 };
-use nixops4_provider_sdk::{
-    Context, Error, ExposeSecret as _, Result, Retry, SecretString, wait_until,
-};
+use nixops4_provider_sdk::{Context, Error, ExposeSecret as _, Result, Retry, SecretString};
 use rusty_s3::actions::{DeleteObjects, DeleteObjectsResponse, ListObjectsV2, ObjectIdentifier};
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 
@@ -29,46 +26,9 @@ const ANSWER: Duration = Duration::from_mins(5);
 const KNOWN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How S3 speaks.
-pub(crate) struct S3;
-
-impl Dialect for S3 {
-    fn called(&self) -> &'static str {
-        "S3"
-    }
-
-    fn usual_place(&self) -> &'static str {
-        "see that this is the address of Garage's S3 API, by default on port 3900"
-    }
-
-    fn words(&self, answer: &Answer) -> Option<Words> {
-        #[derive(FromXml)]
-        #[xml(rename = "Error")]
-        struct Refused {
-            #[xml(rename = "Code")]
-            code: String,
-            #[xml(rename = "Message")]
-            message: String,
-        }
-        let Refused { code, message } = instant_xml::from_str(&answer.text()).ok()?;
-        Some(Words::new(message).coded(code))
-    }
-
-    fn explain(&self, refusal: &Refusal, error: Error) -> Error {
-        let error = error.at_unless_said(POINTER);
-        match refusal.status {
-            StatusCode::FORBIDDEN => error.hint(
-                "the key that was made for this may have expired or been deleted, or the clocks of \
-                 both machines differ; do it again to go on",
-            ),
-            _ => error,
-        }
-    }
-}
-
 /// A bucket, as one key sees it.
 pub(crate) struct Objects {
-    client: Client,
+    http: HttpClient,
     bucket: Bucket,
     credentials: Credentials,
 }
@@ -79,24 +39,24 @@ pub(crate) struct Page {
     pub(crate) next: Option<String>,
 }
 
+struct Answer {
+    status: StatusCode,
+    text: String,
+}
+
 impl Objects {
     pub(crate) fn new(
-        client: Client,
-        endpoint: &Endpoint,
+        http: HttpClient,
         region: String,
         id: &BucketId,
         (key, secret): (&AccessKeyId, &SecretString),
     ) -> Result<Self> {
+        let endpoint = http.server().clone();
         // Garage takes the id of a bucket for a name of it.
-        let bucket = Bucket::new(
-            endpoint.url().clone(),
-            UrlStyle::Path,
-            id.to_string(),
-            region,
-        )
-        .map_err(|error| client.error("this is no address of S3").because(error))?;
+        let bucket = Bucket::new(endpoint, UrlStyle::Path, id.to_string(), region)
+            .map_err(|error| http.error("this is no address of S3").because(error))?;
         Ok(Self {
-            client,
+            http,
             bucket,
             credentials: Credentials::new(key.as_str(), secret.expose_secret()),
         })
@@ -105,18 +65,17 @@ impl Objects {
     /// Waits until the key is known there: a node tells the others of a new one, and
     /// S3 asks the node alone that it reaches.
     pub(crate) async fn admitted(&self, cx: &Context) -> Result<()> {
-        let what = "S3 to know the key that empties the bucket";
-        wait_until(cx, what, PAUSE, KNOWN, async || {
+        let until = Instant::now() + KNOWN;
+        loop {
+            cx.checkpoint()?;
             let mut first = self.bucket.list_objects_v2(Some(&self.credentials));
             first.with_max_keys(1);
-            match self.send(cx, &first, LISTING).await {
-                Err(Failure::Refused(refusal)) if refusal.status == StatusCode::FORBIDDEN => {
-                    Err(Error::from(Failure::Refused(refusal)).retry(Retry::Briefly))
-                }
-                answer => Ok(Some(answer.map(drop)?)),
+            let answer = self.send(cx, &first).await?;
+            if answer.status != StatusCode::FORBIDDEN || Instant::now() >= until {
+                return self.done(answer, "list").map(|_| ());
             }
-        })
-        .await
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// Up to a thousand objects, after those of the page before.
@@ -125,7 +84,8 @@ impl Objects {
         if let Some(token) = after {
             action.with_continuation_token(token);
         }
-        let text = self.send(cx, &action, LISTING).await?;
+        let answer = self.send(cx, &action).await?;
+        let text = self.done(answer, "list")?;
         let page = ListObjectsV2::parse_response(&text).map_err(|error| self.odd(error))?;
         Ok(Page {
             keys: page.contents.into_iter().map(|object| object.key).collect(),
@@ -143,7 +103,8 @@ impl Objects {
             }
             cx.checkpoint()?;
             let action = self.bucket.delete_object(Some(&self.credentials), &key);
-            self.send(cx, &action, DELETING).await?;
+            let answer = self.send(cx, &action).await?;
+            self.done(answer, "delete from")?;
         }
         if together.is_empty() {
             return Ok(());
@@ -153,10 +114,13 @@ impl Objects {
         action.set_quiet(true);
         let url = action.sign(SIGNED);
         let (body, digest) = action.body_with_md5();
-        let request = Request::whole(Method::POST, url)
-            .body("application/xml", body)
-            .header(HeaderName::from_static("content-md5"), &digest);
-        let text = self.exchange(cx, request.doing(DELETING)).await?;
+        let mut request = HttpRequest::new(Method::POST, url);
+        let digest = HeaderValue::from_str(&digest).map_err(|error| self.odd(error))?;
+        let name = header::HeaderName::from_static("content-md5");
+        request.headers.insert(name, digest);
+        request.body = body.into_bytes();
+        let answer = self.exchange(cx, request).await?;
+        let text = self.done(answer, "delete from")?;
         let answer = DeleteObjectsResponse::parse(&text).map_err(|error| self.odd(error))?;
         match answer.errors.first() {
             None => Ok(()),
@@ -167,12 +131,7 @@ impl Objects {
         }
     }
 
-    async fn send<'a, A: S3Action<'a>>(
-        &self,
-        cx: &Context,
-        action: &A,
-        doing: &str,
-    ) -> Result<String, Failure> {
+    async fn send<'a, A: S3Action<'a>>(&self, cx: &Context, action: &A) -> Result<Answer> {
         let method = match A::METHOD {
             rusty_s3::Method::Head => Method::HEAD,
             rusty_s3::Method::Get => Method::GET,
@@ -180,32 +139,70 @@ impl Objects {
             rusty_s3::Method::Put => Method::PUT,
             rusty_s3::Method::Delete => Method::DELETE,
         };
-        let request = Request::whole(method, action.sign(SIGNED));
-        self.exchange(cx, request.doing(doing)).await
+        self.exchange(cx, HttpRequest::new(method, action.sign(SIGNED)))
+            .await
     }
 
-    async fn exchange(&self, cx: &Context, request: Request<Answer>) -> Result<String, Failure> {
-        let answer = self.client.call(cx, request.limit(ANSWER)).await?;
-        Ok(answer.text())
+    async fn exchange(&self, cx: &Context, mut request: HttpRequest) -> Result<Answer> {
+        request.limit = Some(ANSWER);
+        let answer = self.http.send(cx, request).await?;
+        Ok(Answer {
+            status: answer.status,
+            text: String::from_utf8_lossy(&answer.body).into_owned(),
+        })
+    }
+
+    fn done(&self, answer: Answer, doing: &str) -> Result<String> {
+        let Answer { status, text } = answer;
+        if status.is_success() {
+            return Ok(text);
+        }
+        let server = self.http.server();
+        let error = self
+            .http
+            .error(format!("unable to {doing} the bucket over S3 at {server}"));
+        let Ok(refusal) = instant_xml::from_str::<Refusal>(&text) else {
+            return Err(error
+                .because(format!("{status}, and not as S3 says it"))
+                .hint("see that this is the address of Garage's S3 API, by default on port 3900"));
+        };
+        let error = error.because(format!("{status}: {}", refusal.message));
+        Err(match status {
+            StatusCode::FORBIDDEN => error.hint(
+                "the key that was made for this may have expired or been deleted, or the clocks of \
+                 both machines differ; do it again to go on",
+            ),
+            status if status.is_server_error() => error
+                .hint(
+                    "see the log of that node; what is gone stays gone, and doing it again goes on",
+                )
+                .retry(Retry::Briefly),
+            _ => error,
+        })
     }
 
     fn undeletable(&self, key: &str, why: &str) -> Error {
         let shown: String = key.chars().take(100).collect();
-        self.client
+        self.http
             .error(format!("unable to delete the object {shown:?}"))
             .because(why)
     }
 
     fn odd(&self, error: impl std::fmt::Display) -> Error {
-        let server = self.client.server();
-        self.client
+        let server = self.http.server();
+        self.http
             .error(format!("{server} does not answer as S3 does"))
             .because(error)
     }
 }
 
-const LISTING: &str = "unable to list the bucket over S3";
-const DELETING: &str = "unable to delete from the bucket over S3";
+/// How S3 says no.
+#[derive(Debug, FromXml)]
+#[xml(rename = "Error")]
+struct Refusal {
+    #[xml(rename = "Message")]
+    message: String,
+}
 
 /// Whether a list of objects to delete can have it: XML has no way to write most
 /// control characters, and reads a carriage return as the end of a line.
@@ -247,11 +244,8 @@ mod tests {
         let text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Error><Code>AccessDenied</Code>\
                     <Message>Forbidden: no &amp; no</Message><Resource>/b</Resource>\
                     <Region>garage</Region></Error>";
-        let words = S3.words(&Answer::made_up(403, text)).unwrap();
-        assert_eq!(
-            words,
-            Words::new("Forbidden: no & no").coded("AccessDenied")
-        );
-        assert_eq!(S3.words(&Answer::made_up(403, "<html></html>")), None);
+        let refusal: Refusal = instant_xml::from_str(text).unwrap();
+        assert_eq!(refusal.message, "Forbidden: no & no");
+        assert!(instant_xml::from_str::<Refusal>("<html></html>").is_err());
     }
 }

@@ -6,11 +6,11 @@
 
 use nixops4_provider_sdk::{Context, Error, Result};
 
+use crate::assume::{Assumed, For, assume};
 use crate::connection::Connection;
 use crate::failure;
 use crate::name::Name;
 use crate::server::{Server, column, on_server};
-use crate::set_role::{Assumed, For, set_role};
 
 /// The role that is connected.
 #[derive(Debug, Clone)]
@@ -50,7 +50,7 @@ pub(crate) async fn acting_for(server: &mut Server, roles: &[&str]) -> Result<As
     if roles.is_empty() {
         return Ok(Assumed::default());
     }
-    set_role(
+    assume(
         &mut server.connection,
         &For {
             roles,
@@ -65,7 +65,7 @@ pub(crate) async fn acting_here(server: &mut Server, roles: &[&str]) -> Result<A
     if server.admin.superuser {
         return Ok(Assumed::default());
     }
-    set_role(
+    assume(
         &mut server.connection,
         &For {
             roles,

@@ -5,7 +5,6 @@ use std::fmt;
 use nixops4_provider_sdk::SecretRef;
 use nixops4_provider_sdk::postgresql::client::Method;
 use nixops4_provider_sdk::postgresql::{Login, Tls};
-use nixops4_provider_sdk::reach::{Place, ReachInputs};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -13,17 +12,6 @@ use crate::name::Name;
 
 /// What our sessions are called in `pg_stat_activity`.
 pub(crate) const APPLICATION: &str = "nixops4-resources";
-
-/// What reaches everything that is on a server.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Reach {
-    pub(crate) connection: Connection,
-}
-
-impl ReachInputs for Reach {
-    const NAMES: &'static [&'static str] = &["connection"];
-    const TO: Place = Place::Server;
-}
 
 /// How to reach a PostgreSQL server, as an administrator of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
@@ -69,14 +57,6 @@ fn default_user() -> Name {
 }
 
 impl Connection {
-    /// The same server, connected to another database.
-    pub(crate) fn to_database(&self, database: &Name) -> Self {
-        Self {
-            database: database.clone(),
-            ..self.clone()
-        }
-    }
-
     /// As the SDK logs in.
     pub(crate) fn login(&self) -> Login<'_> {
         Login {

@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use nixops4_provider_sdk::{Context, Error, Object, Prior, RecordedInputs, Relation, Result, Step};
+use nixops4_provider_sdk::{
+    Context, DeletionPolicy, Error, Mark, Object, Observed, Prior, ResourceKind, Result, Step,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
-use crate::connection::{Connection, Reach};
-use crate::current_privileges::Selection;
+use crate::connection::Connection;
+use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
+use crate::granting::{Recorded, Wish};
+use crate::holding::Selection;
 use crate::name::Name;
-use crate::object::plural;
-use crate::privilege_kind::{self, Change, Facts, Outputs, RecordedOutputs};
-use crate::reconcile::{Recorded, Wish};
+use crate::place::plural;
 
 /// What one role, or everybody, may do with the objects that another role makes
 /// from now on: ALTER DEFAULT PRIVILEGES. What is there already is left alone; for
@@ -49,6 +51,24 @@ pub(crate) struct Inputs {
     /// tell that they were in it.
     #[serde(default)]
     pub(crate) mode: Mode,
+}
+
+/// What of a record is still of use.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PriorInputs {
+    connection: Connection,
+    database: Name,
+    creator: Name,
+    #[serde(default)]
+    schema: Option<Name>,
+    role: Name,
+    object_type: ObjectType,
+    privileges: BTreeSet<Privilege>,
+    #[serde(default)]
+    grant_option: bool,
+    #[serde(default)]
+    mode: Mode,
 }
 
 /// What there are default privileges for.
@@ -112,7 +132,7 @@ impl fmt::Display for Identity {
             None => format!("future {kind} of role {creator:?}"),
         };
         let database = Some(&self.database);
-        out.write_str(&privilege_kind::describe(
+        out.write_str(&entitlement::describe(
             &self.connection,
             database,
             &self.role,
@@ -146,15 +166,33 @@ fn wish(inputs: &Inputs) -> Wish {
     }
 }
 
-type Record = Prior<RecordedInputs<Inputs>, RecordedOutputs>;
-
-fn recorded(prior: &Record) -> Recorded {
-    prior.outputs.of(wish(&prior.inputs))
+/// The inputs that were recorded.
+fn former(prior: &PriorInputs) -> Inputs {
+    Inputs {
+        connection: prior.connection.clone(),
+        database: prior.database.clone(),
+        creator: prior.creator.clone(),
+        schema: prior.schema.clone(),
+        role: prior.role.clone(),
+        object_type: prior.object_type,
+        privileges: prior.privileges.clone(),
+        grant_option: prior.grant_option,
+        mode: prior.mode,
+    }
 }
 
-impl Relation for DefaultPrivileges {
+fn recorded(prior: &Prior<PriorInputs, RecordedOutputs>) -> Recorded {
+    prior.outputs.of(wish(&former(&prior.inputs)))
+}
+
+fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
+    DefaultPrivileges::identity(&former(&prior.inputs)).to_string()
+}
+
+impl ResourceKind for DefaultPrivileges {
     const TYPE: &'static str = "postgresql_default_privileges";
-    const IDENTITY_INPUTS: &'static [&'static str] = &[
+    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
+    const LOCATED_BY: &'static [&'static str] = &[
         "connection",
         "database",
         "creator",
@@ -162,12 +200,10 @@ impl Relation for DefaultPrivileges {
         "role",
         "objectType",
     ];
-    const CREATE: Change = Change::Fulfil;
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
-    type Prior = Record;
+    type Prior = Prior<PriorInputs, RecordedOutputs>;
     type Identity = Identity;
     type Facts = Facts;
     type Change = Change;
@@ -182,7 +218,7 @@ impl Relation for DefaultPrivileges {
             return Err(Error::input("/schema", format!("{kind} are in no schema"))
                 .hint("leave this unset"));
         }
-        privilege_kind::validate(&wish(inputs))
+        entitlement::validate(&wish(inputs))
     }
 
     fn identity(inputs: &Inputs) -> Identity {
@@ -199,40 +235,51 @@ impl Relation for DefaultPrivileges {
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        Ok(Self::identity(&prior.inputs))
+        Ok(Self::identity(&former(&prior.inputs)))
     }
 
-    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
-        privilege_kind::steps(&wish(want), have)
+    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+        entitlement::steps(&wish(want), have)
     }
 
     fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
-        privilege_kind::outputs(&wish(inputs), facts)
+        entitlement::outputs(&wish(inputs), facts)
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        privilege_kind::predict(&wish(inputs))
+        entitlement::predict(&wish(inputs))
     }
 
     async fn observe(
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Facts>> {
-        privilege_kind::observe(cx, &wish(inputs), prior.map(recorded)).await
+    ) -> Result<Option<Observed<Facts>>> {
+        entitlement::observe(cx, &wish(inputs), prior.map(recorded)).await
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
         let whose = Self::identity(inputs).to_string();
-        privilege_kind::apply(cx, &wish(inputs), &whose, change).await
+        entitlement::apply(cx, &wish(inputs), &whose, change).await
     }
 
-    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
-        privilege_kind::observe_recorded(cx, recorded(prior)).await
+    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
+        // A default privilege has no place for a mark.
+        Ok(())
+    }
+
+    async fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> Result<Option<Observed<Facts>>> {
+        entitlement::observe_recorded(cx, recorded(prior)).await
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
-        let whose = Self::identity(&prior.inputs).to_string();
-        privilege_kind::delete(cx, &recorded(prior), &whose).await
+        entitlement::delete(cx, &recorded(prior), &whose(prior)).await
+    }
+
+    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
+        Err(entitlement::retained(&whose(prior)))
     }
 }

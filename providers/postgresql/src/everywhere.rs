@@ -8,7 +8,7 @@ use nixops4_provider_sdk::{Context, Found, Result, Retry};
 
 use crate::connection::Connection;
 use crate::failure;
-use crate::in_database::present_name;
+use crate::inside::present_name;
 use crate::name::Name;
 use crate::server::{Server, column, in_database, on_server};
 use crate::sql::Ident;

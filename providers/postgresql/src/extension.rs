@@ -3,20 +3,20 @@
 mod create;
 mod inputs;
 
-use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Effect, Error, Fields as _, Found, Mark, Object, Observed,
-    ResourceKind, Result, Step, Value,
+    Context, DeletionPolicy, Effect, Error, Found, Mark, Object, Observed, ResourceKind, Result,
+    Step, Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::connection::{Connection, Reach};
+use crate::assume::For;
+use crate::comment::with_mark;
+use crate::connection::Connection;
 use crate::everywhere;
 use crate::failure;
-use crate::in_database::{self, Recorded, Whereabouts};
+use crate::inside::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
-use crate::set_role::For;
 use crate::sql::{Ident, Literal};
 use crate::witness::{self, Class, Witness};
 
@@ -86,11 +86,9 @@ pub(crate) struct Extension;
 impl ResourceKind for Extension {
     const TYPE: &'static str = "postgresql_extension";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "database", "name"];
-    const HOLDS_SECRETS: bool = false;
+    const LOCATED_BY: &'static [&'static str] = &["connection", "database", "name"];
     const LISTS: bool = true;
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Recorded;
@@ -150,10 +148,15 @@ impl ResourceKind for Extension {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        predicted_outputs(&inputs.name, &inputs.connection)
-            .with("database", &inputs.database)
-            .with_some("schema", inputs.schema.as_ref())
-            .with_some("version", inputs.version.as_deref())
+        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
+        outputs.insert("database".to_owned(), inputs.database.as_str().into());
+        if let Some(schema) = &inputs.schema {
+            outputs.insert("schema".to_owned(), schema.as_str().into());
+        }
+        if let Some(version) = &inputs.version {
+            outputs.insert("version".to_owned(), version.as_str().into());
+        }
+        outputs
     }
 
     async fn observe(
@@ -162,7 +165,7 @@ impl ResourceKind for Extension {
         prior: Option<&Recorded>,
     ) -> Result<Option<Observed<Facts>>> {
         let version = inputs.version.as_deref();
-        in_database::observe(
+        inside::observe(
             cx,
             &inputs.connection,
             &inputs.database,
@@ -210,7 +213,7 @@ impl ResourceKind for Extension {
             database_owner: true,
         };
         let (at, database) = (&inputs.connection, &inputs.database);
-        match in_database::change(cx, at, database, &whom, &doing, &statement).await {
+        match inside::change(cx, at, database, &whom, &doing, &statement).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 let wanted = Wanted {
@@ -230,7 +233,7 @@ impl ResourceKind for Extension {
     }
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
-        in_database::observe_recorded(cx, prior, async |server, oid, here| {
+        inside::observe_recorded(cx, prior, async |server, oid, here| {
             look_up(
                 cx,
                 &mut server.connection,
@@ -254,7 +257,7 @@ impl ResourceKind for Extension {
         };
         // Somebody else may be dropping it as well.
         let statement = format!("DROP EXTENSION IF EXISTS {extension}");
-        in_database::change(
+        inside::change(
             cx,
             &prior.inputs.connection,
             &database,
@@ -280,8 +283,8 @@ impl ResourceKind for Extension {
         mark_it(cx, &prior.inputs.connection, facts, mark, &doing).await
     }
 
-    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
-        let at = &reach.connection;
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        let at = &inputs.connection;
         everywhere::list(cx, at, async |server, database| {
             let question = format!(
                 "SELECT e.extname::text, obj_description(e.oid, 'pg_extension'), e.extversion,
@@ -408,7 +411,7 @@ async fn look_up(
     let Some(row) = row else { return Ok(None) };
     let this = (Class::Extension, column(&row, 0)?);
     let witnesses: Vec<String> = column(&row, 9)?;
-    let server = &whereabouts.server_id;
+    let server = &whereabouts.system_identifier;
     let facts = Facts {
         oid: this.1,
         name: Name::of_server(column(&row, 1)?)?,
@@ -435,12 +438,12 @@ async fn mark_it(
     doing: &str,
 ) -> Result<()> {
     let database = Name::of_server(facts.whereabouts.database.clone())?;
-    let text = Comment::marked(facts.comment.as_deref(), mark);
+    let text = with_mark(facts.comment.as_deref(), mark);
     let whom = For {
         roles: &[facts.owner_role.as_str()],
         database_owner: false,
     };
-    in_database::change_marked(
+    inside::change_marked(
         cx,
         at,
         &database,
@@ -465,17 +468,16 @@ fn listed(
     let Some(mark) = witness::ours_inside(row, [1, 3, 4], of, &cx.mark())? else {
         return Ok(None);
     };
-    let identity = Identity {
-        server: at.to_string(),
-        database: database.clone(),
-        extension: Name::of_server(column(row, 0)?)?,
-    };
-    let names = [
-        ("database", Some(identity.database.as_str())),
-        ("name", Some(identity.extension.as_str())),
-    ];
-    let version: String = column(row, 2)?;
-    Ok(Some(
-        Found::new(&identity, names, mark).fact("version", version),
-    ))
+    let (extension, version): (String, String) = (column(row, 0)?, column(row, 2)?);
+    let mut identity = Object::new();
+    identity.insert("server".to_owned(), at.to_string().into());
+    identity.insert("database".to_owned(), database.as_str().into());
+    identity.insert("extension".to_owned(), extension.into());
+    let mut facts = Object::new();
+    facts.insert("version".to_owned(), version.into());
+    Ok(Some(Found {
+        identity: identity.into(),
+        mark,
+        facts,
+    }))
 }

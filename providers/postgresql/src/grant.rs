@@ -3,20 +3,22 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use nixops4_provider_sdk::{Context, Error, Object, Prior, RecordedInputs, Relation, Result, Step};
+use nixops4_provider_sdk::{
+    Context, DeletionPolicy, Error, Mark, Object, Observed, Prior, ResourceKind, Result, Step,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::acl::{Class, Mode, Privilege};
-use crate::connection::{Connection, Reach};
-use crate::current_privileges::Selection;
+use crate::connection::Connection;
+use crate::entitlement::{self, Change, Facts, Outputs, RecordedOutputs};
+use crate::granting::{Recorded, Wish};
+use crate::holding::Selection;
 use crate::name::Name;
-use crate::object::{plural, split_signature};
-use crate::privilege_kind::{self, Change, Facts, Outputs, RecordedOutputs};
-use crate::reconcile::{Recorded, Wish};
+use crate::place::{plural, split_signature};
 
 /// What one role, or everybody, may do with some objects that are there: GRANT
-/// and REVOKE. For objects that are made later see `defaultPrivilegesFor` and the kind
+/// and REVOKE. For objects that are made later see `futureBy` and the kind
 /// `postgresql_default_privileges`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -43,7 +45,7 @@ pub(crate) struct Inputs {
     pub(crate) objects: Vec<String>,
     /// In place of `objects`: every object of this type that is in the schema
     /// when this is applied. One that is made later shows as a difference then;
-    /// see `defaultPrivilegesFor`.
+    /// see `futureBy`.
     #[serde(default)]
     pub(crate) all_objects: bool,
     /// With `allObjects`: roles for whose future objects of this type in this
@@ -51,7 +53,7 @@ pub(crate) struct Inputs {
     /// PRIVILEGES). PostgreSQL keeps that for each role that makes objects: name
     /// those that run the application's migrations.
     #[serde(default)]
-    pub(crate) default_privileges_for: Vec<Name>,
+    pub(crate) future_by: Vec<Name>,
     /// Columns: the privileges are on these columns of each of the tables, not on
     /// the tables. Privileges on tables and on columns are kept apart: a grant on
     /// a table never changes those on its columns, nor the other way round, and
@@ -75,6 +77,34 @@ pub(crate) struct Inputs {
     /// passed it on; without it, that is an error.
     #[serde(default)]
     pub(crate) cascade: bool,
+}
+
+/// What of a record is still of use.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PriorInputs {
+    connection: Connection,
+    #[serde(default)]
+    database: Option<Name>,
+    role: Name,
+    object_type: ObjectType,
+    #[serde(default)]
+    schema: Option<Name>,
+    #[serde(default)]
+    objects: Vec<String>,
+    #[serde(default)]
+    all_objects: bool,
+    #[serde(default)]
+    future_by: Vec<Name>,
+    #[serde(default)]
+    columns: Vec<Name>,
+    privileges: BTreeSet<Privilege>,
+    #[serde(default)]
+    grant_option: bool,
+    #[serde(default)]
+    mode: Mode,
+    #[serde(default)]
+    cascade: bool,
 }
 
 /// What can be granted on.
@@ -178,7 +208,7 @@ impl fmt::Display for Identity {
             what = format!("columns {} of {what}", columns.join(", "));
         }
         let database = self.database.as_ref();
-        out.write_str(&privilege_kind::describe(
+        out.write_str(&entitlement::describe(
             &self.connection,
             database,
             &self.role,
@@ -201,8 +231,8 @@ fn wish(inputs: &Inputs) -> Wish {
             objects: inputs.objects.clone(),
             all: inputs.all_objects,
             columns: inputs.columns.clone(),
-            creators: inputs.default_privileges_for.clone(),
-            creators_at: "/defaultPrivilegesFor/*",
+            creators: inputs.future_by.clone(),
+            creators_at: "/futureBy/*",
         },
         privileges: inputs.privileges.clone(),
         grantable: inputs.grant_option,
@@ -211,15 +241,37 @@ fn wish(inputs: &Inputs) -> Wish {
     }
 }
 
-type Record = Prior<RecordedInputs<Inputs>, RecordedOutputs>;
-
-fn recorded(prior: &Record) -> Recorded {
-    prior.outputs.of(wish(&prior.inputs))
+/// The inputs that were recorded.
+fn former(prior: &PriorInputs) -> Inputs {
+    Inputs {
+        connection: prior.connection.clone(),
+        database: prior.database.clone(),
+        role: prior.role.clone(),
+        object_type: prior.object_type,
+        schema: prior.schema.clone(),
+        objects: prior.objects.clone(),
+        all_objects: prior.all_objects,
+        future_by: prior.future_by.clone(),
+        columns: prior.columns.clone(),
+        privileges: prior.privileges.clone(),
+        grant_option: prior.grant_option,
+        mode: prior.mode,
+        cascade: prior.cascade,
+    }
 }
 
-impl Relation for Grant {
+fn recorded(prior: &Prior<PriorInputs, RecordedOutputs>) -> Recorded {
+    prior.outputs.of(wish(&former(&prior.inputs)))
+}
+
+fn whose(prior: &Prior<PriorInputs, RecordedOutputs>) -> String {
+    Grant::identity(&former(&prior.inputs)).to_string()
+}
+
+impl ResourceKind for Grant {
     const TYPE: &'static str = "postgresql_grant";
-    const IDENTITY_INPUTS: &'static [&'static str] = &[
+    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
+    const LOCATED_BY: &'static [&'static str] = &[
         "connection",
         "database",
         "role",
@@ -227,17 +279,13 @@ impl Relation for Grant {
         "schema",
         "objects",
         "allObjects",
-        "defaultPrivilegesFor",
+        "futureBy",
         "columns",
     ];
-    const FORMER_INPUTS: &'static [(&'static str, &'static str)] =
-        &[("futureBy", "defaultPrivilegesFor")];
-    const CREATE: Change = Change::Fulfil;
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
-    type Prior = Record;
+    type Prior = Prior<PriorInputs, RecordedOutputs>;
     type Identity = Identity;
     type Facts = Facts;
     type Change = Change;
@@ -245,7 +293,7 @@ impl Relation for Grant {
     fn validate(inputs: &Inputs) -> Result<()> {
         validate_place(inputs)?;
         validate_objects(inputs)?;
-        privilege_kind::validate(&wish(inputs))
+        entitlement::validate(&wish(inputs))
     }
 
     fn identity(inputs: &Inputs) -> Identity {
@@ -263,41 +311,52 @@ impl Relation for Grant {
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        Ok(Self::identity(&prior.inputs))
+        Ok(Self::identity(&former(&prior.inputs)))
     }
 
-    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
-        privilege_kind::steps(&wish(want), have)
+    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+        entitlement::steps(&wish(want), have)
     }
 
     fn outputs(inputs: &Inputs, facts: &Facts) -> Outputs {
-        privilege_kind::outputs(&wish(inputs), facts)
+        entitlement::outputs(&wish(inputs), facts)
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        privilege_kind::predict(&wish(inputs))
+        entitlement::predict(&wish(inputs))
     }
 
     async fn observe(
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Facts>> {
-        privilege_kind::observe(cx, &wish(inputs), prior.map(recorded)).await
+    ) -> Result<Option<Observed<Facts>>> {
+        entitlement::observe(cx, &wish(inputs), prior.map(recorded)).await
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
         let whose = Self::identity(inputs).to_string();
-        privilege_kind::apply(cx, &wish(inputs), &whose, change).await
+        entitlement::apply(cx, &wish(inputs), &whose, change).await
     }
 
-    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
-        privilege_kind::observe_recorded(cx, recorded(prior)).await
+    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
+        // A privilege has no place for a mark.
+        Ok(())
+    }
+
+    async fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> Result<Option<Observed<Facts>>> {
+        entitlement::observe_recorded(cx, recorded(prior)).await
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, _: &Facts) -> Result<()> {
-        let whose = Self::identity(&prior.inputs).to_string();
-        privilege_kind::delete(cx, &recorded(prior), &whose).await
+        entitlement::delete(cx, &recorded(prior), &whose(prior)).await
+    }
+
+    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
+        Err(entitlement::retained(&whose(prior)))
     }
 }
 
@@ -366,8 +425,8 @@ fn validate_objects(inputs: &Inputs) -> Result<()> {
         };
         name.map_err(|problem| Error::input(format!("/objects/{position}"), problem))?;
     }
-    if !inputs.default_privileges_for.is_empty() && !inputs.all_objects {
-        return Err(Error::input("/defaultPrivilegesFor", "future objects have no names yet")
+    if !inputs.future_by.is_empty() && !inputs.all_objects {
+        return Err(Error::input("/futureBy", "future objects have no names yet")
             .hint("set allObjects = true, or use postgresql_default_privileges for future objects alone"));
     }
     if !inputs.columns.is_empty() && (kind != ObjectType::Table || inputs.all_objects) {
@@ -378,12 +437,9 @@ fn validate_objects(inputs: &Inputs) -> Result<()> {
         .hint("set objectType = \"table\" and name the tables"));
     }
     for (pointer, position) in [
-        ("/objects", privilege_kind::repeated(&inputs.objects)),
-        ("/columns", privilege_kind::repeated(&inputs.columns)),
-        (
-            "/defaultPrivilegesFor",
-            privilege_kind::repeated(&inputs.default_privileges_for),
-        ),
+        ("/objects", entitlement::repeated(&inputs.objects)),
+        ("/columns", entitlement::repeated(&inputs.columns)),
+        ("/futureBy", entitlement::repeated(&inputs.future_by)),
     ] {
         if let Some(position) = position {
             return Err(Error::input(

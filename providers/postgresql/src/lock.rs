@@ -8,10 +8,11 @@
 use std::time::{Duration, Instant};
 
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 
 use crate::connection::Connection;
-use crate::server::{ask, on_server, run};
+use crate::failure;
+use crate::server::{on_server, run};
 use crate::sessions;
 
 /// The key of the lock: "nixops4r" in ASCII.
@@ -44,25 +45,13 @@ pub(crate) async fn transact_on(
     doing: &str,
     statements: &str,
 ) -> Result<()> {
-    let part = Part::plain(statements.to_owned());
-    transact_parts(cx, connection, doing, &[part]).await
+    begin(cx, connection, doing).await?;
+    run(connection, doing, format!("{statements}; COMMIT")).await
 }
 
 /// Begins the transaction of [`transact_on`], for whoever has to look before it
 /// acts. COMMIT ends it.
 pub(crate) async fn begin(cx: &Context, connection: &mut PgConnection, doing: &str) -> Result<()> {
-    begin_with(cx, connection, doing, &Part::plain(String::new())).await?;
-    Ok(())
-}
-
-/// As [`begin`], and goes on with `first` in the same message: while the lock is held,
-/// nobody waits for us to hear of it. Gives what each of its statements answered.
-pub(crate) async fn begin_with(
-    cx: &Context,
-    connection: &mut PgConnection,
-    doing: &str,
-    first: &Part,
-) -> Result<Vec<Vec<PgRow>>> {
     let locked = |wait: Duration| {
         format!(
             "BEGIN; SET LOCAL lock_timeout = {}; SELECT pg_advisory_xact_lock({KEY}); \
@@ -71,11 +60,8 @@ pub(crate) async fn begin_with(
             patience(cx).as_millis()
         )
     };
-    acquire(cx, connection, doing, Some(first), locked).await
+    acquire(cx, connection, doing, true, locked).await
 }
-
-/// How many statements [`begin_with`] sends before its first part.
-const TO_BEGIN: usize = 4;
 
 /// Statements of which an input asks: what goes wrong with them is its fault.
 pub(crate) struct Part {
@@ -100,10 +86,6 @@ impl Part {
             statements,
         }
     }
-
-    fn blame(&self, error: Error) -> Error {
-        blame(error, self.pointer.as_deref())
-    }
 }
 
 /// As [`transact_on`], in several parts of one transaction.
@@ -113,21 +95,16 @@ pub(crate) async fn transact_parts(
     doing: &str,
     parts: &[Part],
 ) -> Result<()> {
-    let Some((last, others)) = parts.split_last() else {
-        return Ok(());
-    };
-    let last = Part {
-        pointer: last.pointer.clone(),
-        statements: format!("{}; COMMIT", last.statements),
-    };
-    let mut parts = others.iter().chain([&last]);
-    if let Some(first) = parts.next() {
-        begin_with(cx, connection, doing, first).await?;
-    }
-    for part in parts {
-        run(connection, doing, part.statements.as_str())
+    begin(cx, connection, doing).await?;
+    for (number, part) in parts.iter().enumerate() {
+        let end = if number + 1 == parts.len() {
+            "; COMMIT"
+        } else {
+            ""
+        };
+        run(connection, doing, format!("{}{end}", part.statements))
             .await
-            .map_err(|error| part.blame(error))?;
+            .map_err(|error| blame(error, part.pointer.as_deref()))?;
     }
     Ok(())
 }
@@ -152,8 +129,7 @@ pub(crate) async fn hold(cx: &Context, connection: &mut PgConnection, doing: &st
             patience(cx).as_millis()
         )
     };
-    acquire(cx, connection, doing, None, locked).await?;
-    Ok(())
+    acquire(cx, connection, doing, false, locked).await
 }
 
 /// At least a moment: to the server zero means for ever.
@@ -173,43 +149,34 @@ pub(crate) async fn release(connection: &mut PgConnection) -> Result<()> {
 
 /// Waits for the lock, for as long as somebody holds it who manages the server;
 /// `locked` says how, with the longest time to wait. Who doesn't is sent off at each
-/// look, right before we queue again: it may come back, and is behind us then. A
-/// transaction goes on with `first`.
+/// look, right before we queue again: it may come back, and is behind us then.
 async fn acquire(
     cx: &Context,
     connection: &mut PgConnection,
     doing: &str,
-    first: Option<&Part>,
+    in_transaction: bool,
     locked: impl Fn(Duration) -> String,
-) -> Result<Vec<Vec<PgRow>>> {
+) -> Result<()> {
     let (since, patience) = (Instant::now(), patience(cx));
     let mut wait = FIRST_LOOK;
     let mut sent_off = String::new();
     loop {
         let left = patience.saturating_sub(since.elapsed());
         let statements = locked(wait.min(left).max(Duration::from_millis(1)));
-        // Who has sent somebody off doesn't know how many statements that takes.
-        let (statements, at_once) = match (sent_off.as_str(), first) {
-            ("", Some(first)) => (format!("{statements}; {}", first.statements), Some(first)),
-            ("", None) => (statements, None),
-            (sent_off, _) => (format!("BEGIN; {sent_off}; COMMIT; {statements}"), None),
+        let statements = match sent_off.as_str() {
+            "" => statements,
+            sent_off => format!("BEGIN; {sent_off}; COMMIT; {statements}"),
         };
-        let halted = match (ask(connection, statements).await, at_once, first) {
-            (Ok(mut answers), Some(_), _) => return Ok(answers.split_off(TO_BEGIN)),
-            (Ok(_), None, None) => return Ok(Vec::new()),
-            (Ok(_), None, Some(first)) => {
-                let done = ask(connection, first.statements.clone()).await;
-                return done.map_err(|halted| first.blame(halted.stating(doing)));
-            }
-            (Err(halted), Some(first), _) if halted.done >= TO_BEGIN => {
-                return Err(first.blame(halted.stating(doing)));
-            }
-            (Err(halted), ..) => halted,
+        let Err(error) = sqlx::raw_sql(sqlx::AssertSqlSafe(statements))
+            .execute(&mut *connection)
+            .await
+        else {
+            return Ok(());
         };
-        if sessions::code_of(&halted.error).as_deref() != Some("55P03") {
-            return Err(halted.stating(doing));
+        if sessions::code_of(&error).as_deref() != Some("55P03") {
+            return Err(failure::stating(doing, &error));
         }
-        if first.is_some() {
+        if in_transaction {
             run(connection, doing, "ROLLBACK").await?;
         }
         let sitters = sessions::at_lock(connection, KEY).await?;

@@ -2,32 +2,33 @@
 
 mod acl;
 mod admin;
+mod assume;
+mod comment;
 mod connection;
-mod current_privileges;
 mod database;
+mod deed;
 mod default_privileges;
+mod entitlement;
 mod everywhere;
 mod exposure;
 mod extension;
 mod failure;
 mod grant;
-mod grant_statement;
-mod in_database;
+mod granting;
+mod holding;
+mod inside;
 mod limit;
 mod lock;
 mod membership;
 mod name;
-mod object;
 mod owned;
+mod place;
 mod pooler;
-mod privilege_kind;
-mod reconcile;
 mod role;
 mod schema;
 mod scram;
 mod server;
 mod sessions;
-mod set_role;
 mod settings;
 mod sql;
 mod tenant;
@@ -45,12 +46,12 @@ fn main() -> ExitCode {
     )
     .kind::<role::Role>()
     .kind::<database::Database>()
-    .relation::<grant::Grant>()
-    .relation::<default_privileges::DefaultPrivileges>()
+    .kind::<grant::Grant>()
+    .kind::<default_privileges::DefaultPrivileges>()
     .kind::<schema::Schema>()
     .kind::<extension::Extension>()
-    .relation::<membership::Membership>()
-    .composite::<tenant::Tenant>()
+    .kind::<membership::Membership>()
+    .kind::<tenant::Tenant>()
     .run()
 }
 

@@ -4,23 +4,22 @@ mod catalog;
 mod inputs;
 
 use nixops4_provider_sdk::{
-    Context, Error, Fields as _, Object, Prior, RecordedInputs, Relation, Result, Retry, Step,
-    Value,
+    Context, DeletionPolicy, Error, Mark, Object, Observed, Ownership, Prior, ResourceKind, Result,
+    Retry, Step, Value,
 };
 
-use crate::connection::Reach;
 use crate::server::{Server, on_server};
 use crate::sql::Ident;
 use crate::{admin, failure, lock, role};
 
 use catalog::{Granted, Pair, grants, pair};
-use inputs::{Identity, Inputs, Outputs, RecordedOutputs};
+use inputs::{Identity, Inputs, Outputs, PriorInputs, RecordedOutputs};
 
 /// A membership as the catalog has it.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pair: Pair,
-    server_id: String,
+    system_identifier: String,
     /// One for each grantor; before version 16 there is one at most. Empty: it is
     /// the recorded one that is there, and has to give way.
     grants: Vec<Granted>,
@@ -89,17 +88,14 @@ pub(crate) enum Change {
 /// See [`Inputs`].
 pub(crate) struct Membership;
 
-type Record = Prior<RecordedInputs<Inputs>, RecordedOutputs>;
-
-impl Relation for Membership {
+impl ResourceKind for Membership {
     const TYPE: &'static str = "postgresql_membership";
-    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "role", "group"];
-    const CREATE: Change = Change::Create;
+    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
+    const LOCATED_BY: &'static [&'static str] = &["connection", "role", "group"];
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
-    type Prior = Record;
+    type Prior = Prior<PriorInputs, RecordedOutputs>;
     type Identity = Identity;
     type Facts = Facts;
     type Change = Change;
@@ -129,11 +125,19 @@ impl Relation for Membership {
     }
 
     fn recorded_identity(prior: &Self::Prior) -> Result<Identity> {
-        Ok(Self::identity(&prior.inputs))
+        let inputs = &prior.inputs;
+        Ok(Identity {
+            server: inputs.connection.to_string(),
+            role: inputs.role.clone(),
+            group: inputs.group.clone(),
+        })
     }
 
-    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
-        difference(want, have)
+    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+        match have {
+            None => vec![Step::create(Change::Create)],
+            Some(have) => difference(want, have),
+        }
     }
 
     fn outputs(_: &Inputs, facts: &Facts) -> Outputs {
@@ -142,22 +146,23 @@ impl Relation for Membership {
             group: facts.pair.group.as_str().to_owned(),
             role_oid: facts.pair.role_oid,
             group_oid: facts.pair.group_oid,
-            server_id: facts.server_id.clone(),
+            system_identifier: facts.system_identifier.clone(),
         }
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        Object::new()
-            .with("role", &inputs.role)
-            .with("group", &inputs.group)
+        let mut outputs = Object::new();
+        outputs.insert("role".to_owned(), inputs.role.as_str().into());
+        outputs.insert("group".to_owned(), inputs.group.as_str().into());
+        outputs
     }
 
     async fn observe(
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Facts>> {
-        let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
+    ) -> Result<Option<Observed<Facts>>> {
+        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         on_server(cx, &inputs.connection, known_server, async |server| {
             refuse_options_of_16(server, inputs)?;
             let Some(pair) = pair(server, (None, &inputs.role), (None, &inputs.group)).await?
@@ -174,12 +179,16 @@ impl Relation for Membership {
             if grants.is_empty() && recorded.is_none() {
                 return Ok(None);
             }
-            let server_id = server.id.clone();
-            Ok(Some(Facts {
+            let system_identifier = server.id.clone();
+            let facts = Facts {
                 pair,
-                server_id,
+                system_identifier,
                 grants,
                 recorded,
+            };
+            Ok(Some(Observed {
+                facts,
+                ownership: Ownership::Relation,
             }))
         })
         .await
@@ -229,18 +238,30 @@ impl Relation for Membership {
         }
     }
 
-    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
-        let known_server = prior.outputs.server_id.as_deref();
+    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
+        // The engine asks for none: there is no place for it.
+        Ok(())
+    }
+
+    async fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> Result<Option<Observed<Facts>>> {
+        let known_server = prior.outputs.system_identifier.as_deref();
         on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let Some((pair, grants)) = recorded(server, prior).await? else {
                 return Ok(None);
             };
-            let server_id = server.id.clone();
-            Ok(Some(Facts {
+            let system_identifier = server.id.clone();
+            let facts = Facts {
                 pair,
-                server_id,
+                system_identifier,
                 grants,
                 recorded: None,
+            };
+            Ok(Some(Observed {
+                facts,
+                ownership: Ownership::Relation,
             }))
         })
         .await
@@ -260,6 +281,17 @@ impl Relation for Membership {
                 error
             }
         })
+    }
+
+    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
+        Err(Error::input(
+            "/deletionPolicy",
+            format!(
+                "{} can't be retained: it holds no data, and has no state but being there",
+                Self::recorded_identity(prior)?
+            ),
+        )
+        .hint("set deletionPolicy = \"delete\", or only forget it in the state"))
     }
 }
 
@@ -311,7 +343,10 @@ fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
 }
 
 /// The membership that was recorded, if it is still there.
-async fn recorded(server: &mut Server, prior: &Record) -> Result<Option<(Pair, Vec<Granted>)>> {
+async fn recorded(
+    server: &mut Server,
+    prior: &Prior<PriorInputs, RecordedOutputs>,
+) -> Result<Option<(Pair, Vec<Granted>)>> {
     let (inputs, outputs) = (&prior.inputs, &prior.outputs);
     let role = (outputs.role_oid, &inputs.role);
     let Some(pair) = pair(server, role, (outputs.group_oid, &inputs.group)).await? else {

@@ -49,21 +49,9 @@ impl TryFrom<String> for Name {
     }
 }
 
-impl AsRef<str> for Name {
-    fn as_ref(&self) -> &str {
-        &self.0
-    }
-}
-
 impl fmt::Display for Name {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
-    }
-}
-
-impl From<&Name> for serde_json::Value {
-    fn from(name: &Name) -> Self {
-        name.as_str().into()
     }
 }
 

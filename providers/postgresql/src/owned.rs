@@ -217,7 +217,7 @@ impl std::fmt::Display for Holdings {
 
 /// Gives what a role owns to its heir, and takes away every privilege that it
 /// has, in every database; DROP ROLE can follow.
-pub(crate) async fn drop_owned(
+pub(crate) async fn let_go(
     cx: &Context,
     at: &Connection,
     role: &Name,
@@ -247,7 +247,7 @@ pub(crate) async fn drop_owned(
                 // An administrator that is no superuser couldn't revoke these by DROP
                 // OWNED; a superuser's would leave them without a word.
                 revoke_of_others(cx, server, role, oid).await?;
-                drop_owned_here(cx, server, role, oid, holdings.heir.as_ref()).await
+                let_go_here(cx, server, role, oid, holdings.heir.as_ref()).await
             },
         )
         .await?;
@@ -256,7 +256,7 @@ pub(crate) async fn drop_owned(
     Ok(())
 }
 
-async fn drop_owned_here(
+async fn let_go_here(
     cx: &Context,
     server: &mut Server,
     role: &Name,

@@ -4,19 +4,19 @@ mod inputs;
 
 use std::fmt::Write as _;
 
-use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, ResourceKind,
-    Result, Step, Value,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, ResourceKind, Result, Step,
+    Value,
 };
 use sqlx::postgres::{PgConnection, PgRow};
 
-use crate::connection::{Connection, Reach};
+use crate::assume::For;
+use crate::comment::with_mark;
+use crate::connection::Connection;
 use crate::everywhere;
-use crate::in_database::{self, Recorded, Whereabouts};
+use crate::inside::{self, Recorded, Whereabouts};
 use crate::name::Name;
 use crate::server::{column, predicted_outputs};
-use crate::set_role::For;
 use crate::sql::{Ident, Literal};
 use crate::witness::{self, Class, Witness};
 use crate::{admin, failure};
@@ -77,11 +77,9 @@ pub(crate) struct Schema;
 impl ResourceKind for Schema {
     const TYPE: &'static str = "postgresql_schema";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "database", "name"];
-    const HOLDS_SECRETS: bool = false;
+    const LOCATED_BY: &'static [&'static str] = &["connection", "database", "name"];
     const LISTS: bool = true;
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Recorded;
@@ -137,9 +135,12 @@ impl ResourceKind for Schema {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        predicted_outputs(&inputs.name, &inputs.connection)
-            .with("database", &inputs.database)
-            .with_some("ownerRole", inputs.owner_role.as_ref())
+        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
+        outputs.insert("database".to_owned(), inputs.database.as_str().into());
+        if let Some(role) = &inputs.owner_role {
+            outputs.insert("ownerRole".to_owned(), role.as_str().into());
+        }
+        outputs
     }
 
     async fn observe(
@@ -147,7 +148,7 @@ impl ResourceKind for Schema {
         inputs: &Inputs,
         prior: Option<&Recorded>,
     ) -> Result<Option<Observed<Facts>>> {
-        in_database::observe(
+        inside::observe(
             cx,
             &inputs.connection,
             &inputs.database,
@@ -201,7 +202,7 @@ impl ResourceKind for Schema {
         let name = &facts.name;
         let doing = format!("unable to mark schema {}", Ident(name));
         let (kept, others) = kept_privileges(facts.comment.as_deref());
-        let mut statements = comment(name, &Comment::marked(Some(&others), mark));
+        let mut statements = comment(name, &with_mark(Some(&others), mark));
         if let Some(kept) = kept {
             let given = give_back(cx, inputs, name, &kept, &doing).await?;
             statements.push_str(&given.map(|given| format!("; {given}")).unwrap_or_default());
@@ -218,7 +219,7 @@ impl ResourceKind for Schema {
     }
 
     async fn observe_recorded(cx: &Context, prior: &Recorded) -> Result<Option<Observed<Facts>>> {
-        in_database::observe_recorded(cx, prior, async |server, oid, here| {
+        inside::observe_recorded(cx, prior, async |server, oid, here| {
             look_up(cx, &mut server.connection, oid, &prior.inputs.name, here).await
         })
         .await
@@ -235,7 +236,7 @@ impl ResourceKind for Schema {
     async fn retain(cx: &Context, prior: &Recorded, facts: &Facts, mark: &Mark) -> Result<()> {
         let schema = Ident(&facts.name);
         let doing = format!("unable to retire schema {schema}");
-        let found = in_database::observe_recorded(cx, prior, async |server, _, _| {
+        let found = inside::observe_recorded(cx, prior, async |server, _, _| {
             let row = sqlx::query(PRIVILEGES)
                 .bind(facts.oid)
                 .fetch_one(&mut server.connection)
@@ -247,7 +248,7 @@ impl ResourceKind for Schema {
         })
         .await?;
         let (_, others) = kept_privileges(facts.comment.as_deref());
-        let mut text = Comment::marked(Some(&others), mark);
+        let mut text = with_mark(Some(&others), mark);
         let mut revoked = String::new();
         if let Some((holders, privileges)) = found {
             let _ = write!(text, "\n{KEPT}{privileges}");
@@ -261,8 +262,8 @@ impl ResourceKind for Schema {
         remove(cx, prior, facts, &doing, &statements, marked).await
     }
 
-    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
-        let at = &reach.connection;
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        let at = &inputs.connection;
         everywhere::list(cx, at, async |server, database| {
             let question = format!(
                 "SELECT n.nspname::text, obj_description(n.oid, 'pg_namespace'), r.rolname::text,
@@ -333,7 +334,7 @@ async fn look_up(
     let Some(row) = row else { return Ok(None) };
     let this = (Class::Schema, column(&row, 0)?);
     let witnesses: Vec<String> = column(&row, 4)?;
-    let server = &whereabouts.server_id;
+    let server = &whereabouts.system_identifier;
     let facts = Facts {
         oid: this.1,
         name: Name::of_server(column(&row, 1)?)?,
@@ -380,9 +381,9 @@ async fn change(
     match marked {
         Some((name, mark)) => {
             let marked = (Class::Schema, name, mark);
-            in_database::change_marked(cx, at, database, whom, doing, statements, marked).await
+            inside::change_marked(cx, at, database, whom, doing, statements, marked).await
         }
-        None => in_database::change(cx, at, database, whom, doing, statements).await,
+        None => inside::change(cx, at, database, whom, doing, statements).await,
     }
 }
 
@@ -410,7 +411,7 @@ async fn give_back(
     kept: &str,
     doing: &str,
 ) -> Result<Option<String>> {
-    in_database::observe(cx, &inputs.connection, &inputs.database, None, async |server, _, _| {
+    inside::observe(cx, &inputs.connection, &inputs.database, None, async |server, _, _| {
         let row = sqlx::query(GIVE_BACK)
             .bind(kept)
             .bind(name.as_str())
@@ -450,19 +451,18 @@ fn listed(
     let Some(mark) = witness::ours_inside(row, [1, 3, 4], of, &cx.mark())? else {
         return Ok(None);
     };
-    let identity = Identity {
-        server: at.to_string(),
-        database: database.clone(),
-        schema: Name::of_server(column(row, 0)?)?,
-    };
-    let names = [
-        ("database", Some(identity.database.as_str())),
-        ("name", Some(identity.schema.as_str())),
-    ];
-    let owner_role: String = column(row, 2)?;
-    Ok(Some(
-        Found::new(&identity, names, mark).fact("ownerRole", owner_role),
-    ))
+    let (schema, owner_role): (String, String) = (column(row, 0)?, column(row, 2)?);
+    let mut identity = Object::new();
+    identity.insert("server".to_owned(), at.to_string().into());
+    identity.insert("database".to_owned(), database.as_str().into());
+    identity.insert("schema".to_owned(), schema.into());
+    let mut facts = Object::new();
+    facts.insert("ownerRole".to_owned(), owner_role.into());
+    Ok(Some(Found {
+        identity: identity.into(),
+        mark,
+        facts,
+    }))
 }
 
 #[cfg(test)]

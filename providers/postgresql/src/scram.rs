@@ -2,13 +2,10 @@
 //! the password is in no statement and in no log. RFC 5802; the text form is
 //! that of `pg_authid.rolpassword`.
 
-use std::num::NonZeroU32;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use nixops4_provider_sdk::{ExposeSecret as _, SecretString};
-use ring::pbkdf2;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -24,7 +21,7 @@ pub(crate) fn matches(password: &SecretString, verifier: &str) -> bool {
 }
 
 struct Verifier {
-    iterations: NonZeroU32,
+    iterations: u32,
     salt: Vec<u8>,
     stored_key: Vec<u8>,
 }
@@ -48,13 +45,10 @@ impl Verifier {
         let password = password.expose_secret();
         // Like the server: what SASLprep can't take is used as it stands.
         let prepared = stringprep::saslprep(password).unwrap_or_else(|_| password.into());
-        let mut salted = [0; 32];
-        pbkdf2::derive(
-            pbkdf2::PBKDF2_HMAC_SHA256,
-            self.iterations,
-            &self.salt,
+        let salted: [u8; 32] = pbkdf2::pbkdf2_hmac_array::<Sha256, 32>(
             prepared.as_bytes(),
-            &mut salted,
+            &self.salt,
+            self.iterations,
         );
         let Ok(mut client_key) = Hmac::<Sha256>::new_from_slice(&salted) else {
             return false;

@@ -1,18 +1,15 @@
-//! A server: connecting to it, and making its answers mean the same whatever it is set to.
+//! A connection to a server, kept from one request to the next.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::cell::RefCell;
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
 use nixops4_provider_sdk::postgresql::client::{
     Failure, LIFT_TIMEOUTS, Lifted, Link, Meaning, Session, Target, connect,
 };
-use nixops4_provider_sdk::server::{self, ServerId};
-use nixops4_provider_sdk::{Context, Error, Fields as _, Object, Result, Retry};
+use nixops4_provider_sdk::{Context, Error, Object, Result, Retry};
 use serde::Deserialize;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Either, Row as _};
+use sqlx::{AssertSqlSafe, Row as _};
 
 use crate::admin::Admin;
 use crate::connection::Connection;
@@ -34,91 +31,79 @@ pub(crate) struct Server {
     /// Whether the verifiers of passwords can be read.
     pub(crate) reads_verifiers: bool,
     link: Link,
-    /// The queries that are planned for this session, each with its number.
-    planned: HashMap<String, usize>,
 }
 
-impl Server {
-    /// The statement that asks a query with these arguments. The server plans the query
-    /// once for the session: that takes longer than to answer it. `types` are those of
-    /// the arguments.
-    pub(crate) async fn planned(
-        &mut self,
-        query: String,
-        types: &str,
-        arguments: &str,
-    ) -> Result<String> {
-        let next = self.planned.len();
-        let number = match self.planned.entry(query) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => {
-                let statement = format!("PREPARE planned_{next} ({types}) AS {}", new.key());
-                run(&mut self.connection, "unable to prepare a query", statement).await?;
-                *new.insert(next)
-            }
-        };
-        Ok(format!("EXECUTE planned_{number} ({arguments})"))
-    }
-}
+/// How many connections a process keeps: to the maintenance database, and to
+/// whatever it did something in last.
+const KEPT_AT_MOST: usize = 3;
 
-impl nixops4_provider_sdk::Server for Server {
-    const NAMES: (&'static str, &'static str) = ("postgresql", "server");
-    /// To the maintenance database, and to whatever something was done in last.
-    const KEPT: usize = 3;
-    type Connection = Connection;
-    type Access = Target;
+/// The connections that this process keeps, the last used one last. All are to
+/// one server.
+#[derive(Default)]
+struct Kept(RefCell<Vec<(Connection, Server)>>);
 
-    async fn access(cx: &Context, at: &Connection) -> Result<Target> {
-        at.login().target(cx).await
+impl Kept {
+    fn take(&self, at: &Connection) -> Option<Server> {
+        let mut kept = self.0.borrow_mut();
+        let place = kept.iter().position(|(there, _)| there == at)?;
+        Some(kept.remove(place).1)
     }
 
-    async fn connect(cx: &Context, at: &Connection, mut target: Target) -> Result<Self> {
-        let limit = CONNECT_TIMEOUT.min(cx.time_left());
-        let opening = open(at, &mut target);
-        let (Session { connection, link }, found) = match tokio::time::timeout(limit, opening).await
-        {
-            Ok(opened) => opened?,
-            Err(_) => return Err(no_answer(at, limit).await),
-        };
-        Ok(Self {
-            connection,
-            id: found.id,
-            admin: found.admin,
-            reads_verifiers: found.reads_verifiers,
-            link,
-            planned: HashMap::new(),
-        })
+    /// Keeps a connection; gives back the one that is too many.
+    fn put(&self, at: &Connection, server: Server) -> Option<Server> {
+        let mut kept = self.0.borrow_mut();
+        kept.push((at.clone(), server));
+        (kept.len() > KEPT_AT_MOST).then(|| kept.remove(0).1)
     }
 
-    fn id(&self) -> ServerId<'_> {
-        ServerId::Lasting(&self.id)
-    }
-
-    async fn close(self) {
-        let (connection, link) = (self.connection, self.link);
-        Session { connection, link }.close().await;
+    async fn close_all(&self) {
+        for (_, server) in self.0.take() {
+            close(server).await;
+        }
     }
 }
 
-/// Does something on a server, in a session of its own. `known_id` is the system
-/// identifier that was recorded of it.
+/// Does something on a server. `known_id` is the identifier that was recorded of
+/// it: another server behind the same address is refused.
+///
+/// After an error the connection is closed, and with it every transaction and
+/// lock.
 pub(crate) async fn on_server<T>(
     cx: &Context,
     at: &Connection,
     known_id: Option<&str>,
     work: impl AsyncFnOnce(&mut Server) -> Result<T>,
 ) -> Result<T> {
-    server::on_server(cx, at, known_id, async |server| {
-        exposure::tell(cx, at, server).await?;
-        work(server).await
-    })
-    .await
+    let server = cx.connections::<Kept>().take(at);
+    let mut server = match server {
+        Some(server) => server,
+        None => connect_to(cx, at).await?,
+    };
+    refuse_another(at, &server.id, known_id)?;
+    exposure::tell(cx, at, &mut server).await?;
+    let done = work(&mut server).await?;
+    if let Some(other) = cx.connections::<Kept>().put(at, server) {
+        close(other).await;
+    }
+    Ok(done)
 }
 
-/// Closes the connection to a database, if this process keeps one: as long as somebody is
-/// connected, it can't be renamed, moved or copied.
-pub(crate) async fn leave_database(cx: &Context, at: &Connection, database: &Name) {
-    server::leave::<Server>(cx, &at.to_database(database)).await;
+/// Lets go of a database, if this process keeps a connection to it: as long as
+/// somebody is connected, it can't be renamed, moved or copied.
+pub(crate) async fn leave_database(cx: &Context, at: &Connection, database: &Name) -> Result<()> {
+    let there = Connection {
+        database: database.clone(),
+        ..at.clone()
+    };
+    if let Some(server) = cx.connections::<Kept>().take(&there) {
+        close(server).await;
+    }
+    Ok(())
+}
+
+async fn close(server: Server) {
+    let (connection, link) = (server.connection, server.link);
+    Session { connection, link }.close().await;
 }
 
 /// Does something in a database of a server, which the input at `pointer` names.
@@ -130,7 +115,11 @@ pub(crate) async fn in_database<T>(
     known_id: Option<&str>,
     work: impl AsyncFnOnce(&mut Server) -> Result<T>,
 ) -> Result<T> {
-    on_server(cx, &at.to_database(database), known_id, work)
+    let there = Connection {
+        database: database.clone(),
+        ..at.clone()
+    };
+    on_server(cx, &there, known_id, work)
         .await
         .map_err(|error| match error.pointer() {
             Some("/connection/database") => error
@@ -138,6 +127,47 @@ pub(crate) async fn in_database<T>(
                 .hint("declare that database, and use its `name` output here"),
             _ => error,
         })
+}
+
+fn refuse_another(at: &Connection, id: &str, known_id: Option<&str>) -> Result<()> {
+    match known_id {
+        Some(known) if known != id => Err(Error::input(
+            "/connection",
+            format!(
+                "the server at {at} is another one (system identifier {id}) than that on which \
+                 this was made ({known})"
+            ),
+        )
+        .hint(
+            "point connection at the server that is meant; to begin anew on this one, give the \
+             member another name or forget it in the state",
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn connect_to(cx: &Context, at: &Connection) -> Result<Server> {
+    // Secrets may take their time: nobody queues behind them.
+    let mut target = at.login().target(cx).await?;
+    cx.slot(&format!("postgresql {at}")).await?;
+    let limit = CONNECT_TIMEOUT.min(cx.time_left());
+    let opening = open(at, &mut target);
+    let opened = match tokio::time::timeout(limit, opening).await {
+        Ok(opened) => opened,
+        Err(_) => Err(no_answer(at, limit).await),
+    };
+    if opened.is_err() {
+        // There may be too many connections: those that are kept are not missed.
+        cx.connections::<Kept>().close_all().await;
+    }
+    let (Session { connection, link }, found) = opened?;
+    Ok(Server {
+        connection,
+        id: found.id,
+        admin: found.admin,
+        reads_verifiers: found.reads_verifiers,
+        link,
+    })
 }
 
 async fn open(at: &Connection, target: &mut Target) -> Result<(Session, Found)> {
@@ -292,41 +322,6 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Why a message of several statements was not done to its end.
-pub(crate) struct Halted {
-    /// How many were.
-    pub(crate) done: usize,
-    pub(crate) error: sqlx::Error,
-}
-
-impl Halted {
-    pub(crate) fn stating(&self, doing: &str) -> Error {
-        failure::stating(doing, &self.error)
-    }
-}
-
-/// Runs statements that this crate has put together, in one message; gives the rows
-/// of each.
-pub(crate) async fn ask(
-    connection: &mut PgConnection,
-    statements: String,
-) -> Result<Vec<Vec<PgRow>>, Halted> {
-    // See `run`.
-    let mut found = sqlx::raw_sql(AssertSqlSafe(statements)).fetch_many(connection);
-    let (mut answers, mut rows) = (Vec::new(), Vec::new());
-    loop {
-        match found.try_next().await {
-            Ok(Some(Either::Right(row))) => rows.push(row),
-            Ok(Some(Either::Left(_))) => answers.push(std::mem::take(&mut rows)),
-            Ok(None) => return Ok(answers),
-            Err(error) => {
-                let done = answers.len();
-                return Err(Halted { done, error });
-            }
-        }
-    }
-}
-
 /// A column of a row.
 pub(crate) fn column<'r, T>(row: &'r PgRow, at: usize) -> Result<T>
 where
@@ -346,13 +341,14 @@ pub(crate) struct RecordedOutputs {
     pub(crate) oid: Option<i64>,
     /// The identifier of its server.
     #[serde(default)]
-    pub(crate) server_id: Option<String>,
+    pub(crate) system_identifier: Option<String>,
 }
 
 /// The outputs that say where something is, known from the connection alone.
-pub(crate) fn predicted_outputs(name: &Name, at: &Connection) -> Object {
-    Object::new()
-        .with("name", name)
-        .with("host", at.host.as_str())
-        .with("port", at.port)
+pub(crate) fn predicted_outputs(name: &str, at: &Connection) -> Object {
+    let mut outputs = Object::new();
+    outputs.insert("name".to_owned(), name.into());
+    outputs.insert("host".to_owned(), at.host.as_str().into());
+    outputs.insert("port".to_owned(), at.port.into());
+    outputs
 }

@@ -10,11 +10,11 @@ use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use sqlx::postgres::{PgConnection, PgRow};
 
 use crate::admin::{self, may_end, send_off};
+use crate::assume::{Assumed, For, assume};
 use crate::connection::Connection;
 use crate::failure;
 use crate::name::Name;
 use crate::server::{Server, column, in_database, leave_database, run};
-use crate::set_role::{Assumed, For, set_role};
 use crate::sql::{Ident, Literal};
 
 /// How long a statement that shuts somebody out waits for whoever was sent off to
@@ -139,7 +139,7 @@ async fn acting_for_those(
     if sitters.iter().all(|sitter| sitter.can_be_ended) {
         return Ok(Assumed::default());
     }
-    set_role(
+    assume(
         connection,
         &For {
             roles,
@@ -168,7 +168,7 @@ async fn roll_back_one(connection: &mut PgConnection, gid: &str, owner: &Name) -
         roles: &[owner.as_str()],
         database_owner: false,
     };
-    let assumed = set_role(connection, &whom).await?;
+    let assumed = assume(connection, &whom).await?;
     if !assumed.before().is_empty() {
         run(connection, &doing, assumed.before()).await?;
     }
@@ -400,7 +400,7 @@ async fn roll_back_anywhere(cx: &Context, at: &Connection, sitters: &[Sitter]) {
             tracing::debug!("{error}");
         }
         // Nobody keeps open what may be about to be dropped.
-        leave_database(cx, at, database).await;
+        let _ = leave_database(cx, at, database).await;
     }
 }
 

@@ -28,22 +28,5 @@ impl fmt::Display for Literal<'_> {
     }
 }
 
-/// Texts as an array, or NULL.
-pub(crate) struct Literals<'a, T>(pub(crate) Option<&'a [T]>);
-
-impl<T: AsRef<str>> fmt::Display for Literals<'_, T> {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(texts) = self.0 else {
-            return out.write_str("NULL");
-        };
-        out.write_str("ARRAY[")?;
-        for (position, text) in texts.iter().enumerate() {
-            let comma = if position == 0 { "" } else { ", " };
-            write!(out, "{comma}{}", Literal(text.as_ref()))?;
-        }
-        out.write_str("]::text[]")
-    }
-}
-
 #[cfg(test)]
 mod tests;

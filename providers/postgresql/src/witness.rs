@@ -8,7 +8,6 @@
 //! no owner of anything. Each administrator has a copy of its own, and the newest one
 //! decides. It must not know any kind.
 
-use nixops4_provider_sdk::mark::field;
 use nixops4_provider_sdk::{Mark, Ownership, Result};
 use sqlx::postgres::{PgConnection, PgRow};
 
@@ -64,12 +63,6 @@ impl Class {
     fn thing(self, oid: i64) -> String {
         format!("{}/{oid}", self.word())
     }
-}
-
-/// What every mark of this deployment matches, as a regular expression of the server's.
-pub(crate) fn of_deployment(mark: &Mark) -> String {
-    // Of what can be in a name, the dot alone means something.
-    mark.traces().join("|").replace('.', "[.]")
 }
 
 /// The witnesses of a database, as an array of text in SQL; `oid` is an expression.
@@ -286,6 +279,14 @@ fn set(me: &Name, database: &Name, parameter: &str, value: &str) -> String {
     )
 }
 
+/// A field that a mark doesn't have, of a line that is one.
+fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = line
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='));
+    fields.find_map(|(field, value)| (field == name).then_some(value))
+}
+
 fn revision(line: &str) -> u64 {
     field(line, "revision")
         .and_then(|number| number.parse().ok())
@@ -308,7 +309,7 @@ mod tests {
         let other = "nixops4-resources: owner=other type=t revision=10";
         for entries in [[LINE, other], [other, LINE]] {
             let witness = witness(&entries);
-            assert_eq!(witness.mark.as_ref().unwrap().deployment.as_str(), "other");
+            assert_eq!(witness.mark.as_ref().unwrap().owner.as_str(), "other");
             assert!(
                 witness
                     .line(&witness.mark.clone().unwrap())

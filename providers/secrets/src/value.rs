@@ -69,8 +69,8 @@ fn explain(error: &SourceError) -> Error {
 pub(crate) struct Value;
 
 impl Keeps for Value {
-    const TYPE: &'static str = nixops4_secrets_store::OBTAINED;
-    const IDENTITY_INPUTS: &'static [&'static str] = &[
+    const TYPE: &'static str = "secrets_value";
+    const LOCATED_BY: &'static [&'static str] = &[
         "store",
         "name",
         "generation",

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
-use nixops4_provider_sdk::{Context, DeploymentName, Result, StateKind};
+use nixops4_provider_sdk::{Context, Owner, Result, StateKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +24,7 @@ use journal::{Journal, Missing};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Inputs {
     /// The deployment whose state this is. Two deployments never share a file.
-    deployment: DeploymentName,
+    deployment: Owner,
     /// Path of the file; it is made if it isn't there, its folder isn't. A
     /// relative path begins where the command is run.
     name: PathBuf,
@@ -42,7 +42,7 @@ impl StateKind for StateFile {
     type Inputs = Inputs;
     type Outputs = Outputs;
 
-    fn deployment(inputs: &Inputs) -> &DeploymentName {
+    fn deployment(inputs: &Inputs) -> &Owner {
         &inputs.deployment
     }
 
@@ -52,12 +52,12 @@ impl StateKind for StateFile {
         Ok(Outputs {})
     }
 
-    async fn find(cx: &Context, inputs: &Inputs) -> Result<Option<Outputs>> {
+    async fn find(_: &Context, inputs: &Inputs) -> Result<Option<Outputs>> {
         if !is_there("/name", &inputs.name)? {
             return Ok(None);
         }
         let mut journal = Journal::open(inputs, Missing::Refuse)?;
-        Ok(journal.has_begun(cx).await?.then_some(Outputs {}))
+        Ok(journal.has_begun().await?.then_some(Outputs {}))
     }
 
     async fn read(cx: &Context, inputs: &Inputs) -> Result<Rc<Value>> {
@@ -68,13 +68,13 @@ impl StateKind for StateFile {
     }
 
     async fn history(
-        cx: &Context,
+        _: &Context,
         inputs: &Inputs,
         since: u64,
         limit: u64,
     ) -> Result<(Vec<HistoryEvent>, u64)> {
         let mut journal = Journal::open(inputs, Missing::Refuse)?;
-        store::history(cx, &mut journal, since, limit).await
+        store::history(&mut journal, since, limit).await
     }
 
     async fn append(cx: &Context, inputs: &Inputs, event: StateResourceEvent) -> Result<()> {

@@ -7,7 +7,7 @@ mod failure;
 use std::rc::Rc;
 
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
-use nixops4_provider_sdk::{Context, DeploymentName, Result, StateKind};
+use nixops4_provider_sdk::{Context, Owner, Result, StateKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +24,7 @@ use database::{Database, Missing};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Inputs {
     /// The deployment whose state this is. Two deployments never share one.
-    deployment: DeploymentName,
+    deployment: Owner,
     /// How to reach the database.
     connection: Connection,
     /// The schema with the tables; it and they are made if they aren't there.
@@ -49,7 +49,7 @@ impl StateKind for Postgresql {
     type Inputs = Inputs;
     type Outputs = Outputs;
 
-    fn deployment(inputs: &Inputs) -> &DeploymentName {
+    fn deployment(inputs: &Inputs) -> &Owner {
         &inputs.deployment
     }
 
@@ -85,7 +85,7 @@ impl StateKind for Postgresql {
     ) -> Result<(Vec<HistoryEvent>, u64)> {
         let mut database = Database::connect(cx, inputs).await?;
         database.check_version(Missing::Refuse).await?;
-        let events = store::history(cx, &mut database, since, limit).await?;
+        let events = store::history(&mut database, since, limit).await?;
         database.keep(cx, inputs);
         Ok(events)
     }

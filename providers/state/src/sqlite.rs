@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
-use nixops4_provider_sdk::{Context, DeploymentName, Result, StateKind};
+use nixops4_provider_sdk::{Context, Owner, Result, StateKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,7 +21,7 @@ use file::{File, Missing};
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Inputs {
     /// The deployment whose state this is. Two deployments never share one.
-    deployment: DeploymentName,
+    deployment: Owner,
     /// Path of the file; it is made if it isn't there, its folder isn't. A
     /// relative path begins where the command is run.
     path: PathBuf,
@@ -39,7 +39,7 @@ impl StateKind for Sqlite {
     type Inputs = Inputs;
     type Outputs = Outputs;
 
-    fn deployment(inputs: &Inputs) -> &DeploymentName {
+    fn deployment(inputs: &Inputs) -> &Owner {
         &inputs.deployment
     }
 
@@ -64,13 +64,13 @@ impl StateKind for Sqlite {
     }
 
     async fn history(
-        cx: &Context,
+        _: &Context,
         inputs: &Inputs,
         since: u64,
         limit: u64,
     ) -> Result<(Vec<HistoryEvent>, u64)> {
         let mut file = File::open(inputs, Missing::Refuse).await?;
-        store::history(cx, &mut file, since, limit).await
+        store::history(&mut file, since, limit).await
     }
 
     async fn append(cx: &Context, inputs: &Inputs, event: StateResourceEvent) -> Result<()> {

@@ -22,7 +22,6 @@ pub(crate) trait Log {
     /// other: all together may be large.
     async fn each(
         &mut self,
-        cx: &Context,
         from: i64,
         limit: i64,
         take: &mut dyn FnMut(Event) -> Result<()>,
@@ -30,10 +29,10 @@ pub(crate) trait Log {
 
     /// How many of the events from index `from` on, of `limit`, have no more than
     /// `bytes` in them; 1 if already the first has more.
-    async fn fitting(&mut self, cx: &Context, from: i64, limit: i64, bytes: i64) -> Result<i64>;
+    async fn fitting(&mut self, from: i64, limit: i64, bytes: i64) -> Result<i64>;
 
     /// How many events there are.
-    async fn length(&mut self, cx: &Context) -> Result<i64>;
+    async fn length(&mut self) -> Result<i64>;
 
     /// Prepares for [`Self::each`] and then [`Self::insert`]. Where nobody else
     /// can write until then, no insertion finds its place taken.
@@ -111,7 +110,7 @@ pub(crate) async fn read<I: Clone + Eq + Hash + 'static>(
     log: &mut impl Log,
 ) -> Result<Rc<Value>> {
     let mut view = View::default();
-    log.each(cx, 0, i64::MAX, &mut |event| view.take_in(event))
+    log.each(0, i64::MAX, &mut |event| view.take_in(event))
         .await?;
     if view.length() == 0 {
         return Err(log.no_state());
@@ -126,24 +125,23 @@ pub(crate) async fn read<I: Clone + Eq + Hash + 'static>(
 
 /// Some of the events, and how many there are.
 pub(crate) async fn history(
-    cx: &Context,
     log: &mut impl Log,
     since: u64,
     limit: u64,
 ) -> Result<(Vec<HistoryEvent>, u64)> {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-    let length = log.length(cx).await?;
+    let length = log.length().await?;
     if length == 0 {
         return Err(log.no_state());
     }
     let (since, limit) = (number(since), number(limit));
-    let limit = log.fitting(cx, since, limit, ANSWER).await?;
+    let limit = log.fitting(since, limit, ANSWER).await?;
     let mut events = Vec::new();
     let mut take = |event| {
         events.push(HistoryEvent::from(event));
         Ok(())
     };
-    log.each(cx, since, limit, &mut take).await?;
+    log.each(since, limit, &mut take).await?;
     Ok((events, length.unsigned_abs()))
 }
 
@@ -184,7 +182,7 @@ pub(crate) async fn append<I: Clone + Eq + Hash + 'static>(
             }
             view.take_in(event)
         };
-        log.each(cx, from, i64::MAX, &mut take).await?;
+        log.each(from, i64::MAX, &mut take).await?;
         {
             let mut known = known.0.borrow_mut();
             let known = known.entry(inputs.clone()).or_default();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use nixops4_protocol::message::{HistoryEvent, StateResourceEvent};
-use nixops4_provider_sdk::{Context, DeploymentName, Error, Result, StateKind};
+use nixops4_provider_sdk::{Context, Error, Owner, Result, StateKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ use crate::faults;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Inputs {
     /// The deployment.
-    deployment: DeploymentName,
+    deployment: Owner,
     /// Path of the folder.
     folder: PathBuf,
 }
@@ -33,7 +33,7 @@ impl StateKind for Ledger {
     type Inputs = Inputs;
     type Outputs = Outputs;
 
-    fn deployment(inputs: &Inputs) -> &DeploymentName {
+    fn deployment(inputs: &Inputs) -> &Owner {
         &inputs.deployment
     }
 

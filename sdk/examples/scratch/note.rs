@@ -3,7 +3,6 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use nixops4_provider_sdk::reach::Here;
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Mark, Object, Observed, Ownership, Prior, ResourceKind, Result,
     SecretRef, Step, Value,
@@ -85,11 +84,9 @@ pub(crate) struct Note;
 impl ResourceKind for Note {
     const TYPE: &'static str = "scratch_note";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const IDENTITY_INPUTS: &'static [&'static str] = &["folder", "name"];
-    const HOLDS_SECRETS: bool = false;
-    const STABLE_OUTPUTS: &'static [&'static str] = &["path"];
+    const LOCATED_BY: &'static [&'static str] = &["folder", "name"];
+    const LASTING: &'static [&'static str] = &["path"];
 
-    type Reach = Here;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;

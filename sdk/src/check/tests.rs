@@ -2,12 +2,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Model;
-use crate::{Context, DeploymentName, Provider, Result, StateKind};
+use crate::{Context, Owner, Provider, Result, StateKind};
 
 #[expect(dead_code, reason = "only its schema matters")]
 #[derive(Deserialize, JsonSchema)]
 struct Careless {
-    deployment: DeploymentName,
+    owner: Owner,
     /// Documented.
     nested: Nested,
 }
@@ -32,8 +32,8 @@ impl StateKind for Store {
     type Inputs = Careless;
     type Outputs = Outputs;
 
-    fn deployment(inputs: &Careless) -> &DeploymentName {
-        &inputs.deployment
+    fn deployment(inputs: &Careless) -> &Owner {
+        &inputs.owner
     }
 
     async fn create(_: &Context, _: &Careless) -> Result<Outputs> {

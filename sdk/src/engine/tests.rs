@@ -7,7 +7,6 @@ use super::*;
 use crate::Mark;
 use crate::Retry;
 use crate::model::{self, Model, calls, cx, object, put, record, wanted, world};
-use crate::reach::Here;
 
 async fn apply(own: Json) -> Result<Object> {
     ensure::<Model>(&cx(), &wanted(own), None).await
@@ -25,15 +24,15 @@ fn message(result: Result<impl std::fmt::Debug>) -> String {
     result.unwrap_err().to_string()
 }
 
-const OURS: &str = "nixops4-resources: deployment=demo";
-const OURS_RETAINED: &str = "nixops4-resources: deployment=demo type=model_thing \
+const OURS: &str = "nixops4-resources: owner=demo";
+const OURS_RETAINED: &str = "nixops4-resources: owner=demo type=model_thing \
      since=2025-01-02T03:04:05Z retained-since=2026-01-02T03:04:05Z";
-const OURS_OF_ANOTHER_TYPE: &str = "nixops4-resources: deployment=demo type=model_tenant";
-const THEIRS: &str = "nixops4-resources: deployment=other";
+const OURS_OF_ANOTHER_TYPE: &str = "nixops4-resources: owner=demo type=model_tenant";
+const THEIRS: &str = "nixops4-resources: owner=other";
 
 fn assert_ours(name: &str) {
     let mark = Mark::find_in(&comment(name)).unwrap();
-    assert_eq!(mark.deployment.as_str(), "demo");
+    assert_eq!(mark.owner.as_str(), "demo");
     assert_eq!(mark.resource_type.as_deref(), Some("model_thing"));
     assert!(mark.since.is_some() && mark.retained_since.is_none());
 }
@@ -80,7 +79,7 @@ async fn what_is_foreign_is_refused_before_anything_else() {
         (Some("a comment of theirs"), "it carries no mark"),
         (Some(THEIRS), "it is marked as that of \"other\""),
         (
-            Some("nixops4-resources: deployment=other retained-since=2026-01-02T03:04:05Z"),
+            Some("nixops4-resources: owner=other retained-since=2026-01-02T03:04:05Z"),
             "\"other\"",
         ),
     ] {
@@ -131,7 +130,7 @@ async fn declaring_again_what_was_retained() {
     put("a", Some(OURS_RETAINED));
     apply(json!({ "name": "a" })).await.unwrap();
     assert_eq!(calls(), ["look", "mark a as demo", "look"]);
-    let ours = "nixops4-resources: deployment=demo type=model_thing since=2025-01-02T03:04:05Z";
+    let ours = "nixops4-resources: owner=demo type=model_thing since=2025-01-02T03:04:05Z";
     assert_eq!(comment("a"), ours);
 }
 
@@ -352,40 +351,12 @@ async fn reading_and_listing_change_nothing() {
     assert_eq!(theirs.unwrap().unwrap()["serial"], 1);
     let none = read::<Model>(&cx(), &wanted(json!({ "name": "none" })), None).await;
     assert_eq!(none.unwrap(), None);
-    let listed = list::<Model>(&cx(), &Here {}).await.unwrap();
-    let names = |thing: &ListedResource| thing.inputs.clone().unwrap_or_default();
-    let names: Vec<_> = listed.iter().map(names).collect();
-    assert_eq!(names, [object(json!({ "name": "ours" }))]);
-    assert_eq!(listed[0].identity, json!({ "name": "ours" }));
+    let listed = list::<Model>(&cx(), &wanted(json!({ "name": "x" })))
+        .await
+        .unwrap();
+    let identities: Vec<_> = listed.iter().map(|thing| &thing.identity["name"]).collect();
+    assert_eq!(identities, ["ours"]);
     assert_eq!(calls(), ["look", "look"]);
-}
-
-#[test]
-fn what_was_recorded_under_former_names_is_read() {
-    let resource = record(
-        json!({ "owner": "demo", "tint": "red", "name": "a" }),
-        json!({}),
-    );
-    let renamed = inputs::renamed::<Model>(resource);
-    assert_eq!(
-        Json::Object(renamed.input_properties),
-        json!({ "name": "a", "deployment": "demo", "colour": "red" })
-    );
-    for (wanted, message) in [
-        (
-            json!({ "owner": "demo" }),
-            "/owner: this input is called deployment now",
-        ),
-        (
-            json!({ "tint": "red" }),
-            "/tint: this input is called colour now",
-        ),
-    ] {
-        let refused = inputs::refuse_former::<Model>(&object(wanted)).unwrap_err();
-        assert!(refused.to_string().starts_with(message), "{refused}");
-    }
-    // Unset is as if it weren't there.
-    inputs::refuse_former::<Model>(&object(json!({ "owner": null }))).unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::{self, Model, calls, cx, object, properties, put, record, world};
 use crate::{engine, inputs};
 
-const OURS: &str = "nixops4-resources: deployment=demo";
+const OURS: &str = "nixops4-resources: owner=demo";
 
 /// Plans as a provider does.
 async fn plan(own: Value, unknown: &[&str], recorded: Option<ExtantResource>) -> Planned {
@@ -95,7 +95,7 @@ async fn create_predicts_what_is_certain() {
     planned.is(
         Action::Create,
         &[
-            "/deployment null -> \"demo\"",
+            "/owner null -> \"demo\"",
             "/name null -> \"a\"",
             "/size null -> 3",
         ],
@@ -157,17 +157,17 @@ async fn taking_over_says_from_whom() {
     let open = &["colour"];
     let certain = json!({ "serial": 1, "name": "a", "area": 100 });
     let adopting = json!({ "name": "a", "adopt": true });
-    put("a", Some("nixops4-resources: deployment=other"));
+    put("a", Some("nixops4-resources: owner=other"));
     plan(adopting.clone(), &[], None).await.is(
         Action::Update,
-        &["/deployment \"other\" -> \"demo\" (it is there already, and is taken over)"],
+        &["/owner \"other\" -> \"demo\" (it is there already, and is taken over)"],
         certain.clone(),
         open,
     );
     world(|world| world.things.get_mut("a").unwrap().comment = None);
     plan(adopting, &[], None).await.is(
         Action::Update,
-        &["/deployment null -> \"demo\" (it is there already, and is taken over)"],
+        &["/owner null -> \"demo\" (it is there already, and is taken over)"],
         certain.clone(),
         open,
     );
@@ -175,7 +175,7 @@ async fn taking_over_says_from_whom() {
     world(|world| world.things.get_mut("a").unwrap().comment = Some(retained));
     plan(json!({ "name": "a" }), &[], None).await.is(
         Action::Update,
-        &["/deployment \"demo (retained on 2026-01-02)\" -> \"demo\" \
+        &["/owner \"demo (retained on 2026-01-02)\" -> \"demo\" \
            (it was retained, and comes back into service)"],
         certain,
         open,
@@ -196,7 +196,7 @@ async fn sensitive_values_are_marks() {
 async fn without_its_place_nothing_is_looked_for() {
     for unknown in [
         &["/name"][..],
-        &["/deployment"],
+        &["/owner"],
         &["/adopt"],
         &["/name/deep/inside"],
         &[""],

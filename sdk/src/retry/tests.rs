@@ -2,7 +2,6 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::error::Error;
 use crate::model::{cx, request};
 
 fn failure(retry: Retry) -> Error {
@@ -85,25 +84,4 @@ async fn an_interruption_ends_the_pause() {
     });
     assert!(failed.await.is_err());
     assert!(begun.elapsed() < Duration::from_secs(2));
-}
-
-#[tokio::test]
-async fn a_server_that_asks_for_time_gets_it() {
-    let cx = cx();
-    let asked = Duration::from_secs(1);
-    let begun = Instant::now();
-    let calls = Cell::new(0);
-    let done = retrying(&cx, async || {
-        calls.set(calls.get() + 1);
-        if begun.elapsed() < asked {
-            return Err(failure(Retry::After(1)));
-        }
-        Ok(calls.get())
-    });
-    assert_eq!(done.await.unwrap(), 2);
-    // More than there is: nobody waits for what can't come.
-    let (cx, _) = request(Duration::from_mins(1));
-    let failed = retrying(&cx, async || Err::<(), _>(failure(Retry::After(120))));
-    assert_eq!(failed.await.unwrap_err().to_string(), "busy");
-    assert!(begun.elapsed() < Duration::from_secs(30));
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::*;
-use crate::{DeploymentName, SecretRef};
+use crate::{Owner, SecretRef};
 
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -21,7 +21,7 @@ struct Top {
     #[serde(default)]
     choice: Option<Choice>,
     #[serde(default)]
-    deployment: Option<DeploymentName>,
+    owner: Option<Owner>,
     #[serde(default)]
     password: Option<SecretRef>,
     #[serde(default)]
@@ -158,9 +158,9 @@ fn what_is_wrong_and_where() {
             "missing",
         ),
         (
-            json!({ "name": "a", "deployment": "-" }),
-            "/deployment",
-            "\"-\" can't be a deployment",
+            json!({ "name": "a", "owner": "-" }),
+            "/owner",
+            "\"-\" can't be an owner",
         ),
         (
             json!({ "name": "a", "path": 1 }),
@@ -221,7 +221,7 @@ fn a_long_value_is_cut() {
     for written in [
         json!({ "name": "a", "port": long }),
         json!({ "name": "a", "choice": long }),
-        json!({ "name": "a", "deployment": long }),
+        json!({ "name": "a", "owner": long }),
         json!({ "name": "a", long.clone(): 1 }),
         json!({ "name": "a", "map": { long.clone(): 1 } }),
         json!({ "name": "a", "choice": { long: 1 } }),
@@ -272,7 +272,7 @@ fn null_is_absent_at_every_depth() {
 fn every_kind_of_value() {
     let parsed = parse(&json!({
         "name": "a", "port": 80, "choice": { "other": { "deep": true } }, "path": "/x",
-        "whole": -5, "ratio": 2, "pair": [true, 1], "password": { "env": "X" }, "deployment": "o",
+        "whole": -5, "ratio": 2, "pair": [true, 1], "password": { "env": "X" }, "owner": "o",
     }));
     assert_eq!(
         parsed.unwrap(),
@@ -286,7 +286,7 @@ fn every_kind_of_value() {
                 deep: true,
                 level: 0
             })),
-            deployment: Some(DeploymentName::try_from("o".to_owned()).unwrap()),
+            owner: Some(Owner::try_from("o".to_owned()).unwrap()),
             password: Some(SecretRef::Env("X".to_owned())),
             path: Some("/x".into()),
             whole: -5,

@@ -112,7 +112,7 @@ impl Running {
 
     /// Inputs of a note in this folder.
     pub(crate) fn inputs(&self, own: Value) -> Value {
-        let mut inputs = json!({ "deployment": "demo", "folder": self.folder(), "name": "a" });
+        let mut inputs = json!({ "owner": "demo", "folder": self.folder(), "name": "a" });
         let Value::Object(own) = own else {
             panic!("no object")
         };

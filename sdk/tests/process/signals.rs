@@ -38,10 +38,7 @@ fn ctrl_c_lets_the_step_end_and_begins_no_other() {
     );
     let text = std::fs::read_to_string(&note).unwrap();
     let (mark, rest) = text.split_once('\n').unwrap();
-    assert!(
-        mark.starts_with("nixops4-resources: deployment=demo "),
-        "{mark}"
-    );
+    assert!(mark.starts_with("nixops4-resources: owner=demo "), "{mark}");
     assert_eq!(rest, "old\n");
 
     // The next request isn't interrupted, and goes on from there.
@@ -127,7 +124,7 @@ fn what_a_state_provider_answers_and_what_not() {
     let refused = message(&provider.ask(&json!({ "createResourceRequest":
         { "type": "scratch-state_ledger", "inputProperties": inputs, "isStateful": false } })));
     assert!(
-        refused.starts_with("/deployment: \"-\" can't be a deployment"),
+        refused.starts_with("/deployment: \"-\" can't be an owner"),
         "{refused}"
     );
 

@@ -61,7 +61,7 @@ fn the_life_of_a_note() {
     let text = std::fs::read_to_string(&path).unwrap();
     let (mark, rest) = text.split_once('\n').unwrap();
     assert!(
-        mark.starts_with("nixops4-resources: deployment=demo type=scratch_note since="),
+        mark.starts_with("nixops4-resources: owner=demo type=scratch_note since="),
         "{mark}"
     );
     assert_eq!(rest, "two\ntwo\n");

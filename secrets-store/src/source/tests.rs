@@ -84,15 +84,15 @@ async fn a_folder_has_a_file_for_each() {
 async fn a_variable_has_the_name_in_capitals() {
     let name = "app/db-2.x".parse().unwrap();
     assert_eq!(variable("DEPLOY_", &name), "DEPLOY_APP_DB_2_X");
-    // Everybody has it.
-    let source: Source = "env:PA".parse().unwrap();
-    let got = source.obtain("th", None, None).await.unwrap();
-    assert_eq!(got.value.expose_secret(), std::env::var("PATH").unwrap());
+    // cargo sets it.
+    let source: Source = "env:CARGO_".parse().unwrap();
+    let got = source.obtain("pkg/name", None, None).await.unwrap();
+    assert_eq!(got.value.expose_secret(), "nixops4-secrets-store");
     assert_eq!(got.version, None);
     let missing = source.obtain("none", None, None).await.unwrap_err();
     assert!(missing.is_missing());
     assert!(
-        missing.to_string().contains("PANONE is not set"),
+        missing.to_string().contains("CARGO_NONE is not set"),
         "{missing}"
     );
 }

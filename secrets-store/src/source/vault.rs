@@ -5,15 +5,17 @@ mod answer;
 mod problem;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use nixops4_http_client::header::{HeaderMap, HeaderName, HeaderValue};
-use nixops4_http_client::{Answer, Client, Failure, Method, Request, StatusCode, Trust, Url};
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
+use url::Url;
+use zeroize::Zeroizing;
 
 use super::Obtained;
 use crate::file::{self, Privacy};
+use crate::http;
 use crate::name::SecretName;
 use address::variable;
 use answer::Unpicked;
@@ -22,8 +24,6 @@ pub use problem::TokenFrom;
 
 /// An answer is read up to this size, in bytes.
 const MAX_BYTES: usize = 1 << 20;
-/// How long a request may take.
-const REQUEST: Duration = Duration::from_secs(30);
 
 /// A KV engine on a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,9 +46,7 @@ impl Vault {
         let (token, from) = self.token()?;
         let path = format!("v1/{}/data/{name}", self.mount);
         let mut url = self.url(&path)?;
-        let trust = self.ca.as_deref().map_or(Ok(Trust::System), Trust::read);
-        let client = trust.and_then(|trust| Client::new(&url, &trust));
-        let client = client.map_err(|error| {
+        let client = http::client(&url, self.ca.as_deref()).map_err(|error| {
             self.unreachable(
                 error.to_string(),
                 "check the file of the authorities",
@@ -60,7 +58,7 @@ impl Vault {
             url.query_pairs_mut()
                 .append_pair("version", &version.to_string());
         }
-        let Answer { status, body, .. } = self.get(&client, url, headers.clone()).await?;
+        let (status, body) = self.get(&client, url, headers.clone()).await?;
         match status {
             StatusCode::OK => answer::pick(&body, field).map_err(|unpicked| match unpicked {
                 Unpicked::Odd => {
@@ -85,9 +83,9 @@ impl Vault {
             StatusCode::FORBIDDEN => {
                 // It says the same of a bad token and of a good one without a policy.
                 let own = self.url("v1/auth/token/lookup-self")?;
-                let answer = self.get(&client, own, headers).await?;
+                let (status, _) = self.get(&client, own, headers).await?;
                 let server = self.server.to_string();
-                Err(if answer.status == StatusCode::FORBIDDEN {
+                Err(if status == StatusCode::FORBIDDEN {
                     Problem::TokenInvalid { server, from }
                 } else {
                     Problem::Forbidden { server, from, path }
@@ -155,23 +153,36 @@ impl Vault {
             .map_err(|error| self.unreachable(error.to_string(), "check the address", false))
     }
 
-    async fn get(&self, client: &Client, url: Url, headers: HeaderMap) -> Result<Answer, Problem> {
-        let request = Request {
-            method: Method::GET,
-            url,
-            headers,
-            body: Vec::new(),
-            limit: REQUEST,
-            most: MAX_BYTES,
-        };
-        client.send(request).await.map_err(|failure| match failure {
-            Failure::TooLarge { .. } => self.odd("its answer has more than 1 MiB".into()),
-            failure => self.unreachable(
-                failure.to_string(),
+    async fn get(
+        &self,
+        client: &reqwest::Client,
+        url: Url,
+        headers: HeaderMap,
+    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Problem> {
+        let failed = |error: reqwest::Error| {
+            let passing = error.is_timeout();
+            let reason = http::causes(&error.without_url());
+            self.unreachable(
+                reason,
                 "check the address, that the server runs, and its certificate (`?ca=`)",
-                matches!(failure, Failure::TimedOut { .. }),
-            ),
-        })
+                passing,
+            )
+        };
+        let mut answer = client
+            .get(url)
+            .headers(headers)
+            .send()
+            .await
+            .map_err(failed)?;
+        let status = answer.status();
+        let mut body = Zeroizing::new(Vec::with_capacity(MAX_BYTES));
+        while let Some(chunk) = answer.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > MAX_BYTES {
+                return Err(self.odd("its answer has more than 1 MiB".into()));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((status, body))
     }
 
     /// The error for a status that says something of the server.

@@ -70,8 +70,7 @@ fn things(place: &Place) -> [Thing; 4] {
     let password = place
         .sandbox
         .write("role-password", "correct horse battery staple");
-    let role =
-        |name| json!({ "deployment": OWNER, "name": name, "connection": place.connection() });
+    let role = |name| json!({ "owner": OWNER, "name": name, "connection": place.connection() });
     let mut role_with_password = role("bench_password");
     role_with_password["password"] = json!({ "file": password });
     [
@@ -85,7 +84,7 @@ fn things(place: &Place) -> [Thing; 4] {
             "secrets_password",
             "secrets_password",
             "nixops4-resources-secrets",
-            json!({ "deployment": OWNER, "name": "bench" }),
+            json!({ "owner": OWNER, "name": "bench" }),
         ),
         Thing::new(
             "postgresql_role",

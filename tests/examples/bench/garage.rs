@@ -29,7 +29,7 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
     );
 
     // A cluster for each: what is there already makes Garage slower.
-    let by_hand = timed(&start(), |cluster| {
+    let by_hand = timed(&Cluster::start(&Config::default()), |cluster| {
         command_line(cluster, many);
     });
     let mut row = |name: &str, time: Duration| {
@@ -44,7 +44,7 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
     };
     row("garage: three commands a pair", by_hand);
 
-    let cluster = start();
+    let cluster = Cluster::start(&Config::default());
     let mut recorded = Vec::new();
     let first = timed(&cluster, |cluster| recorded = make(place, cluster, many));
     row("one provider process: a key and a bucket", first);
@@ -54,7 +54,7 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
     );
     drop(cluster);
 
-    let cluster = start();
+    let cluster = Cluster::start(&Config::default());
     let deployment = json!({
         "members": many,
         "connection": connection(&cluster),
@@ -73,14 +73,6 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
         one.show()
     ));
     section.show()
-}
-
-/// A cluster whose token costs what anybody's costs.
-fn start() -> Cluster {
-    Cluster::start(&Config {
-        cheap_token: false,
-        ..Config::default()
-    })
 }
 
 fn timed(cluster: &Cluster, work: impl FnOnce(&Cluster)) -> Duration {
@@ -116,8 +108,7 @@ fn make(place: &Place, cluster: &Cluster, many: usize) -> Vec<Value> {
     let mut recorded = Vec::new();
     for number in 0..many {
         let inputs = |more: Value| {
-            let mut inputs =
-                object(json!({"deployment": "bench", "connection": connection(cluster)}));
+            let mut inputs = object(json!({"owner": "bench", "connection": connection(cluster)}));
             inputs.extend(object(more));
             inputs
         };

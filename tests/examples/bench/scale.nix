@@ -21,7 +21,7 @@ let
       resource settings.provider "scratch_note" [ "state" ]
         {
           inherit (settings) folder;
-          deployment = "bench";
+          owner = "bench";
           name = toString index;
           text =
             if index == 0 then

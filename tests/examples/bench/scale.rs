@@ -20,11 +20,6 @@ use crate::start::{Figure, watch};
 const TIMES: usize = 10;
 /// How many times as long it may take, before it counts as growing faster.
 const GROWTH_GOAL: f64 = 15.0;
-/// How many times the time and the memory of Nix alone the command may take for the
-/// larger one where there is nothing to do.
-const NOTHING_TO_DO_GOAL: [f64; 2] = [9.0, 1.4];
-const NIX_ALONE: &str = "Nix alone: all inputs";
-const NOTHING_TO_DO: &str = "apply: nothing to do";
 
 struct Deployment<'a> {
     place: &'a Place,
@@ -104,7 +99,7 @@ impl Deployment<'_> {
         let folder = self.file(folder);
         (0..self.members).map(move |index| {
             object(
-                json!({ "folder": folder, "deployment": "bench", "name": index.to_string(),
+                json!({ "folder": folder, "owner": "bench", "name": index.to_string(),
                 "text": format!("note {index}") }),
             )
         })
@@ -115,7 +110,7 @@ impl Deployment<'_> {
 fn figures(place: &Place, members: usize) -> Vec<(&'static str, Figure)> {
     let deployment = Deployment { place, members };
     deployment.prepare();
-    let mut figures = vec![(NIX_ALONE, deployment.evaluation())];
+    let mut figures = vec![("Nix alone: all inputs", deployment.evaluation())];
     fs::create_dir(deployment.file("alone")).expect("cannot create a folder");
     let make = |inputs| messages::create("scratch_note", &inputs, true);
     let look = |inputs: Object| {
@@ -134,7 +129,7 @@ fn figures(place: &Place, members: usize) -> Vec<(&'static str, Figure)> {
     let first = deployment.done(apply, "first", &[("created", members)]);
     figures.push(("apply: the first", first));
     let again = deployment.done(apply, "first", &[("unchanged", members), ("created", 0)]);
-    figures.push((NOTHING_TO_DO, again));
+    figures.push(("apply: nothing to do", again));
     figures.push((
         "plan: nothing to do",
         deployment.run(&["plan", "--json"], "first").0,
@@ -184,10 +179,6 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
         "ten times as many take no more than 15 times as long",
         &growing,
     );
-    section.goal(
-        "nothing to do takes at most 9 times the time of Nix alone, and 1.4 times its memory",
-        &beside_nix(&large),
-    );
     section.note(format!(
         "{} and {} notes, each measured once; the command's providers work {} at once",
         thousands(sizes[0]),
@@ -195,21 +186,4 @@ pub(crate) fn section(place: &Place, settings: &Settings) -> String {
         16
     ));
     section.show()
-}
-
-/// What there is too much of where there is nothing to do.
-fn beside_nix(figures: &[(&str, Figure)]) -> Vec<String> {
-    let of = |wanted: &str| figures.iter().find(|(name, _)| *name == wanted);
-    let (Some((_, nix)), Some((_, command))) = (of(NIX_ALONE), of(NOTHING_TO_DO)) else {
-        return vec!["what was not measured".to_owned()];
-    };
-    let time = command.time.as_secs_f64() / nix.time.as_secs_f64();
-    #[expect(clippy::cast_precision_loss, reason = "some hundred thousand")]
-    let memory = command.memory as f64 / nix.memory.max(1) as f64;
-    let [time_goal, memory_goal] = NOTHING_TO_DO_GOAL;
-    [("time", time, time_goal), ("memory", memory, memory_goal)]
-        .into_iter()
-        .filter(|(_, times, goal)| times > goal)
-        .map(|(what, times, _)| format!("{what} ({times:.1} times)"))
-        .collect()
 }

@@ -98,7 +98,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> Duration {
 
 fn request(kind: &str, inputs: &Value) -> String {
     let mut inputs = object(inputs.clone());
-    inputs.insert("deployment".to_owned(), json!(OWNER));
+    inputs.insert("owner".to_owned(), json!(OWNER));
     create(kind, &inputs, true).to_string()
 }
 

@@ -171,7 +171,7 @@ impl State {
 fn record(number: usize) -> Value {
     let password: PathBuf = "/run/keys/database".into();
     let inputs = json!({
-        "deployment": "bench", "adopt": false, "name": format!("bench_role_{number}"),
+        "owner": "bench", "adopt": false, "name": format!("bench_role_{number}"),
         "connection": {
             "host": "db.example.org", "port": 5432, "user": "postgres", "database": "postgres",
             "password": { "file": password }, "tls": { "mode": null, "caFile": null },
@@ -180,7 +180,7 @@ fn record(number: usize) -> Value {
     });
     let outputs = json!({
         "name": format!("bench_role_{number}"), "host": "db.example.org", "port": 5432,
-        "oid": 16384 + number, "serverId": "7351233444521234567",
+        "oid": 16384 + number, "systemIdentifier": "7351233444521234567",
     });
     json!({
         "op": "add",

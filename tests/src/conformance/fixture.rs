@@ -10,30 +10,6 @@ use crate::canary::Canary;
 use crate::messages::Object;
 use crate::sandbox::Sandbox;
 
-/// A server of a provider, for as long as a test runs, and what is planted there. All
-/// kinds of the provider share it.
-pub trait Site {
-    /// Where the provider runs.
-    fn sandbox(&self) -> &Sandbox;
-
-    /// What the provider's environment has beside that of the sandbox.
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        Vec::new()
-    }
-
-    /// Pointers to the inputs that hold a reference to a secret.
-    fn references(&self) -> Vec<&'static str>;
-
-    /// Every secret that there has been so far.
-    fn secrets(&self) -> Vec<Canary>;
-
-    /// Where the secrets may stand in clear.
-    fn planted(&self) -> Vec<PathBuf>;
-
-    /// What the server wrote, by label: its logs and files.
-    fn writings(&self) -> Vec<(String, Vec<u8>)>;
-}
-
 /// One resource kind on a real server of its own: while the fixture is there,
 /// nobody else uses that server.
 ///
@@ -59,10 +35,7 @@ pub trait Fixture: Sized + 'static {
     /// is killed at them instead.
     const KILLED_ELSEWHERE: &'static [&'static str] = &[];
     /// The inputs by which a thing is found, as every record has them.
-    const IDENTITY_INPUTS: &'static [&'static str] = &["deployment", "name", "connection", "store"];
-
-    /// What the kinds of a server have in common.
-    type Site: Site;
+    const LOCATED_BY: &'static [&'static str] = &["owner", "name", "connection", "store"];
 
     /// Whether there is such a server here. Without it nothing is checked.
     #[must_use]
@@ -73,13 +46,11 @@ pub trait Fixture: Sized + 'static {
     /// A server to work on.
     fn new() -> Self;
 
-    /// The server that is worked on.
-    fn site(&self) -> &Self::Site;
+    /// Where the provider runs.
+    fn sandbox(&self) -> &Sandbox;
 
     /// What the provider's environment has beside that of the sandbox.
-    fn environment(&self) -> Vec<(&'static str, OsString)> {
-        self.site().environment()
-    }
+    fn environment(&self) -> Vec<(&'static str, OsString)>;
 
     /// Valid inputs of a thing, without the owner. No input that
     /// [`Self::fields`] changes has the value there.
@@ -111,30 +82,20 @@ pub trait Fixture: Sized + 'static {
     fn everything(&self) -> BTreeSet<String>;
 
     /// Whether the thing can be used: it isn't retained.
-    fn is_in_service(&self, name: &str) -> bool {
-        assert!(!Self::OWNED, "what can be retained says whether it is");
-        self.look(name).is_some()
-    }
+    fn is_in_service(&self, name: &str) -> bool;
 
     /// Puts data into the thing, or has it own some, for [`Self::has_data`].
-    fn put_data(&self, name: &str) {
-        unreachable!("{name} holds no data");
-    }
+    fn put_data(&self, name: &str);
 
     /// Whether the data is still there. Only asked while it is in service.
-    fn has_data(&self, name: &str) -> bool {
-        unreachable!("{name} holds no data");
-    }
+    fn has_data(&self, name: &str) -> bool;
 
     /// Removes the thing and its data.
     fn vanish(&self, name: &str);
 
     /// Makes a thing without a mark, as somebody would by hand; false where
     /// every thing has an owner.
-    fn make_unmarked(&self, name: &str) -> bool {
-        let _ = name;
-        false
-    }
+    fn make_unmarked(&self, name: &str) -> bool;
 
     /// Takes the owner's mark off a thing, or puts one without a mark in its place,
     /// where [`Self::make_unmarked`] can make one.
@@ -144,24 +105,16 @@ pub trait Fixture: Sized + 'static {
     }
 
     /// Pointers to the inputs that hold a reference to a secret.
-    fn references(&self) -> Vec<&'static str> {
-        self.site().references()
-    }
+    fn references(&self) -> Vec<&'static str>;
 
     /// Every secret that there has been so far.
-    fn secrets(&self) -> Vec<Canary> {
-        self.site().secrets()
-    }
+    fn secrets(&self) -> Vec<Canary>;
 
     /// Where the secrets may stand in clear.
-    fn planted(&self) -> Vec<PathBuf> {
-        self.site().planted()
-    }
+    fn planted(&self) -> Vec<PathBuf>;
 
     /// What the server wrote, by label: its logs and files.
-    fn writings(&self) -> Vec<(String, Vec<u8>)> {
-        self.site().writings()
-    }
+    fn writings(&self) -> Vec<(String, Vec<u8>)>;
 }
 
 /// A field that can be changed.

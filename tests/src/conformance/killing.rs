@@ -92,10 +92,10 @@ pub fn killed_while_it_is_taken_over<F: Fixture>() {
     let at = Place::<F>::new();
     let retained = || {
         let mut thing = at.thing("taken-over");
-        thing.set("/deployment", "somebody-else").create();
+        thing.set("/owner", "somebody-else").create();
         thing.destroy(Some("retain"));
         thing.record = None;
-        thing.set("/deployment", "conformance").set("/adopt", true);
+        thing.set("/owner", "conformance").set("/adopt", true);
         thing
     };
     let mut model = retained();

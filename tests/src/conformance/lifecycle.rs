@@ -254,7 +254,7 @@ pub fn retained_and_taken_back<F: Fixture>() {
 
         let plan = thing.plan();
         assert_eq!(plan.action, "update", "{}", plan.whole);
-        assert!(plan.pointers.contains("/deployment"), "{}", plan.whole);
+        assert!(plan.pointers.contains("/owner"), "{}", plan.whole);
         if by_update {
             thing.update();
         } else {

@@ -40,12 +40,12 @@ pub fn another_owners_is_refused_and_adopted<F: Fixture>() {
     }
     let at = Place::<F>::new();
     let mut theirs = at.thing("theirs");
-    theirs.set("/deployment", "somebody-else").create();
+    theirs.set("/owner", "somebody-else").create();
     at.fixture.put_data(&theirs.name);
     let everything = at.fixture.everything();
     let mut ours = theirs.clone();
     ours.record = None;
-    ours.set("/deployment", "conformance");
+    ours.set("/owner", "conformance");
     assert_refused(&ours, "\"somebody-else\"");
     adopt(&mut ours);
     assert!(at.fixture.has_data(&ours.name));
@@ -70,11 +70,11 @@ pub fn a_retained_thing_of_another_owner_is_refused<F: Fixture>() {
     }
     let at = Place::<F>::new();
     let mut theirs = at.thing("kept");
-    theirs.set("/deployment", "somebody-else").create();
+    theirs.set("/owner", "somebody-else").create();
     theirs.destroy(Some("retain"));
     let mut ours = theirs.clone();
     ours.record = None;
-    ours.set("/deployment", "conformance");
+    ours.set("/owner", "conformance");
     assert_refused(&ours, "\"somebody-else\"");
     adopt(&mut ours);
     assert!(at.fixture.is_in_service(&ours.name));
@@ -110,7 +110,7 @@ fn adopt<F: Fixture>(thing: &mut Thing<'_, F>) {
     thing.set("/adopt", true);
     let plan = thing.plan();
     assert_eq!(plan.action, "update", "{}", plan.whole);
-    assert!(plan.pointers.contains("/deployment"), "{}", plan.whole);
+    assert!(plan.pointers.contains("/owner"), "{}", plan.whole);
     let outputs = thing.create();
     thing.assert_settled();
     let version = thing.version();

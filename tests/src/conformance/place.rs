@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
-use super::fixture::{Fixture, Site as _, Verdict};
+use super::fixture::{Fixture, Verdict};
 use crate::messages::{self, Object};
 use crate::provider::{Provider, killed_at, oneshot};
 use crate::{binaries, messages::set};
@@ -42,7 +42,7 @@ impl<F: Fixture> Place<F> {
         // Servers are used again, and what is retained stays there.
         let name = format!("{name}-{}", unique());
         let mut inputs = self.fixture.inputs(&name);
-        inputs.insert("deployment".to_owned(), json!(OWNER));
+        inputs.insert("owner".to_owned(), json!(OWNER));
         Thing {
             at: self,
             name,
@@ -62,7 +62,7 @@ impl<F: Fixture> Place<F> {
     #[must_use]
     pub fn command(&self) -> Command {
         let executable = binaries::path(F::PROVIDER);
-        let mut command = self.fixture.site().sandbox().command(executable);
+        let mut command = self.fixture.sandbox().command(executable);
         command
             .envs(self.fixture.environment())
             .env("NIXOPS4_RESOURCES_LOG", "trace")

@@ -19,9 +19,7 @@ pub fn records_of_other_versions_are_read<F: Fixture>() {
         half.insert("laterVersion".to_owned(), json!({"of": ["this", 1]}));
     }
     let mut fewer = (inputs.clone(), outputs.clone());
-    fewer
-        .0
-        .retain(|name, _| F::IDENTITY_INPUTS.contains(&&**name));
+    fewer.0.retain(|name, _| F::LOCATED_BY.contains(&&**name));
     fewer.1.clear();
 
     let record = |half: &(_, _)| messages::resource(F::TYPE, &half.0, Some(&half.1));
@@ -44,16 +42,16 @@ pub fn records_of_other_versions_are_read<F: Fixture>() {
     more["inputProperties"]["laterVersion"] = json!(1);
     destroyed_by(&thing, &more);
 
-    // A record without its deployment could be anybody's.
+    // A record without its owner could be anybody's.
     thing.create();
     let mut ownerless = inputs.clone();
-    ownerless.remove("deployment");
+    ownerless.remove("owner");
     let request = messages::destroy(&messages::resource(F::TYPE, &ownerless, None));
     let error = at.send(&request).expect_err("nobody knows whose it is");
-    assert!(error.contains("`deployment`"), "{error}");
+    assert!(error.contains("`owner`"), "{error}");
     // One that is no record names the field.
     let mut broken = inputs;
-    let named_by = F::IDENTITY_INPUTS[1];
+    let named_by = F::LOCATED_BY[1];
     broken.insert(named_by.to_owned(), json!(7));
     let request = messages::destroy(&messages::resource(F::TYPE, &broken, None));
     let error = at.send(&request).expect_err("it is no record");

@@ -13,11 +13,11 @@ pub fn bad_inputs_are_named<F: Fixture>() {
     let good = at.thing("good");
     let long = "x".repeat(65);
     let common = [
-        ("/deployment", Value::Null, "missing field"),
-        ("/deployment", json!(""), "can't be a deployment"),
-        ("/deployment", json!("two words"), "letters, digits"),
-        ("/deployment", json!(long), "1 to 64"),
-        ("/deployment", json!(1), "expected a text"),
+        ("/owner", Value::Null, "missing field"),
+        ("/owner", json!(""), "can't be an owner"),
+        ("/owner", json!("two words"), "letters, digits"),
+        ("/owner", json!(long), "1 to 64"),
+        ("/owner", json!(1), "expected a text"),
         ("/adopt", json!("yes"), "expected true or false"),
         ("/deletionPolicy", json!("keep"), "\"retain\", \"delete\""),
     ];
@@ -146,5 +146,5 @@ pub fn unknown_inputs_are_not_guessed<F: Fixture>() {
     let plan = planned(at.send(&request).expect("a plan"));
     assert_eq!(plan.whole["identity"], Value::Null);
     assert_eq!(plan.action, "create");
-    assert_eq!(thing.inputs["deployment"], OWNER);
+    assert_eq!(thing.inputs["owner"], OWNER);
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::fixture::{Fixture, Site as _};
+use super::fixture::Fixture;
 use super::place::Place;
 use crate::messages;
 
@@ -38,7 +38,7 @@ pub fn secrets_turn_up_nowhere<F: Fixture>() {
     if F::OWNED {
         let mut theirs = thing.clone();
         theirs
-            .set("/deployment", "somebody-else")
+            .set("/owner", "somebody-else")
             .try_create()
             .expect_err("it is another's");
     }
@@ -55,7 +55,7 @@ pub fn secrets_turn_up_nowhere<F: Fixture>() {
                 let error = error.expect_err("a value is no reference");
                 assert!(error.starts_with(&format!("{pointer}: ")), "{error}");
                 // Where the thing can't be looked for, either.
-                let unseen = ["/deployment".to_owned()];
+                let unseen = ["/owner".to_owned()];
                 let plan = messages::plan(F::TYPE, &clear.inputs, &unseen, None);
                 let error = at.send(&plan).expect_err("a value is no reference");
                 assert!(error.starts_with(&format!("{pointer}: ")), "{error}");
@@ -82,7 +82,7 @@ pub fn secrets_turn_up_nowhere<F: Fixture>() {
     for secret in secrets {
         secret.assert_absent("describe", &describe.stdout);
         secret.assert_absent("describe", &describe.stderr);
-        let folder = at.fixture.site().sandbox().path();
+        let folder = at.fixture.sandbox().path();
         secret.assert_absent_in_dir_except(folder, &planted);
         for (label, bytes) in at.fixture.writings() {
             assert!(!bytes.is_empty(), "{label} is empty");

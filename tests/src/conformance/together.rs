@@ -70,7 +70,7 @@ pub fn created_by_two_owners_at_once<F: Fixture>() {
     for _ in 0..3 {
         let mut ours = at.thing("contested");
         let mut theirs = ours.clone();
-        theirs.set("/deployment", "somebody-else");
+        theirs.set("/owner", "somebody-else");
         let requests = [ours.create_request(), theirs.create_request()];
         let [our_answer, their_answer] =
             at.send_at_once(&requests).try_into().expect("two answers");

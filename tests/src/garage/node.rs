@@ -77,7 +77,7 @@ root_domain = "{WEB_DOMAIN}"
 
 [admin]
 api_bind_addr = "{HOST}:{admin}"
-admin_token_file = "{cluster}/configured-token"
+admin_token_file = "{cluster}/admin-token"
 "#,
             folder = self.folder.display(),
             cluster = self.folder.parent().expect("a cluster's folder").display(),
@@ -263,11 +263,6 @@ admin_token_file = "{cluster}/configured-token"
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// Where it keeps its tables.
-    pub(super) fn metadata(&self) -> PathBuf {
-        self.folder.join("meta")
     }
 
     /// Its configuration.

@@ -15,18 +15,6 @@ use super::{HOST, SUPERUSER, Server, Tls};
 /// The database in which sessions are kept.
 const KEPT_IN: &str = "postgres";
 
-/// Text as a literal of SQL.
-#[must_use]
-pub fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// A name as an identifier of SQL.
-#[must_use]
-pub fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 impl Server {
     /// Runs statements as the superuser in the database `postgres`, each by itself,
     /// and gives their rows: columns separated by `|`. Panics if one fails.

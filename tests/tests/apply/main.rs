@@ -21,7 +21,6 @@ mod support {
 mod model;
 mod moved;
 mod orphans;
-mod reviewed;
 mod states;
 mod year;
 

@@ -50,9 +50,9 @@ const POINTS: [&str; 20] = [
     "database:created",
     "database:renamed",
     "database:marked",
-    "composite:first-made",
-    "composite:second-made",
-    "composite:first-retained",
+    "tenant:role",
+    "tenant:database",
+    "tenant:role-retained",
     "role:let-go",
     "state:checked",
     "state:inserted",
@@ -213,7 +213,7 @@ impl World {
             let [thing, id, comment, limit] = fields[..] else {
                 panic!("a row: {row}");
             };
-            assert!(comment.contains("deployment=model "), "nobody's: {row}");
+            assert!(comment.contains("owner=model "), "nobody's: {row}");
             let found = Found {
                 id: format!("oid={id}"),
                 is_retained: comment.contains("retained-since="),

@@ -44,33 +44,6 @@ nixops4-resources.mkRoot { name = "orphans"; } (
     }
     // when (builtins.getEnv "STEP" == "1") {
       lost = schema "lost" members.two.outputs.name;
-      lostDatabase = database "lost_database";
-      lostTenant = {
-        type = providers.postgresql.tenant;
-        inputs = {
-          inherit connection;
-          name = "lost_tenant";
-          deletionPolicy = "delete";
-        };
-      };
-      lostExtension = {
-        type = providers.postgresql.extension;
-        inputs = {
-          inherit connection;
-          database = members.one.outputs.name;
-          name = "plpgsql";
-          adopt = true;
-        };
-      };
-      # Made of another one, which nobody has to name to remove it.
-      lostHash = {
-        type = providers.secrets.password_hash;
-        inputs = {
-          name = "lost_hash";
-          secret = members.secret.outputs.secret;
-          algorithm = "bcrypt";
-        };
-      };
       lostSecret = token "lost" "other";
       # The only one of its kind.
       role = {

@@ -118,7 +118,7 @@ fn a_deployment_is_looked_after_to_its_end() {
     assert_eq!(after.keys().collect::<Vec<_>>(), ["unchanged"]);
 
     // What a crash left behind carries our mark, and is in no state.
-    let lost = json!({ "deployment": "year", "name": "lost", "login": false,
+    let lost = json!({ "owner": "year", "name": "lost", "login": false,
         "connection": { "host": year.site.server.host(), "port": year.site.server.port(),
             "user": "postgres",
             "password": { "file": year.site.server.superuser_password_file() } } });

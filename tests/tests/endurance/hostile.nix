@@ -23,7 +23,7 @@ in
         path = builtins.getEnv "STATE";
       };
       honest = resource [ "state" ] "nixops4-resources-secrets" "secrets_token" {
-        deployment = "endurance";
+        owner = "endurance";
         name = "honest";
         deletionPolicy = "delete";
       };

@@ -62,11 +62,7 @@ fn a_lost_answer_makes_nothing_twice() {
     if !is_there() {
         return;
     }
-    // The moments are those of a token that takes its time.
-    let site = Site::start(&Config {
-        cheap_token: false,
-        ..Config::default()
-    });
+    let site = Site::start(&Config::default());
     let inputs = site.bucket("media");
     site.made(&inputs);
     let changes = site.changes();

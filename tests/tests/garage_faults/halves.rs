@@ -26,7 +26,6 @@ fn two() -> Site {
     Site::start(&Config {
         nodes: 2,
         rpc_timeout: Duration::from_secs(2),
-        ..Config::default()
     })
 }
 
@@ -243,7 +242,7 @@ fn what_was_taken_by_half_is_taken() {
     // A permission of its own.
     let id = id(&site.made(&none));
     let permission = object(json!({
-        "deployment": "faults",
+        "owner": "faults",
         "connection": site.connection(),
         "bucketId": id,
         "accessKeyId": site.key.id,

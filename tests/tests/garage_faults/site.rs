@@ -53,7 +53,7 @@ impl Site {
     /// A bucket in which the key may read, and all that it may have.
     pub(crate) fn bucket(&self, name: &str) -> Object {
         object(json!({
-            "deployment": "faults",
+            "owner": "faults",
             "connection": self.connection(),
             "name": name,
             "keys": [{"accessKeyId": self.key.id, "read": true}],

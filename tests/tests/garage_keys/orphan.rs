@@ -84,7 +84,7 @@ fn half_a_tenant() {
         return;
     }
     let site = Site::new();
-    for point in ["composite:first-made", "composite:second-made"] {
+    for point in ["tenant:key", "tenant:bucket"] {
         let name = unique("orphan");
         let inputs = json!({"name": name, "secretName": format!("elsewhere/{name}")});
         let request = messages::create(TENANT, &site.inputs(&inputs), true);

@@ -54,7 +54,7 @@ impl Site {
 
     pub(crate) fn inputs(&self, more: &Value) -> messages::Object {
         let mut inputs = object(json!({
-            "deployment": "keys",
+            "owner": "keys",
             "connection": {
                 "endpoint": self.cluster.node().admin_url(),
                 "token": {"file": self.sandbox.work().join("token")},

@@ -43,7 +43,7 @@ fn of_those_who_share_no_lock_nobody_makes_a_second_one() {
     let owner = unique("crowd");
     let name = unique("shared");
     for (kind, id) in [("garage_key", "accessKeyId"), ("garage_bucket", "id")] {
-        let told = make_at_once(&site, kind, &json!({"deployment": owner, "name": name}));
+        let told = make_at_once(&site, kind, &json!({"owner": owner, "name": name}));
         for other in &told[1..] {
             assert_eq!(other[id], told[0][id], "{kind}");
         }
@@ -51,8 +51,8 @@ fn of_those_who_share_no_lock_nobody_makes_a_second_one() {
     let keys = site.admin().keys();
     let of_owner = keys
         .iter()
-        .filter(|key| text(&key["name"]).contains(&format!("={owner} ")));
+        .filter(|key| text(&key["name"]).contains(&format!("owner={owner}")));
     let named: Vec<String> = of_owner.map(|key| text(&key["name"])).collect();
-    assert_eq!(named.len(), 2, "the key and the owner key: {named:?}");
+    assert_eq!(named.len(), 2, "the key and the stand-in: {named:?}");
     assert_eq!(site.generations(&format!("garage/{name}")), [1]);
 }

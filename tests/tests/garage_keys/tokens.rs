@@ -55,7 +55,7 @@ fn one_that_may_not() {
     ] {
         for (kind, endpoint) in [BUCKET, KEY].into_iter().zip(endpoint) {
             let inputs = json!({"name": unique("never"), "connection": with(&site, &file)});
-            let words = [endpoint, "403 Forbidden", "hasn't expired", "scope"];
+            let words = [endpoint, "to this token", "hasn't expired", "scope"];
             assert_refused(site.try_make(kind, &inputs), "/connection/token", &words);
         }
     }

@@ -264,7 +264,7 @@ fn what_is_somebody_elses_is_not_emptied() {
         return;
     };
     let mut other = full.recorded.clone();
-    other["inputProperties"]["deployment"] = json!("somebody-else");
+    other["inputProperties"]["owner"] = json!("somebody-else");
     let error = full.site.destroy(&other).unwrap_err();
     assert!(error.contains("is not destroyed"), "{error}");
     let client = full.site.client("media", &full.key);

@@ -57,7 +57,7 @@ impl Site {
     /// A bucket that is deleted when it is destroyed.
     pub(crate) fn bucket(&self, name: &str, more: &Value) -> Object {
         let mut inputs = object(json!({
-            "deployment": "objects",
+            "owner": "objects",
             "connection": self.connection(),
             "name": name,
             "deletionPolicy": "delete",

@@ -46,7 +46,7 @@ impl Site {
     /// Inputs of a thing of this name; the patch holds what else it has.
     pub(crate) fn inputs(&self, name: &str, patch: &[(&str, Value)]) -> Object {
         let mut inputs = object(json!({
-            "deployment": "s3",
+            "owner": "s3",
             "name": name,
             "connection": {
                 "endpoint": self.node().admin_url(),

@@ -184,7 +184,7 @@ impl Reading {
                     )
                 };
                 assert_eq!(login(&self.first).unwrap(), "0");
-                assert!(said.contains("serverId"), "{said}");
+                assert!(said.contains("systemIdentifier"), "{said}");
             }
             8 => {
                 assert!(said.contains("\"mastodon\""), "{said}");

@@ -33,7 +33,7 @@ impl Site {
     /// Declares something; an error is what the command says.
     fn declare(&self, kind: &str, more: &Value) -> Result<(), String> {
         let mut inputs = json!({
-            "deployment": "tests",
+            "owner": "tests",
             "connection": {
                 "host": self.server.host(),
                 "port": self.server.port(),

@@ -217,7 +217,6 @@ fn three_nodes_bear_the_loss_of_one() {
     let cluster = Cluster::start(&Config {
         nodes: 3,
         rpc_timeout: Duration::from_secs(3),
-        ..Config::default()
     });
     let bucket = cluster.admin().make_bucket("kept");
     for index in 0..3 {
@@ -262,7 +261,6 @@ fn a_node_that_hangs_is_waited_for() {
     let cluster = Cluster::start(&Config {
         nodes: 3,
         rpc_timeout: patience,
-        ..Config::default()
     });
     let bucket = cluster.admin().make_bucket("kept");
     for index in [1, 2] {

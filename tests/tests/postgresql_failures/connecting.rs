@@ -210,15 +210,11 @@ fn another_server_behind_the_same_address() {
         assert!(output.status.success());
         let line = String::from_utf8_lossy(&output.stdout).into_owned();
         let error = messages::answer(&request, line.trim_end()).expect_err("it is another");
-        let id = outputs["serverId"].as_str().expect("an identifier");
+        let id = outputs["systemIdentifier"].as_str().expect("an identifier");
         assert_says(
             &error,
             "/connection",
-            &[
-                "is not the server this was created on",
-                id,
-                "point connection at",
-            ],
+            &["is another one", id, "point connection at"],
         );
     }
     assert_eq!(

@@ -47,7 +47,7 @@ impl Site {
     }
 
     fn inputs(&self, name: &str) -> Object {
-        object(json!({"connection": self.connection, "name": name, "deployment": "failures"}))
+        object(json!({"connection": self.connection, "name": name, "owner": "failures"}))
     }
 
     /// The same with other inputs, by JSON pointer.

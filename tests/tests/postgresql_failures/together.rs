@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use nixops4_resources_tests::messages::{self, set};
-use nixops4_resources_tests::postgres::literal;
 use nixops4_resources_tests::postgres::{Config, Server};
 use nixops4_resources_tests::provider::{Provider, TIMEOUT, oneshot};
 use serde_json::{Value, json};
 
+use super::support::postgresql::literal;
 use super::{DATABASE, ROLE, SERVERS, Site, Sleeper, assert_says};
 
 #[test]

@@ -186,9 +186,9 @@ fn children(parent: u32) -> Vec<u32> {
 #[test]
 fn nothing_is_printed_or_recorded() {
     let it = Planted::new();
-    let password = r#"{"deployment": "lifetime", "name": "app/db", "length": 40}"#;
+    let password = r#"{"owner": "lifetime", "name": "app/db", "length": 40}"#;
     let hash = hash_of("app/new-hash", &it.password).to_string();
-    let hash = hash.replacen('{', r#"{"deployment": "lifetime", "#, 1);
+    let hash = hash.replacen('{', r#"{"owner": "lifetime", "#, 1);
     let call =
         |request, kind, inputs| it.run(&["call", request, kind, "--json", "--inputs", inputs]);
     for request in ["create", "plan", "read"] {

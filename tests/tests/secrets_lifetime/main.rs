@@ -70,7 +70,7 @@ impl Site {
 
     fn inputs(inputs: &Value) -> Object {
         let mut inputs = object(inputs.clone());
-        inputs.insert("deployment".to_owned(), json!("lifetime"));
+        inputs.insert("owner".to_owned(), json!("lifetime"));
         inputs
     }
 

@@ -68,7 +68,7 @@ fn what_an_owner_has_is_listed() {
     site.make("secrets_password", &json!({"name": "one"}));
     site.make("secrets_password", &json!({"name": "two", "generation": 2}));
     site.make("secrets_token", &json!({"name": "of-another-kind"}));
-    let theirs = json!({"name": "theirs", "deployment": "somebody-else"});
+    let theirs = json!({"name": "theirs", "owner": "somebody-else"});
     let theirs = messages::create("secrets_password", &object(theirs), true);
     site.ask(&theirs).expect("it is made");
     let inputs = Site::inputs(&json!({"name": "any"}));

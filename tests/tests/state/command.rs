@@ -277,11 +277,8 @@ fn what_can_not_be_imported_or_found() {
             "{error}"
         );
     }
-    // The second is what it was called before.
-    for option in ["--state-member", "--kept-by"] {
-        let error = site.complaint(&["list", option, "other"]);
-        assert!(error.contains("'other' is no state backend"), "{error}");
-    }
+    let error = site.complaint(&["list", "--kept-by", "other"]);
+    assert!(error.contains("'other' keeps no state"), "{error}");
 }
 
 #[test]

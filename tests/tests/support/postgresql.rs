@@ -11,3 +11,8 @@ pub(crate) fn connection(server: &Server) -> Value {
         "password": {"file": server.superuser_password_file()},
     })
 }
+
+/// Text as a literal of SQL.
+pub(crate) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

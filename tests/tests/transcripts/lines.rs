@@ -103,7 +103,7 @@ fn ten_mebibytes() {
     let mut provider = Provider::spawn(site.command());
     for (name, words) in [
         ("name", "10485760 bytes"),
-        ("deployment", "can't be a deployment"),
+        ("owner", "can't be an owner"),
         ("nonsense", "unknown field"),
         ("password", "never as its value"),
     ] {

@@ -15,7 +15,7 @@ use std::process::{Command, Stdio};
 use nixops4_resources_tests::binaries;
 use nixops4_resources_tests::messages::{self, Object, object};
 use nixops4_resources_tests::pool::{Lease, Pool};
-use nixops4_resources_tests::postgres::{Config, Server, literal};
+use nixops4_resources_tests::postgres::{Config, Server};
 use nixops4_resources_tests::provider::oneshot;
 use nixops4_resources_tests::sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -49,12 +49,12 @@ impl Site {
         object(json!({
             "connection": support::postgresql::connection(&self.server),
             "name": name,
-            "deployment": "transcripts",
+            "owner": "transcripts",
         }))
     }
 
     fn has_role(&self, name: &str) -> bool {
-        let name = literal(name);
+        let name = support::postgresql::literal(name);
         let count = format!("SELECT count(*) FROM pg_roles WHERE rolname = {name}");
         self.server.sql(&count) == "1"
     }
@@ -97,7 +97,7 @@ fn as_upstream_sends_it() {
         "tls": null,
     });
     let inputs = format!(
-        r#"{{"adopt":false,"bypassRls":false,"connection":{connection},"connectionLimit":-1,"createDatabase":false,"createRole":false,"deletionPolicy":null,"deployment":"transcripts","inheritPrivileges":true,"login":true,"memberOf":null,"name":"upstream","password":null,"replication":false,"superuser":false}}"#
+        r#"{{"adopt":false,"bypassRls":false,"connection":{connection},"connectionLimit":-1,"createDatabase":false,"createRole":false,"deletionPolicy":null,"inheritPrivileges":true,"login":true,"memberOf":null,"name":"upstream","owner":"transcripts","password":null,"replication":false,"superuser":false}}"#
     );
     let create = format!(
         r#"{{"createResourceRequest":{{"type":"postgresql_role","inputProperties":{inputs},"isStateful":true}}}}"#
@@ -115,7 +115,7 @@ fn as_upstream_sends_it() {
         "host": site.server.host(),
         "port": site.server.port(),
         "oid": oid.parse::<i64>().expect("a number"),
-        "serverId": id,
+        "systemIdentifier": id,
         "passwordVerified": null,
     });
     // One line, which ends with a newline, and nothing else.
@@ -266,7 +266,7 @@ fn a_secret_is_passed_on_by_reference() {
         let output = oneshot(command, [request.to_string()]);
         messages::answer(request, String::from_utf8_lossy(&output.stdout).trim_end())
     };
-    let password = object(json!({"name": "app/db", "deployment": "transcripts"}));
+    let password = object(json!({"name": "app/db", "owner": "transcripts"}));
     let made = run(
         SECRETS,
         &messages::create("secrets_password", &password, true),

@@ -140,7 +140,7 @@ fn people_see_what_changes_and_nothing_else() {
       /locale: it cannot be changed
         make a new one
 -/+ volume    proxmox_disk
-      format  "raw" -> "qcow2"  (must be replaced, which loses what it holds)
+      format  "raw" -> "qcow2"  (only by making it anew, which loses what it holds)
   ? tenants.*  (members known after apply)
       after password.reference
 

@@ -16,8 +16,8 @@ use crate::cluster::Cluster;
 use crate::credential::{
     Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs,
 };
-use crate::marked_name::MarkedName;
 use crate::moment::Moment;
+use crate::title::Title;
 
 use scope::Endpoint;
 
@@ -53,7 +53,7 @@ pub(crate) struct Outputs {
     /// When it ends; null: never.
     pub(crate) expiration: Option<Moment>,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
 }
 
 /// See [`Inputs`].
@@ -62,9 +62,9 @@ pub(crate) struct AdminToken;
 
 impl Credential for AdminToken {
     const TYPE: &'static str = "garage_admin_token";
-    const IDENTITY_INPUTS: &'static [&'static str] =
+    const LOCATED_BY: &'static [&'static str] =
         &["connection", "name", "store", "secretName", "generation"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
+    const LASTING: &'static [&'static str] = &["systemIdentifier"];
     const CALLED: &'static str = "admin token";
     const SECRETS: &'static str = "garage-admin";
     const STORED_FIRST: bool = false;
@@ -120,29 +120,28 @@ impl Credential for AdminToken {
             name: inputs.name.as_str().to_owned(),
             scope: in_use.map(|remote| remote.more.clone()).unwrap_or_default(),
             expiration: facts.expiration(),
-            server_id: facts.server_id.clone(),
+            system_identifier: facts.system_identifier.clone(),
         }
     }
 
     /// That it is there is enough: the value that goes with an id never changes, so
     /// there is no need to take it out of the store and try it.
     async fn by_id(cx: &Context, cluster: &Cluster, id: &TokenId) -> Result<Option<Remote<Self>>> {
+        let answer = cluster.call(cx, api::token_by_id(id)).await;
         let doing = "unable to look for the admin token";
-        let found = cluster
-            .find(cx, api::token_by_id(id), Absent::AdminToken, doing)
-            .await?;
+        let found = cluster.found(answer, Absent::AdminToken, doing)?;
         Ok(found.map(|token| Remote {
             id: id.clone(),
-            title: MarkedName::read(&token.name),
+            title: Title::read(&token.name),
             expiration: token.expiration.map(Moment::from),
             more: token.scope.into_iter().collect(),
         }))
     }
 
-    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(TokenId, MarkedName)>> {
+    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(TokenId, Title)>> {
         let tokens = listed(cx, cluster).await?.into_iter();
         Ok(tokens
-            .filter_map(|token| Some((token.id?, MarkedName::read(&token.name))))
+            .filter_map(|token| Some((token.id?, Title::read(&token.name))))
             .collect())
     }
 
@@ -165,7 +164,7 @@ impl Credential for AdminToken {
         cx: &Context,
         cluster: &Cluster,
         id: &TokenId,
-        title: &MarkedName,
+        title: &Title,
         expiry: Expiry,
         inputs: Option<&Inputs>,
     ) -> Result<()> {
@@ -177,27 +176,22 @@ impl Credential for AdminToken {
             never_expires,
             scope: scope.map(|scope| scope.into_iter().collect()),
         };
+        let answer = cluster.call(cx, api::update_token(id, &change)).await;
         let doing = format!("unable to change admin token {id}");
-        cluster
-            .ask(cx, api::update_token(id, &change), &doing)
-            .await
-            .map(drop)
+        cluster.done(answer, &doing).map(drop)
     }
 
     async fn delete(cx: &Context, cluster: &Cluster, id: &TokenId) -> Result<()> {
+        let answer = cluster.call(cx, api::delete_token(id)).await;
         let doing = format!("unable to delete admin token {id}");
-        cluster
-            .find(cx, api::delete_token(id), Absent::AdminToken, &doing)
-            .await
-            .map(drop)
+        cluster.found(answer, Absent::AdminToken, &doing).map(drop)
     }
 }
 
 /// Every token, those that have expired included.
 async fn listed(cx: &Context, cluster: &Cluster) -> Result<Vec<Token>> {
-    cluster
-        .ask(cx, api::list_tokens(), "unable to list the admin tokens")
-        .await
+    let answer = cluster.call(cx, api::list_tokens()).await;
+    cluster.done(answer, "unable to list the admin tokens")
 }
 
 #[cfg(test)]

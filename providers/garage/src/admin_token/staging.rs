@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 
 use super::{AdminToken, listed};
 use crate::api::{self, TokenChange, TokenId};
-use crate::credential::{Credential as _, CredentialVersion, Making, Stage, Wanted as _};
-use crate::marked_name::MarkedName;
+use crate::credential::{Credential as _, Held, Making, Stage, Wanted as _};
+use crate::title::Title;
 
 /// How long it may take until a new token is in the store.
 const STAGING: Duration = Duration::from_mins(10);
@@ -25,10 +25,7 @@ pub(super) async fn make(making: &Making<'_, AdminToken>, generation: Generation
     let place = place();
     clear(making, &place).await?;
     let kept = making.facts.held.iter();
-    if kept
-        .map(CredentialVersion::generation)
-        .any(|kept| kept == generation)
-    {
+    if kept.map(Held::generation).any(|kept| kept == generation) {
         return Ok(Stage::Unfinished);
     }
     cx.checkpoint()?;
@@ -38,13 +35,8 @@ pub(super) async fn make(making: &Making<'_, AdminToken>, generation: Generation
         never_expires: false,
         scope: Some(Vec::new()),
     };
-    let made = cluster
-        .ask(
-            cx,
-            api::create_token(&staged),
-            "unable to make the admin token",
-        )
-        .await?;
+    let answer = cluster.call(cx, api::create_token(&staged)).await;
+    let made = cluster.done(answer, "unable to make the admin token")?;
     remember(&made.secret_token);
     cx.failpoint("token:made");
     let kept = keep(making, generation, made.secret_token, &made.id).await;
@@ -73,7 +65,7 @@ async fn clear(making: &Making<'_, AdminToken>, place: &str) -> Result<()> {
     let ours = cx.mark();
     let name = making.inputs.name().as_str();
     for token in listed(cx, cluster).await? {
-        let title = MarkedName::read(&token.name);
+        let title = Title::read(&token.name);
         let (Some(id), Some(begun)) = (token.id, &title.making) else {
             continue;
         };

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::key::AccessKeyId;
-use super::{Request, act, get, post};
+use super::{Nothing, Request, act, get, post};
 use crate::name::BucketName;
 
 /// Garage's own identifier of a bucket: 64 hexadecimal digits.
@@ -270,16 +270,16 @@ pub(crate) enum Alias {
 }
 
 pub(crate) fn bucket_by_id(id: &BucketId) -> Request<Bucket> {
-    get("GetBucketInfo").query("id", id)
+    get("GetBucketInfo", vec![("id", id.to_string())])
 }
 
 pub(crate) fn bucket_by_alias(alias: &BucketName) -> Request<Bucket> {
-    get("GetBucketInfo").query("globalAlias", alias)
+    get("GetBucketInfo", vec![("globalAlias", alias.to_string())])
 }
 
 /// Up to `limit` of them, with all that there is to know.
 pub(crate) fn survey_buckets(limit: usize) -> Request<Vec<Bucket>> {
-    get("ListBucketsInfo").query("limit", limit)
+    get("ListBucketsInfo", vec![("limit", limit.to_string())])
 }
 
 /// Makes a bucket that has this alias of this key from the beginning.
@@ -299,15 +299,15 @@ pub(crate) fn create_bucket(key: &AccessKeyId, alias: &BucketName) -> Request<Bu
         access_key_id: key.clone(),
         alias: alias.clone(),
     };
-    post("CreateBucket", &Body { local_alias })
+    post("CreateBucket", vec![], Body { local_alias })
 }
 
 pub(crate) fn update_bucket(id: &BucketId, change: &BucketChange) -> Request<Bucket> {
-    post("UpdateBucket", change).query("id", id)
+    post("UpdateBucket", vec![("id", id.to_string())], change)
 }
 
-pub(crate) fn delete_bucket(id: &BucketId) -> Request {
-    act("DeleteBucket").query("id", id)
+pub(crate) fn delete_bucket(id: &BucketId) -> Request<Nothing> {
+    act("DeleteBucket", vec![("id", id.to_string())])
 }
 
 #[derive(Serialize)]
@@ -327,12 +327,12 @@ struct Grant<'a> {
 
 /// Gives the permissions that are true here; the others stay as they are.
 pub(crate) fn allow(id: &BucketId, key: &AccessKeyId, permissions: Permissions) -> Request<Bucket> {
-    post("AllowBucketKey", &grant(id, key, permissions))
+    post("AllowBucketKey", vec![], grant(id, key, permissions))
 }
 
 /// Takes the permissions that are true here; the others stay as they are.
 pub(crate) fn deny(id: &BucketId, key: &AccessKeyId, permissions: Permissions) -> Request<Bucket> {
-    post("DenyBucketKey", &grant(id, key, permissions))
+    post("DenyBucketKey", vec![], grant(id, key, permissions))
 }
 
 fn grant<'a>(
@@ -349,10 +349,10 @@ fn grant<'a>(
 
 /// Does nothing if the bucket has it already.
 pub(crate) fn add_alias(bucket_id: &BucketId, what: &Alias) -> Request<Bucket> {
-    post("AddBucketAlias", &OnBucket { bucket_id, what })
+    post("AddBucketAlias", vec![], OnBucket { bucket_id, what })
 }
 
 /// Fails if the bucket hasn't got it, or no other one.
 pub(crate) fn remove_alias(bucket_id: &BucketId, what: &Alias) -> Request<Bucket> {
-    post("RemoveBucketAlias", &OnBucket { bucket_id, what })
+    post("RemoveBucketAlias", vec![], OnBucket { bucket_id, what })
 }

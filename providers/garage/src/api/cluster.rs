@@ -52,10 +52,10 @@ pub(crate) struct OfNodes<T> {
 }
 
 pub(crate) fn cluster_status() -> Request<Status> {
-    get("GetClusterStatus")
+    get("GetClusterStatus", vec![])
 }
 
 /// Of the node that is asked.
 pub(crate) fn node_info() -> Request<OfNodes<NodeInfo>> {
-    get("GetNodeInfo").query("node", "self")
+    get("GetNodeInfo", vec![("node", "self".to_owned())])
 }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 
 use super::bucket::BucketId;
 use super::key::AccessKeyId;
-use super::{Request, post};
+use super::{Nothing, Request, post};
 
 /// A key that was just made, with its secret: it has no `Debug`.
 #[derive(Deserialize)]
@@ -26,11 +26,11 @@ pub(crate) fn create_key(name: &str, expiration: OffsetDateTime) -> Request<NewK
         #[serde(with = "time::serde::rfc3339")]
         expiration: OffsetDateTime,
     }
-    post("CreateKey", &Body { name, expiration })
+    post("CreateKey", vec![], Body { name, expiration })
 }
 
 /// Gives up every upload into a bucket that isn't finished.
-pub(crate) fn give_up_uploads(bucket_id: &BucketId) -> Request {
+pub(crate) fn give_up_uploads(bucket_id: &BucketId) -> Request<Nothing> {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Body<'a> {
@@ -41,5 +41,5 @@ pub(crate) fn give_up_uploads(bucket_id: &BucketId) -> Request {
         bucket_id,
         older_than_secs: 0,
     };
-    post("CleanupIncompleteUploads", &body)
+    post("CleanupIncompleteUploads", vec![], body)
 }

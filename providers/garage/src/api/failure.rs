@@ -1,40 +1,16 @@
 //! How Garage says no.
 
-use nixops4_provider_sdk::Error;
-use nixops4_provider_sdk::http::{Answer, Dialect, Refusal, StatusCode, Words};
+use nixops4_provider_sdk::http::StatusCode;
 use serde::Deserialize;
 
-/// How the admin API speaks.
-pub(crate) struct Garage;
-
-impl Dialect for Garage {
-    fn called(&self) -> &'static str {
-        "Garage's admin API"
-    }
-
-    fn usual_place(&self) -> &'static str {
-        "it is that of Garage 2.0 and newer, by default on port 3903; check the address"
-    }
-
-    fn words(&self, answer: &Answer) -> Option<Words> {
-        #[derive(Deserialize)]
-        struct Refused {
-            code: String,
-            message: String,
-        }
-        let Refused { code, message } = answer.json().ok()?;
-        Some(Words::new(message).coded(code))
-    }
-
-    fn explain(&self, refusal: &Refusal, error: Error) -> Error {
-        match refusal.status {
-            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => error.hint(
-                "see that it is a token of this cluster, that it hasn't expired, and that its scope \
-                 has this endpoint (`garage admin-token info`)",
-            ),
-            _ => error,
-        }
-    }
+/// An answer that is no success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// Such as `NoSuchBucket`; `None` where the answer isn't one of Garage's.
+    pub(crate) code: Option<String>,
+    /// Its own words, or the beginning of whatever was answered.
+    pub(crate) message: String,
 }
 
 /// What may be missing.
@@ -45,15 +21,51 @@ pub(crate) enum Absent {
     AdminToken,
 }
 
-impl Absent {
+#[derive(Deserialize)]
+struct Body {
+    code: String,
+    message: String,
+}
+
+/// How much of an answer that isn't Garage's is shown, in characters.
+const SHOWN: usize = 200;
+
+impl Refusal {
+    /// Reads the body of an answer whose status is an error.
+    pub(crate) fn read(status: StatusCode, body: &[u8]) -> Self {
+        if let Ok(Body { code, message }) = serde_json::from_slice(body) {
+            return Self {
+                status,
+                code: Some(code),
+                message: message.trim().to_owned(),
+            };
+        }
+        let text = String::from_utf8_lossy(body);
+        let shown: String = text.trim().chars().take(SHOWN).collect();
+        Self {
+            status,
+            code: None,
+            message: if shown.is_empty() {
+                "without a word".to_owned()
+            } else {
+                shown
+            },
+        }
+    }
+
     /// Whether Garage itself says that there is no such thing. Nothing else means
     /// that: not a 404 of a proxy before it, not an error, and not silence.
-    pub(crate) fn is_said_by(self, refusal: &Refusal) -> bool {
-        let code = match self {
-            Self::Bucket => "NoSuchBucket",
-            Self::Key => "NoSuchAccessKey",
-            Self::AdminToken => "NoSuchAdminToken",
+    pub(crate) fn says_absent(&self, what: Absent) -> bool {
+        let code = match what {
+            Absent::Bucket => "NoSuchBucket",
+            Absent::Key => "NoSuchAccessKey",
+            Absent::AdminToken => "NoSuchAdminToken",
         };
-        refusal.status == StatusCode::NOT_FOUND && refusal.is(code)
+        self.status == StatusCode::NOT_FOUND && self.code.as_deref() == Some(code)
+    }
+
+    /// Whether it has this code.
+    pub(crate) fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
     }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{BucketId, Permissions};
-use super::{Request, act, get, post};
+use super::{Nothing, Request, act, get, post};
 
 /// What names a key: eight characters or more, usually `GK` and 24 hexadecimal
 /// digits.
@@ -99,7 +99,7 @@ pub(crate) struct KeyChange {
 }
 
 pub(crate) fn key_by_id(id: &AccessKeyId) -> Request<Key> {
-    get("GetKeyInfo").query("id", id)
+    get("GetKeyInfo", vec![("id", id.to_string())])
 }
 
 /// The secret of a key: Garage shows it to whoever may ask. It has no `Debug`.
@@ -111,19 +111,18 @@ pub(crate) struct SecretOfKey {
 }
 
 pub(crate) fn secret_of_key(id: &AccessKeyId) -> Request<SecretOfKey> {
-    get("GetKeyInfo")
-        .query("id", id)
-        .query("showSecretKey", true)
+    let query = vec![("id", id.to_string()), ("showSecretKey", "true".to_owned())];
+    get("GetKeyInfo", query)
 }
 
 /// Up to `limit` of them, with all that there is to know but their secrets.
 pub(crate) fn survey_keys(limit: usize) -> Request<Vec<Key>> {
-    get("ListKeysInfo").query("limit", limit)
+    get("ListKeysInfo", vec![("limit", limit.to_string())])
 }
 
 /// The one key of this name, in any case of letters. Fails if there are several.
 pub(crate) fn key_by_name(name: &str) -> Request<Key> {
-    get("GetKeyInfo").query("search", name)
+    get("GetKeyInfo", vec![("search", name.to_owned())])
 }
 
 /// Makes a key with this id and secret. An id that was deleted is taken for ever.
@@ -140,16 +139,16 @@ pub(crate) fn import_key(id: &AccessKeyId, secret: &SecretString, name: &str) ->
         secret_access_key: secret.expose_secret(),
         name,
     };
-    post("ImportKey", &body)
+    post("ImportKey", vec![], body)
 }
 
 pub(crate) fn update_key(id: &AccessKeyId, change: &KeyChange) -> Request<Key> {
-    post("UpdateKey", change).query("id", id)
+    post("UpdateKey", vec![("id", id.to_string())], change)
 }
 
 /// Takes its permissions and aliases off every bucket, too.
-pub(crate) fn delete_key(id: &AccessKeyId) -> Request {
-    act("DeleteKey").query("id", id)
+pub(crate) fn delete_key(id: &AccessKeyId) -> Request<Nothing> {
+    act("DeleteKey", vec![("id", id.to_string())])
 }
 
 /// A key in a list.
@@ -162,7 +161,9 @@ pub(crate) struct ListedKey {
 
 /// All of them: Garage gives up to `limit` from `offset` on, that one included.
 pub(crate) fn list_keys(offset: Option<&AccessKeyId>, limit: usize) -> Request<Vec<ListedKey>> {
-    get("ListKeys")
-        .query("limit", limit)
-        .query_if("offset", offset)
+    let mut query = vec![("limit", limit.to_string())];
+    if let Some(offset) = offset {
+        query.push(("offset", offset.to_string()));
+    }
+    get("ListKeys", query)
 }

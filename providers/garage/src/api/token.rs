@@ -6,7 +6,7 @@ use nixops4_provider_sdk::SecretString;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Request, act, get, post};
+use super::{Nothing, Request, act, get, post};
 
 /// Garage's own identifier of an admin token, with which the token begins: 24
 /// hexadecimal digits.
@@ -82,23 +82,23 @@ pub(crate) struct TokenChange {
 }
 
 pub(crate) fn token_by_id(id: &TokenId) -> Request<AdminToken> {
-    get("GetAdminTokenInfo").query("id", id)
+    get("GetAdminTokenInfo", vec![("id", id.to_string())])
 }
 
 /// All of them, those that have expired and those of the configuration included.
 pub(crate) fn list_tokens() -> Request<Vec<AdminToken>> {
-    get("ListAdminTokens")
+    get("ListAdminTokens", vec![])
 }
 
 /// Garage chooses the token. Without a scope it may do everything.
 pub(crate) fn create_token(change: &TokenChange) -> Request<MadeToken> {
-    post("CreateAdminToken", change)
+    post("CreateAdminToken", vec![], change)
 }
 
 pub(crate) fn update_token(id: &TokenId, change: &TokenChange) -> Request<AdminToken> {
-    post("UpdateAdminToken", change).query("id", id)
+    post("UpdateAdminToken", vec![("id", id.to_string())], change)
 }
 
-pub(crate) fn delete_token(id: &TokenId) -> Request {
-    act("DeleteAdminToken").query("id", id)
+pub(crate) fn delete_token(id: &TokenId) -> Request<Nothing> {
+    act("DeleteAdminToken", vec![("id", id.to_string())])
 }

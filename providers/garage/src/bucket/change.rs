@@ -11,8 +11,8 @@ use super::inputs::{Inputs, KeyPermissions, LocalAlias};
 use crate::api::{self, AccessKeyId, BucketChange, BucketId, Permissions, WebsiteChange};
 use crate::bytes::Bytes;
 use crate::granting::{held, on, precedes};
-use crate::marked_name::MarkedName;
 use crate::name::BucketName;
+use crate::title::Title;
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -229,10 +229,10 @@ fn newer<'a>(
     have: &Facts,
     key: &api::KeyOnBucket,
 ) -> Option<&'a KeyPermissions> {
-    let title = MarkedName::read(&key.name);
+    let title = Title::read(&key.name);
     wanted.iter().find(|wanted| {
         let newer = on(&have.bucket, &wanted.access_key_id);
-        newer.is_some_and(|newer| precedes(&title, &MarkedName::read(&newer.name)))
+        newer.is_some_and(|newer| precedes(&title, &Title::read(&newer.name)))
     })
 }
 

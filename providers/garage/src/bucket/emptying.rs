@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use nixops4_provider_sdk::http::{Client, Endpoint};
+use nixops4_provider_sdk::http::{HttpClient, parse_server};
 use nixops4_provider_sdk::secret::remember;
 use nixops4_provider_sdk::{Context, Error, Result, progress};
 use time::OffsetDateTime;
@@ -14,10 +14,9 @@ use time::OffsetDateTime;
 use super::facts::Facts;
 use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
-use crate::connection::CA_FILE;
 use crate::granting::deny;
-use crate::owner_key;
-use crate::s3::{self, Objects, S3};
+use crate::s3::{self, Objects};
+use crate::standin;
 
 /// How much longer than the request the key lives: for the difference of clocks.
 const MARGIN: Duration = Duration::from_mins(5);
@@ -50,10 +49,10 @@ pub(super) fn endpoint(cluster: &Cluster) -> Result<String> {
 
 /// Deletes all that is in a bucket.
 pub(super) async fn empty(cx: &Context, cluster: &Cluster, facts: &Facts) -> Result<()> {
-    let endpoint = Endpoint::try_from(endpoint(cluster)?);
-    let endpoint = endpoint.map_err(|problem| Error::input(s3::POINTER, problem))?;
-    let client = Client::of(&endpoint, &S3).at(s3::POINTER);
-    let client = client.trust(cluster.trust()?, CA_FILE).build()?;
+    let url =
+        parse_server(&endpoint(cluster)?).map_err(|problem| Error::input(s3::POINTER, problem))?;
+    let ca_file = cluster.ca_file().map(|path| (path, "/connection/caFile"));
+    let http = HttpClient::new(url, s3::POINTER, ca_file)?;
     let id = facts.id();
     // Each would take the other's key away.
     let _alone = cx
@@ -69,18 +68,19 @@ pub(super) async fn empty(cx: &Context, cluster: &Cluster, facts: &Facts) -> Res
         }
     }
     cx.failpoint("bucket:closed");
-    cluster.ask(cx, api::give_up_uploads(id), &doing).await?;
+    let answer = cluster.call(cx, api::give_up_uploads(id)).await;
+    cluster.done(answer, &doing)?;
     let expiration = OffsetDateTime::now_utc() + cx.time_left() + MARGIN;
-    let key = cluster
-        .ask(cx, api::create_key(&title, expiration), &doing)
-        .await?;
+    let answer = cluster.call(cx, api::create_key(&title, expiration)).await;
+    let key = cluster.done(answer, &doing)?;
     remember(&key.secret_access_key);
     cx.failpoint("bucket:key-made");
     let work = async {
         let allowed = api::allow(id, &key.access_key_id, NEEDED);
-        cluster.ask(cx, allowed, &doing).await?;
+        let answer = cluster.call(cx, allowed).await;
+        cluster.done(answer, &doing)?;
         let pair = (&key.access_key_id, &key.secret_access_key);
-        let objects = Objects::new(client, &endpoint, cluster.region(), id, pair)?;
+        let objects = Objects::new(http, cluster.region(), id, pair)?;
         delete_all(cx, &objects, facts).await
     };
     let done = work.await;
@@ -124,16 +124,14 @@ pub(super) async fn tidy(cx: &Context, cluster: &Cluster, facts: &Facts) -> Resu
 
 /// Deletes what one that was killed before it could use it has left behind.
 async fn remove_keys(cx: &Context, cluster: &Cluster, title: &str) -> Result<()> {
-    for key in owner_key::called(cx, cluster, title).await? {
+    for key in standin::called(cx, cluster, title).await? {
         remove_key(cx, cluster, &key.access_key_id).await?;
     }
     Ok(())
 }
 
 async fn remove_key(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<()> {
+    let answer = cluster.call(cx, api::delete_key(id)).await;
     let doing = format!("unable to delete key {id}, which was made to empty a bucket");
-    cluster
-        .find(cx, api::delete_key(id), Absent::Key, &doing)
-        .await
-        .map(|_| ())
+    cluster.found(answer, Absent::Key, &doing).map(|_| ())
 }

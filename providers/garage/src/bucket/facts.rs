@@ -10,8 +10,8 @@ use crate::bytes::Bytes;
 use crate::cluster::Cluster;
 use crate::granting::{held_by, on};
 use crate::name::BucketName;
-use crate::owner_key;
 use crate::ownership::{self, Claim};
+use crate::standin;
 
 /// A bucket.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub(crate) struct Facts {
 pub(super) struct Place {
     pub(super) region: String,
     pub(super) s3_endpoint: Option<String>,
-    pub(super) server_id: String,
+    pub(super) system_identifier: String,
 }
 
 impl Facts {
@@ -110,7 +110,7 @@ impl Facts {
             region: self.place.region.clone(),
             objects: self.bucket.objects,
             bytes: self.bucket.bytes,
-            server_id: self.place.server_id.clone(),
+            system_identifier: self.place.system_identifier.clone(),
             global_aliases,
         }
     }
@@ -126,7 +126,7 @@ pub(super) fn observed(
     let place = Place {
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        server_id: cluster.known_by(node),
+        system_identifier: cluster.known_by(node),
     };
     judged(&cx.mark(), place, bucket)
 }
@@ -166,10 +166,10 @@ pub(super) async fn by_id(
     if let Some(found) = surveyed.await {
         return Ok(found);
     }
-    cluster.bucket(cx, id).await
+    ask_for(cx, cluster, id).await
 }
 
-/// The bucket that has the wanted name: for everybody, or for the owner's key,
+/// The bucket that has the wanted name: for everybody, or for the owner's stand-in,
 /// if nobody's is called so for everybody.
 pub(super) async fn by_name(
     cx: &Context,
@@ -182,9 +182,8 @@ pub(super) async fn by_name(
         return Ok(found);
     }
     if is_global {
-        let found = cluster
-            .find(cx, api::bucket_by_alias(name), Absent::Bucket, LOOKING)
-            .await?;
+        let answer = cluster.call(cx, api::bucket_by_alias(name)).await;
+        let found = cluster.found(answer, Absent::Bucket, LOOKING)?;
         if found.is_some() {
             return Ok(found);
         }
@@ -201,11 +200,16 @@ pub(super) async fn recorded(
     name: &BucketName,
 ) -> Result<Option<api::Bucket>> {
     if let Some(id) = id
-        && let Some(found) = cluster.bucket(cx, id).await?
+        && let Some(found) = ask_for(cx, cluster, id).await?
     {
         return Ok(Some(found));
     }
     by_stand_in(cx, cluster, name).await
+}
+
+async fn ask_for(cx: &Context, cluster: &Cluster, id: &BucketId) -> Result<Option<api::Bucket>> {
+    let answer = cluster.call(cx, api::bucket_by_id(id)).await;
+    cluster.found(answer, Absent::Bucket, LOOKING)
 }
 
 async fn by_stand_in(
@@ -213,8 +217,8 @@ async fn by_stand_in(
     cluster: &Cluster,
     name: &BucketName,
 ) -> Result<Option<api::Bucket>> {
-    match owner_key::bucket(cx, cluster, &cx.mark(), name).await? {
-        Some(id) => cluster.bucket(cx, &id).await,
+    match standin::bucket(cx, cluster, &cx.mark(), name).await? {
+        Some(id) => ask_for(cx, cluster, &id).await,
         None => Ok(None),
     }
 }
@@ -265,7 +269,7 @@ impl Marked {
 /// Every bucket of the owner who asks.
 pub(crate) async fn marked(cx: &Context, cluster: &Cluster) -> Result<Vec<Marked>> {
     let mut all = Vec::new();
-    for key in owner_key::all(cx, cluster, &cx.mark()).await? {
+    for key in standin::all(cx, cluster, &cx.mark()).await? {
         for listed in &key.buckets {
             let Some(bucket) = by_id(cx, cluster, Some(&listed.id)).await? else {
                 continue;
@@ -298,7 +302,8 @@ pub(super) async fn add_hidden(
         if on(bucket, id).is_some() {
             continue;
         }
-        let Some(key) = cluster.key(cx, id).await? else {
+        let answer = cluster.call(cx, api::key_by_id(id)).await;
+        let Some(key) = cluster.found(answer, Absent::Key, "unable to look for a key")? else {
             continue;
         };
         let permissions = held_by(&key.buckets, &bucket.id);

@@ -146,7 +146,7 @@ pub(crate) struct Outputs {
     /// Bytes in it, when it was looked at last.
     pub(crate) bytes: u64,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
 }
 
 /// What is still of use of a record.
@@ -175,7 +175,7 @@ pub(crate) struct PriorOutputs {
     #[serde(default)]
     pub(crate) id: Option<BucketId>,
     #[serde(default)]
-    pub(crate) server_id: Option<String>,
+    pub(crate) system_identifier: Option<String>,
 }
 
 /// A bucket, by the node that is asked and its name.

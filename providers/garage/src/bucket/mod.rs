@@ -7,17 +7,15 @@ mod inputs;
 mod rules;
 mod steps;
 
-use nixops4_provider_sdk::http::{Failure, Refusal, found};
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, Ownership, Prior,
-    ResourceKind, Result, Step,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind,
+    Result, Step,
 };
 
 use crate::api::{self, Absent, Alias};
-use crate::cluster::Cluster;
-use crate::connection::Reach;
+use crate::cluster::{Cluster, Failure};
 use crate::granting::deny;
-use crate::{owner_key, ownership};
+use crate::{ownership, standin};
 
 pub(crate) use change::Change;
 pub(crate) use facts::{Facts, marked};
@@ -30,13 +28,11 @@ pub(crate) struct Bucket;
 impl ResourceKind for Bucket {
     const TYPE: &'static str = "garage_bucket";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name", "globalAliases"];
-    const HOLDS_SECRETS: bool = false;
-    const STABLE_OUTPUTS: &'static [&'static str] = &["id", "region", "s3Endpoint", "serverId"];
-    const VOLATILE_OUTPUTS: &'static [&'static str] = &["objects", "bytes"];
+    const LOCATED_BY: &'static [&'static str] = &["connection", "name", "globalAliases"];
+    const LASTING: &'static [&'static str] = &["id", "region", "s3Endpoint", "systemIdentifier"];
+    const FLUCTUATING: &'static [&'static str] = &["objects", "bytes"];
     const LISTS: bool = true;
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -74,12 +70,14 @@ impl ResourceKind for Bucket {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        let aliases = inputs.wanted_aliases();
-        let is_wanted = aliases.contains(&inputs.name);
-        let endpoint = inputs.connection.s3_endpoint.as_ref();
-        Object::new()
-            .with_some("bucket", is_wanted.then_some(inputs.name.as_str()))
-            .with_some("s3Endpoint", endpoint.map(ToString::to_string))
+        let mut outputs = Object::new();
+        if inputs.wanted_aliases().contains(&inputs.name) {
+            outputs.insert("bucket".to_owned(), inputs.name.as_str().into());
+        }
+        if let Some(endpoint) = &inputs.connection.s3_endpoint {
+            outputs.insert("s3Endpoint".to_owned(), endpoint.to_string().into());
+        }
+        outputs
     }
 
     async fn observe(
@@ -87,7 +85,7 @@ impl ResourceKind for Bucket {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
+        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
         if inputs.empty_on_delete {
             // Whoever destroys it may not have the expression any more.
@@ -127,9 +125,10 @@ impl ResourceKind for Bucket {
         if ours.iter().all(|claim| claim.names.is_empty()) {
             let alias = Alias::Local {
                 local_alias: inputs.name.clone(),
-                access_key_id: owner_key::any(cx, &cluster, mark).await?,
+                access_key_id: standin::any(cx, &cluster, mark).await?,
             };
-            steps::add_alias(cx, &cluster, facts.id(), &alias, ("/name", &doing)).await?;
+            let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
+            steps::alias_added(&cluster, answer, &alias, "/name", &doing)?;
             cx.failpoint("bucket:claimed");
         }
         for claim in ours {
@@ -147,7 +146,7 @@ impl ResourceKind for Bucket {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let node = prior.outputs.server_id.as_deref();
+        let node = prior.outputs.system_identifier.as_deref();
         let cluster = Cluster::of(cx, &prior.inputs.connection, node).await?;
         let id = prior.outputs.id.as_ref();
         let found = facts::recorded(cx, &cluster, id, &prior.inputs.name).await?;
@@ -198,13 +197,10 @@ impl ResourceKind for Bucket {
         }
         cx.failpoint("bucket:locked");
         if facts.bucket.website_access {
-            cluster
-                .ask(
-                    cx,
-                    api::update_bucket(facts.id(), &change::website_off()),
-                    &doing,
-                )
-                .await?;
+            let answer = cluster
+                .call(cx, api::update_bucket(facts.id(), &change::website_off()))
+                .await;
+            cluster.done(answer, &doing)?;
         }
         cx.failpoint("bucket:unpublished");
         let since = mark
@@ -223,35 +219,30 @@ impl ResourceKind for Bucket {
             local_alias,
             access_key_id: claim.key.clone(),
         };
-        cluster
-            .ask(cx, api::add_alias(facts.id(), &alias), &doing)
-            .await
-            .map(|_| ())
+        let answer = cluster.call(cx, api::add_alias(facts.id(), &alias)).await;
+        cluster.done(answer, &doing).map(|_| ())
     }
 
-    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
-        let cluster = Cluster::of(cx, &reach.connection, None).await?;
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        let cluster = Cluster::of(cx, &inputs.connection, None).await?;
         let found = marked(cx, &cluster).await?.into_iter().map(|marked| {
             let identity = Identity {
-                server: reach.connection.to_string(),
+                server: inputs.connection.to_string(),
                 bucket: marked.name.clone(),
             };
-            let facts = marked.facts();
-            let names = [("name", Some(identity.bucket.as_str()))];
             Found {
-                facts,
-                ..Found::new(&identity, names, marked.mark)
+                identity: serde_json::to_value(identity).unwrap_or_default(),
+                facts: marked.facts(),
+                mark: marked.mark,
             }
         });
         Ok(found.collect())
     }
 }
 
-/// Whether an alias that could not be taken off is no reason to stop: with a token that
-/// may only delete, and where somebody is quicker, Garage itself takes what is left.
-fn may_go_on(refusal: &Refusal) -> bool {
-    let is_denied = matches!(refusal.status.as_u16(), 401 | 403);
-    is_denied || refusal.blames_request() || steps::is_unlisted(refusal)
+/// Whether an alias that could not be taken off is no reason to stop.
+fn may_go_on(error: &Error) -> bool {
+    error.pointer() == Some("/connection/token") || steps::is_unlisted(error)
 }
 
 /// Deletes the bucket unless there is an object in it.
@@ -269,25 +260,25 @@ async fn deleted(
     let mut taken = Vec::new();
     if seems_empty {
         for alias in facts.aliases()? {
-            match steps::unalias(cx, cluster, facts.id(), &alias, &doing).await {
+            match steps::unalias(cx, cluster, facts.id(), &alias).await {
                 Ok(()) => taken.push(alias),
-                Err(Failure::Refused(refusal)) if may_go_on(&refusal) => {}
-                Err(failure) => return Err(failure.into()),
+                // With a token that may only delete, and where somebody is quicker,
+                // Garage itself takes what is left.
+                Err(Failure::Failed(error)) if !may_go_on(&error) => return Err(error),
+                Err(_) => {}
             }
             cx.failpoint("bucket:alias-taken");
         }
     }
-    let delete = api::delete_bucket(facts.id()).doing(&doing);
-    match cluster.call(cx, delete).await {
-        Err(failure) if failure.is("BucketNotEmpty") => {
+    match cluster.call(cx, api::delete_bucket(facts.id())).await {
+        Err(Failure::Refused(refusal)) if refusal.is("BucketNotEmpty") => {
             for alias in &taken {
-                cluster
-                    .ask(cx, api::add_alias(facts.id(), alias), &doing)
-                    .await?;
+                let answer = cluster.call(cx, api::add_alias(facts.id(), alias)).await;
+                cluster.done(answer, &doing)?;
             }
             Ok(false)
         }
-        answer => Ok(found(answer, |refusal| Absent::Bucket.is_said_by(refusal)).map(|_| true)?),
+        answer => cluster.found(answer, Absent::Bucket, &doing).map(|_| true),
     }
 }
 

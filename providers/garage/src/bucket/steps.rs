@@ -1,6 +1,5 @@
 //! Each step from what is there to what is wanted, as requests.
 
-use nixops4_provider_sdk::http::{Failure, Refusal};
 use nixops4_provider_sdk::{Context, Error, Result, Retry};
 
 use super::change::{Change, difference};
@@ -8,10 +7,10 @@ use super::facts;
 use super::inputs::{Inputs, KeyPermissions, LocalAlias};
 use crate::api::{self, Absent, AccessKeyId, Alias, BucketChange, BucketId};
 use crate::bytes::Bytes;
-use crate::cluster::{Cluster, says};
+use crate::cluster::{Cluster, Failure};
 use crate::granting::{no_key, set_permissions};
 use crate::name::BucketName;
-use crate::owner_key;
+use crate::standin;
 
 /// Does one step.
 pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
@@ -27,13 +26,15 @@ pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
         } => {
             for global_alias in add {
                 let alias = Alias::Global { global_alias };
-                add_alias(cx, &cluster, &id, &alias, (pointer, &doing("add an alias"))).await?;
+                let answer = cluster.call(cx, api::add_alias(&id, &alias)).await;
+                alias_added(&cluster, answer, &alias, pointer, &doing("add an alias"))?;
                 cx.failpoint("bucket:alias-added");
             }
             for name in remove {
                 let global_alias = BucketName::try_from(name).map_err(Error::new)?;
                 let alias = Alias::Global { global_alias };
-                unalias(cx, &cluster, &id, &alias, &doing("remove an alias")).await?;
+                let answer = unalias(cx, &cluster, &id, &alias).await;
+                cluster.done(answer, &doing("remove an alias"))?;
             }
             Ok(())
         }
@@ -49,8 +50,9 @@ pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
                     local_alias: wanted.alias,
                     access_key_id: wanted.access_key_id,
                 };
+                let answer = cluster.call(cx, api::add_alias(&id, &alias)).await;
                 let doing = doing("add a local alias");
-                add_alias(cx, &cluster, &id, &alias, (&pointer, &doing)).await?;
+                alias_added(&cluster, answer, &alias, &pointer, &doing)?;
             }
             for (key, alias) in &remove {
                 remove_local(cx, &cluster, &id, key, [alias].into_iter()).await?;
@@ -79,23 +81,26 @@ pub(super) async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Resu
                 quotas: Some(quotas),
                 ..BucketChange::default()
             };
-            let doing = doing("set the quotas");
-            update(cx, &cluster, &id, &change, ("/quotas", &doing)).await
+            let answer = cluster.call(cx, api::update_bucket(&id, &change)).await;
+            let done = cluster.done(answer, &doing("set the quotas"));
+            done.map(drop).map_err(|error| at(error, "/quotas"))
         }
         Change::Update {
             id,
             pointer,
             doing: what,
             change,
-        } => update(cx, &cluster, &id, &change, (pointer, &doing(what))).await,
+        } => {
+            let answer = cluster.call(cx, api::update_bucket(&id, &change)).await;
+            let done = cluster.done(answer, &doing(what));
+            done.map(drop).map_err(|error| at(error, pointer))
+        }
         Change::Together { id, parts } => {
             let change = api::update_bucket(&id, &together(&parts));
-            match cluster
-                .call(cx, change.doing(doing("set what it is like")))
-                .await
-            {
-                Err(Failure::Refused(refusal)) if refusal.blames_request() => {}
-                answer => return Ok(answer.map(drop)?),
+            let answer = cluster.call(cx, change).await;
+            if !matches!(answer, Err(Failure::Refused(_))) {
+                let done = cluster.done(answer, &doing("set what it is like"));
+                return done.map(drop);
             }
             // Which of them it is about shows one by one.
             for part in parts {
@@ -124,14 +129,15 @@ async fn rename(
         "unable to change the name of bucket {:?}",
         inputs.name.as_str()
     );
-    add_alias(cx, cluster, id, &alias, ("/name", &doing)).await?;
+    let answer = cluster.call(cx, api::add_alias(id, &alias)).await;
+    alias_added(cluster, answer, &alias, "/name", &doing)?;
     cx.failpoint("bucket:renamed");
     Ok(())
 }
 
 /// Makes the bucket, marked, then gives it its names, then the rest.
 async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> {
-    let bucket = owner_key::create_bucket(cx, cluster, &cx.mark(), &inputs.name).await?;
+    let bucket = standin::create_bucket(cx, cluster, &cx.mark(), &inputs.name).await?;
     cx.failpoint("bucket:created");
     let id = bucket.id.clone();
     let made = facts::observed(cx, cluster, None, bucket).facts;
@@ -162,11 +168,9 @@ async fn create(cx: &Context, cluster: &Cluster, inputs: &Inputs) -> Result<()> 
 /// Deletes a bucket for which there was no name; gives the reason, and what is left
 /// to do if that can't be done.
 async fn delete_again(cx: &Context, cluster: &Cluster, id: &BucketId, reason: Error) -> Error {
+    let answer = cluster.call(cx, api::delete_bucket(id)).await;
     let doing = "unable to delete the bucket again";
-    let reason = match cluster
-        .find(cx, api::delete_bucket(id), Absent::Bucket, doing)
-        .await
-    {
+    let reason = match cluster.found(answer, Absent::Bucket, doing) {
         Ok(_) => reason,
         Err(kept) => reason.hint(format!(
             "choose another name; and delete bucket {id}, which was made for this and is empty \
@@ -207,21 +211,14 @@ fn together(parts: &[Change]) -> BucketChange {
     all
 }
 
-/// Changes settings; that they are refused is said of the input.
-async fn update(
-    cx: &Context,
-    cluster: &Cluster,
-    id: &BucketId,
-    change: &BucketChange,
-    (pointer, doing): (&str, &str),
-) -> Result<()> {
-    let done = cluster.ask(cx, api::update_bucket(id, change), doing).await;
-    done.map(drop).map_err(|error| match error.pointer() {
+/// A refusal of Garage's, said of an input.
+fn at(error: Error, pointer: &str) -> Error {
+    match error.pointer() {
         Some(_) => error,
         None => error
             .at(pointer)
             .hint("change it to what Garage takes, then apply again"),
-    })
+    }
 }
 
 /// What is said of a key, said of its entry in `keys`.
@@ -265,20 +262,16 @@ fn refuse_below_use(quotas: api::Quotas, objects: u64, bytes: u64) -> Result<()>
     Ok(())
 }
 
-/// Adds an alias; that another bucket has it is said of the input.
-pub(super) async fn add_alias(
-    cx: &Context,
+/// Whether an alias was added; that another bucket has it is said of the input.
+pub(super) fn alias_added(
     cluster: &Cluster,
-    id: &BucketId,
+    answer: Result<api::Bucket, Failure>,
     alias: &Alias,
-    (pointer, doing): (&str, &str),
+    pointer: &str,
+    doing: &str,
 ) -> Result<()> {
-    match cluster
-        .call(cx, api::add_alias(id, alias).doing(doing))
-        .await
-    {
-        Ok(_) => Ok(()),
-        Err(Failure::Refused(refusal)) if says(&refusal, "already exists") => {
+    match answer {
+        Err(Failure::Refused(refusal)) if refusal.message.contains("already exists") => {
             let (name, whose) = match alias {
                 Alias::Global { global_alias } => (global_alias, String::new()),
                 Alias::Local {
@@ -293,22 +286,26 @@ pub(super) async fn add_alias(
                     name.as_str()
                 ),
             )
-            .because(refusal.words.message)
+            .because(refusal.message)
             .hint("choose another one, or take it off that bucket first"))
         }
-        Err(Failure::Refused(refusal)) if Absent::Key.is_said_by(&refusal) => match alias {
+        Err(Failure::Refused(refusal)) if refusal.says_absent(Absent::Key) => match alias {
             Alias::Local { access_key_id, .. } if pointer.starts_with("/localAliases") => {
                 Err(no_key(access_key_id).within(pointer))
             }
-            _ => Err(Error::input(pointer, doing).because(refusal.words.message)),
+            _ => Err(Error::input(pointer, doing).because(refusal.message)),
         },
-        Err(failure) => Err(Error::from(failure).at_unless_said(pointer)),
+        answer => {
+            let done = cluster.done(answer, doing).map(drop);
+            done.map_err(|error| error.at_unless_said(pointer))
+        }
     }
 }
 
 /// Whether an alias can't be removed because it isn't there, or is another bucket's.
-pub(super) fn is_unlisted(refusal: &Refusal) -> bool {
-    says(refusal, "alias not found") || says(refusal, "does not have alias")
+pub(super) fn is_unlisted(error: &Error) -> bool {
+    let said = error.to_string();
+    said.contains("alias not found") || said.contains("does not have alias")
 }
 
 /// Removes a name of a bucket.
@@ -320,15 +317,10 @@ pub(super) async fn unalias(
     cluster: &Cluster,
     id: &BucketId,
     alias: &Alias,
-    doing: &str,
 ) -> Result<(), Failure> {
-    let remove = async || {
-        cluster
-            .call(cx, api::remove_alias(id, alias).doing(doing))
-            .await
-    };
+    let remove = async || cluster.call(cx, api::remove_alias(id, alias)).await;
     let answer = match remove().await {
-        Err(Failure::Refused(refusal)) if is_unlisted(&refusal) => {
+        Err(Failure::Failed(error)) if is_unlisted(&error) => {
             cluster.call(cx, api::add_alias(id, alias)).await?;
             remove().await
         }
@@ -350,13 +342,8 @@ pub(super) async fn remove_local(
             local_alias: BucketName::try_from(alias.clone()).map_err(Error::new)?,
             access_key_id: key.clone(),
         };
-        cluster
-            .ask(
-                cx,
-                api::remove_alias(id, &alias),
-                "unable to remove a local alias",
-            )
-            .await?;
+        let answer = cluster.call(cx, api::remove_alias(id, &alias)).await;
+        cluster.done(answer, "unable to remove a local alias")?;
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use expect_test::{Expect, expect};
-use nixops4_provider_sdk::{DeploymentName, Mark, Ownership, ResourceKind as _};
+use nixops4_provider_sdk::{Mark, Owner, Ownership, ResourceKind as _};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ const ID: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddee
 const STAND_IN: &str = "GKstandin";
 
 fn ours() -> Mark {
-    let owner = DeploymentName::try_from("shop".to_owned()).unwrap();
+    let owner = Owner::try_from("shop".to_owned()).unwrap();
     Mark::new(owner, Bucket::TYPE)
 }
 
@@ -92,7 +92,7 @@ impl Model {
         let place = facts::Place {
             region: "garage".to_owned(),
             s3_endpoint: None,
-            server_id: "0".repeat(64),
+            system_identifier: "0".repeat(64),
         };
         facts::judged(&ours(), place, bucket)
     }

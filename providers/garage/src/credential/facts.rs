@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use nixops4_provider_sdk::kept::{self, Kept, KeptValue};
 use nixops4_provider_sdk::secret::StoredSecret;
-use nixops4_provider_sdk::{Context, Error, Found, Mark, Observed, Ownership, Prior, Result};
+use nixops4_provider_sdk::{
+    Context, Error, Found, Mark, Object, Observed, Ownership, Prior, Result,
+};
 use nixops4_secrets_store::{Entry, Generation};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +14,7 @@ use super::inputs::{Place, PriorInputs, PriorOutputs, Wanted};
 use super::{Credential, Identity, Remote};
 use crate::cluster::Cluster;
 use crate::connection::Connection;
-use crate::marked_name::Name;
+use crate::title::Name;
 
 /// Where errors about the secret point.
 pub(super) const SECRET: &str = "/secretName";
@@ -24,13 +26,13 @@ pub(crate) struct Public<I> {
 }
 
 /// One value, and the thing that goes with it.
-pub(crate) struct CredentialVersion<C: Credential> {
+pub(crate) struct Held<C: Credential> {
     pub(crate) value: KeptValue<Public<C::Id>>,
     /// None: the server has none.
     pub(crate) remote: Option<Remote<C>>,
 }
 
-impl<C: Credential> CredentialVersion<C> {
+impl<C: Credential> Held<C> {
     pub(crate) fn id(&self) -> &C::Id {
         &self.value.public.id
     }
@@ -46,7 +48,7 @@ pub(crate) struct Facts<C: Credential> {
     /// What the store has.
     pub(crate) kept: Option<Kept<Public<C::Id>>>,
     /// Each value that the store has, newest first.
-    pub(crate) held: Vec<CredentialVersion<C>>,
+    pub(crate) held: Vec<Held<C>>,
     /// The thing that is meant, if the store has no value.
     pub(crate) loose: Option<Remote<C>>,
     /// Whether that is ours all the same.
@@ -55,7 +57,7 @@ pub(crate) struct Facts<C: Credential> {
     pub(crate) was_there: bool,
     pub(crate) region: String,
     pub(crate) s3_endpoint: Option<String>,
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
 }
 
 impl<C: Credential> Facts<C> {
@@ -66,23 +68,23 @@ impl<C: Credential> Facts<C> {
     }
 
     /// The value in use.
-    pub(crate) fn newest(&self) -> Option<&CredentialVersion<C>> {
+    pub(crate) fn newest(&self) -> Option<&Held<C>> {
         self.held.first()
     }
 
     /// The values before it that are in use, newest first.
-    pub(crate) fn older(&self) -> impl Iterator<Item = &CredentialVersion<C>> {
+    pub(crate) fn older(&self) -> impl Iterator<Item = &Held<C>> {
         let older = self.held.iter().skip(1);
         older.filter(|held| held.remote.is_some())
     }
 
-    pub(crate) fn reference(&self, held: &CredentialVersion<C>) -> Option<StoredSecret> {
+    pub(crate) fn reference(&self, held: &Held<C>) -> Option<StoredSecret> {
         Some(self.kept.as_ref()?.reference(&held.value))
     }
 
     /// The id of the one in use.
     pub(crate) fn id(&self) -> Option<&C::Id> {
-        let newest = self.newest().map(CredentialVersion::id);
+        let newest = self.newest().map(Held::id);
         newest.or(self.loose.as_ref().map(|remote| &remote.id))
     }
 
@@ -126,7 +128,7 @@ pub(super) async fn wanted<C: Credential>(
     inputs: &C::Inputs,
     prior: Option<&Prior<PriorInputs, PriorOutputs>>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
+    let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
     let place = match prior {
         Some(prior) => Place::recorded::<C>(&prior.inputs, &prior.outputs)?,
         None => Place::of::<C>(inputs)?,
@@ -172,7 +174,7 @@ pub(super) async fn recorded<C: Credential>(
     cx: &Context,
     prior: &Prior<PriorInputs, PriorOutputs>,
 ) -> Result<Option<Facts<C>>> {
-    let node = prior.outputs.server_id.as_deref();
+    let node = prior.outputs.system_identifier.as_deref();
     let place = Place::recorded::<C>(&prior.inputs, &prior.outputs)?;
     let recorded = prior.outputs.secret.as_ref();
     let entry = entry(cx, &place, recorded).await?;
@@ -284,7 +286,7 @@ pub(super) async fn look<C: Credential>(
             None => C::by_id(cx, cluster, id).await?,
         };
         let value = value.clone();
-        held.push(CredentialVersion { value, remote });
+        held.push(Held { value, remote });
     }
     Ok(Facts {
         place,
@@ -295,7 +297,7 @@ pub(super) async fn look<C: Credential>(
         was_there: false,
         region: cluster.region(),
         s3_endpoint: cluster.s3_endpoint(),
-        server_id: cluster.known_by(node),
+        system_identifier: cluster.known_by(node),
     })
 }
 
@@ -392,9 +394,13 @@ pub(super) async fn list<C: Credential>(cx: &Context, at: &Connection) -> Result
     }
     let found = found.into_iter().map(|(name, (mark, ids))| {
         let name = Name::try_from(name).map_err(Error::new)?;
-        let identity = Identity::new::<C>(at, &name);
-        let names = [("name", Some(name.as_str()))];
-        Ok(Found::new(&identity, names, mark).fact("ids", ids))
+        let mut facts = Object::new();
+        facts.insert("ids".to_owned(), ids.into());
+        Ok(Found {
+            identity: serde_json::to_value(Identity::new::<C>(at, &name)).unwrap_or_default(),
+            mark,
+            facts,
+        })
     });
     found.collect()
 }

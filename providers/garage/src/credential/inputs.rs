@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Credential;
 use crate::connection::Connection;
-use crate::marked_name::Name;
 use crate::moment::Moment;
+use crate::title::Name;
 
 /// The inputs that both have.
 pub(crate) trait Wanted {
@@ -52,7 +52,7 @@ macro_rules! credential_inputs {
             pub(crate) connection: $crate::connection::Connection,
             /// Its name, one line of up to 100 characters, behind which the mark of
             /// its owner stands. Changing it renames it.
-            pub(crate) name: $crate::marked_name::Name,
+            pub(crate) name: $crate::title::Name,
             /// Logical name of the secrets store that keeps the secret;
             /// `NIXOPS4_SECRETS_STORES` says where it is.
             #[serde(default = "crate::credential::defaults::store")]
@@ -81,7 +81,7 @@ macro_rules! credential_inputs {
             fn connection(&self) -> &$crate::connection::Connection {
                 &self.connection
             }
-            fn name(&self) -> &$crate::marked_name::Name {
+            fn name(&self) -> &$crate::title::Name {
                 &self.name
             }
             fn store(&self) -> &str {
@@ -179,7 +179,7 @@ pub(crate) struct PriorOutputs {
     #[serde(default)]
     pub(crate) secret: Option<StoredSecret>,
     #[serde(default)]
-    pub(crate) server_id: Option<String>,
+    pub(crate) system_identifier: Option<String>,
 }
 
 /// A key or token, by the node that is asked and its name.

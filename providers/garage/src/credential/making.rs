@@ -11,8 +11,8 @@ use super::inputs::{Place, Wanted};
 use super::remote::Expiry;
 use super::{Change, Credential, Facts, Public, What, refuse_foreign};
 use crate::cluster::Cluster;
-use crate::marked_name::{ADOPTION, MarkedName};
 use crate::moment::Moment;
+use crate::title::{ADOPTION, Title};
 
 /// What making a value can look at.
 pub(crate) struct Making<'a, C: Credential> {
@@ -44,8 +44,7 @@ impl<C: Credential> Making<'_, C> {
         let public = serde_json::to_string(&Public { id })
             .map_err(|error| Error::new("unable to write the id into the store").because(error))?;
         // The old ones are still in use on the server: they go when they aren't.
-        let new =
-            NewSecret::new(self.cx.deployment().as_str(), self.cx.resource_type()).keep(u32::MAX);
+        let new = NewSecret::new(self.cx.owner().as_str(), self.cx.resource_type()).keep(u32::MAX);
         let place = &self.facts.place;
         let mut store = store(&place.store).await?;
         let made = || Made::new(value).public_part(public);
@@ -86,21 +85,21 @@ impl<C: Credential> Making<'_, C> {
     }
 
     /// The name of a thing of this generation, which has to be finished yet.
-    pub(crate) fn unfinished(&self, generation: Generation, making: String) -> MarkedName {
-        MarkedName {
+    pub(crate) fn unfinished(&self, generation: Generation, making: String) -> Title {
+        Title {
             making: Some(making),
             ..self.finished(generation)
         }
     }
 
     /// The name of a thing of this generation that is as it is wanted.
-    pub(crate) fn finished(&self, generation: Generation) -> MarkedName {
+    pub(crate) fn finished(&self, generation: Generation) -> Title {
         title::<C>(self.inputs, &self.cx.mark(), generation)
     }
 }
 
-fn title<C: Credential>(inputs: &C::Inputs, mark: &Mark, generation: Generation) -> MarkedName {
-    MarkedName {
+fn title<C: Credential>(inputs: &C::Inputs, mark: &Mark, generation: Generation) -> Title {
+    Title {
         name: inputs.name().as_str().to_owned(),
         mark: Some(mark.clone()),
         generation: Some(generation.get()),
@@ -195,7 +194,7 @@ async fn given<C: Credential>(
     }
     let ours = cx.mark();
     let all = C::all(cx, cluster).await?;
-    let is_it = |title: &MarkedName| title.is_named(inputs.name()) && title.is_of(&ours);
+    let is_it = |title: &Title| title.is_named(inputs.name()) && title.is_of(&ours);
     let mut ids = all.into_iter().filter(|(_, title)| is_it(title));
     Ok(ids.next().map(|(id, _)| id))
 }
@@ -243,7 +242,7 @@ async fn set<C: Credential>(
             continue;
         };
         refuse_foreign(remote, &mark)?;
-        let title = MarkedName {
+        let title = Title {
             name: inputs.name().as_str().to_owned(),
             ..remote.title.clone()
         };
@@ -310,9 +309,7 @@ async fn prune<C: Credential>(
 }
 
 async fn acting_store(cx: &Context, place: &Place) -> Result<nixops4_secrets_store::Store> {
-    Ok(store(&place.store)
-        .await?
-        .acting_for(cx.deployment().as_str()))
+    Ok(store(&place.store).await?.acting_for(cx.owner().as_str()))
 }
 
 /// Makes all of it ours, in service: the newest last, because its mark says so.
@@ -327,14 +324,14 @@ pub(super) async fn take<C: Credential>(
         let name = &facts.place.name;
         let explain = |error| store_error(&error, SECRET);
         let mut store = acting_store(cx, &facts.place).await?;
-        let owner = cx.deployment().as_str();
+        let owner = cx.owner().as_str();
         store.adopt(name, owner).await.map_err(explain)?;
         cx.failpoint("credential:adopted");
         store.restore(name).await.map_err(explain)?;
         cx.failpoint("credential:restored");
     }
     if let Some(remote) = &facts.loose {
-        let title = MarkedName {
+        let title = Title {
             mark: Some(mark.clone()),
             making: Some(ADOPTION.to_owned()),
             ..remote.title.clone()
@@ -354,9 +351,7 @@ pub(super) async fn retire<C: Credential>(
     let _alone = alone::<C>(cx, cluster, &facts.place).await?;
     if facts.kept.is_some() {
         let mut store = acting_store(cx, &facts.place).await?;
-        let retained = store
-            .retain(&facts.place.name, cx.deployment().as_str())
-            .await;
+        let retained = store.retain(&facts.place.name, cx.owner().as_str()).await;
         retained.map_err(|error| store_error(&error, SECRET))?;
         cx.failpoint("credential:shelved");
     }
@@ -375,7 +370,7 @@ async fn mark_all<C: Credential>(
     expiry: Expiry,
 ) -> Result<()> {
     for remote in facts.alive().rev() {
-        let title = MarkedName {
+        let title = Title {
             mark: Some(mark.clone()),
             ..remote.title.clone()
         };

@@ -16,18 +16,17 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, Prior,
-    ResourceKind, Result, SecretString, StateNeed, Step,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Prior, ResourceKind, Result,
+    SecretString, StateNeed, Step,
 };
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cluster::Cluster;
-use crate::connection::Reach;
-use crate::marked_name::{MarkedName, Name};
+use crate::title::{Name, Title};
 
-pub(crate) use facts::{CredentialVersion, Facts, Public};
+pub(crate) use facts::{Facts, Held, Public};
 pub(crate) use inputs::{
     Identity, Place, PriorInputs, PriorOutputs, Wanted, credential_inputs, defaults,
 };
@@ -39,10 +38,10 @@ pub(crate) use steps::{Change, What, refused};
 pub(crate) trait Credential: Sized + 'static {
     /// As [`ResourceKind::TYPE`].
     const TYPE: &'static str;
-    /// As [`ResourceKind::IDENTITY_INPUTS`].
-    const IDENTITY_INPUTS: &'static [&'static str];
-    /// As [`ResourceKind::STABLE_OUTPUTS`].
-    const STABLE_OUTPUTS: &'static [&'static str];
+    /// As [`ResourceKind::LOCATED_BY`].
+    const LOCATED_BY: &'static [&'static str];
+    /// As [`ResourceKind::LASTING`].
+    const LASTING: &'static [&'static str];
     /// What people call such a thing.
     const CALLED: &'static str;
     /// What the names of its secrets begin with, unless the author says otherwise.
@@ -90,7 +89,7 @@ pub(crate) trait Credential: Sized + 'static {
     }
 
     /// Every thing, by its name.
-    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(Self::Id, MarkedName)>>;
+    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(Self::Id, Title)>>;
 
     /// The value of a thing that is there.
     async fn value(
@@ -115,7 +114,7 @@ pub(crate) trait Credential: Sized + 'static {
         cx: &Context,
         cluster: &Cluster,
         id: &Self::Id,
-        title: &MarkedName,
+        title: &Title,
         expiry: Expiry,
         inputs: Option<&Self::Inputs>,
     ) -> Result<()>;
@@ -132,12 +131,10 @@ impl<C: Credential> ResourceKind for Managed<C> {
     const STATE: StateNeed = StateNeed::Optional;
     // It holds no data; but it is gone for good, and so is its id.
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const IDENTITY_INPUTS: &'static [&'static str] = C::IDENTITY_INPUTS;
-    const HOLDS_SECRETS: bool = true;
-    const STABLE_OUTPUTS: &'static [&'static str] = C::STABLE_OUTPUTS;
+    const LOCATED_BY: &'static [&'static str] = C::LOCATED_BY;
+    const LASTING: &'static [&'static str] = C::LASTING;
     const LISTS: bool = true;
 
-    type Reach = Reach;
     type Inputs = C::Inputs;
     type Outputs = C::Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -180,7 +177,9 @@ impl<C: Credential> ResourceKind for Managed<C> {
     }
 
     fn predict(inputs: &C::Inputs) -> Object {
-        Object::new().with("name", inputs.name().as_str())
+        let mut outputs = Object::new();
+        outputs.insert("name".to_owned(), inputs.name().as_str().into());
+        outputs
     }
 
     async fn observe(
@@ -229,8 +228,8 @@ impl<C: Credential> ResourceKind for Managed<C> {
         making::retire(cx, &cluster, facts, mark).await
     }
 
-    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
-        facts::list::<C>(cx, &reach.connection).await
+    async fn list(cx: &Context, inputs: &C::Inputs) -> Result<Vec<Found>> {
+        facts::list::<C>(cx, inputs.connection()).await
     }
 }
 
@@ -243,7 +242,7 @@ fn refuse_foreign<C: Credential>(remote: &Remote<C>, ours: &Mark) -> Result<()> 
         "{} {} is not changed, because it carries no mark of {:?} any more: it is called {:?}",
         C::CALLED,
         remote.id,
-        ours.deployment.as_str(),
+        ours.owner.as_str(),
         remote.title.to_string()
     ))
     .hint("see who else changes it, then apply again"))

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use super::Credential;
-use crate::marked_name::MarkedName;
 use crate::moment::Moment;
+use crate::title::Title;
 
 /// One thing on the server.
 pub(crate) struct Remote<C: Credential> {
     pub(crate) id: C::Id,
-    pub(crate) title: MarkedName,
+    pub(crate) title: Title,
     pub(crate) expiration: Option<Moment>,
     pub(crate) more: C::More,
 }

@@ -2,6 +2,7 @@
 
 use nixops4_provider_sdk::{Context, Result};
 
+use super::find;
 use crate::api::{self, Absent, AccessKeyId, Alias, BucketOfKey};
 use crate::cluster::Cluster;
 use crate::name::BucketName;
@@ -17,7 +18,7 @@ pub(super) async fn copy(
     let Ok(from) = AccessKeyId::try_from(from.to_owned()) else {
         return Ok(());
     };
-    let Some(key) = cluster.key(cx, &from).await? else {
+    let Some(key) = find(cx, cluster, &from).await? else {
         return Ok(());
     };
     let doing = format!("unable to give key {to} what key {from} has");
@@ -37,17 +38,11 @@ async fn copy_on(
 ) -> Result<()> {
     let permissions = bucket.permissions;
     if !permissions.is_none() {
+        let answer = cluster
+            .call(cx, api::allow(&bucket.id, to, permissions))
+            .await;
         // A bucket may be deleted meanwhile.
-        if cluster
-            .find(
-                cx,
-                api::allow(&bucket.id, to, permissions),
-                Absent::Bucket,
-                doing,
-            )
-            .await?
-            .is_none()
-        {
+        if cluster.found(answer, Absent::Bucket, doing)?.is_none() {
             return Ok(());
         }
         cx.failpoint("key:permitted");
@@ -65,16 +60,8 @@ async fn copy_on(
             local_alias,
             access_key_id: to.clone(),
         };
-        if cluster
-            .find(
-                cx,
-                api::add_alias(&bucket.id, &alias),
-                Absent::Bucket,
-                doing,
-            )
-            .await?
-            .is_none()
-        {
+        let answer = cluster.call(cx, api::add_alias(&bucket.id, &alias)).await;
+        if cluster.found(answer, Absent::Bucket, doing)?.is_none() {
             return Ok(());
         }
         cx.failpoint("key:aliased");

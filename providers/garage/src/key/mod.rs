@@ -18,8 +18,8 @@ use crate::credential::{
     Credential, Expiry, Facts, Making, Remote, Stage, What, credential_inputs, refused,
 };
 use crate::granting::held_by;
-use crate::marked_name::{MarkedName, Name};
 use crate::moment::Moment;
+use crate::title::{Name, Title};
 
 credential_inputs!(
     /// An access key for S3. Its secret key is made here once for each generation and
@@ -78,7 +78,7 @@ pub(crate) struct Outputs {
     /// Region to give to clients of S3.
     pub(crate) region: String,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
 }
 
 /// See [`Inputs`].
@@ -87,7 +87,7 @@ pub(crate) struct Key;
 
 impl Credential for Key {
     const TYPE: &'static str = "garage_key";
-    const IDENTITY_INPUTS: &'static [&'static str] = &[
+    const LOCATED_BY: &'static [&'static str] = &[
         "connection",
         "name",
         "store",
@@ -95,7 +95,7 @@ impl Credential for Key {
         "generation",
         "import",
     ];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["region", "s3Endpoint", "serverId"];
+    const LASTING: &'static [&'static str] = &["region", "s3Endpoint", "systemIdentifier"];
     const CALLED: &'static str = "key";
     const SECRETS: &'static str = "garage";
     const STORED_FIRST: bool = true;
@@ -144,7 +144,7 @@ impl Credential for Key {
             expiration: facts.expiration(),
             s3_endpoint: facts.s3_endpoint.clone(),
             region: facts.region.clone(),
-            server_id: facts.server_id.clone(),
+            system_identifier: facts.system_identifier.clone(),
         }
     }
 
@@ -153,7 +153,7 @@ impl Credential for Key {
         cluster: &Cluster,
         id: &AccessKeyId,
     ) -> Result<Option<Remote<Self>>> {
-        let found = cluster.key(cx, id).await?;
+        let found = find(cx, cluster, id).await?;
         Ok(found.map(remote))
     }
 
@@ -166,16 +166,14 @@ impl Credential for Key {
     }
 
     async fn seen(cx: &Context, cluster: &Cluster, name: &Name) -> Option<Option<Remote<Self>>> {
-        let is_it = |key: &api::Key| MarkedName::read(&key.name).is_named(name);
+        let is_it = |key: &api::Key| Title::read(&key.name).is_named(name);
         let found = cluster.surveyed_key_called(cx, name.as_str(), is_it);
         Some(found.await?.map(remote))
     }
 
-    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(AccessKeyId, MarkedName)>> {
+    async fn all(cx: &Context, cluster: &Cluster) -> Result<Vec<(AccessKeyId, Title)>> {
         let keys = cluster.keys(cx).await?.into_iter();
-        Ok(keys
-            .map(|key| (key.id, MarkedName::read(&key.name)))
-            .collect())
+        Ok(keys.map(|key| (key.id, Title::read(&key.name))).collect())
     }
 
     async fn value(
@@ -185,10 +183,8 @@ impl Credential for Key {
         id: &AccessKeyId,
     ) -> Result<SecretString> {
         let doing = format!("unable to read the secret of key {id}");
-        let value = cluster
-            .ask(cx, api::secret_of_key(id), &doing)
-            .await?
-            .secret_access_key;
+        let answer = cluster.call(cx, api::secret_of_key(id)).await;
+        let value = cluster.done(answer, &doing)?.secret_access_key;
         nixops4_provider_sdk::secret::remember(&value);
         let Some(given) = pair::given(cx, inputs).await? else {
             return Ok(value);
@@ -215,7 +211,7 @@ impl Credential for Key {
         cx: &Context,
         cluster: &Cluster,
         id: &AccessKeyId,
-        title: &MarkedName,
+        title: &Title,
         expiry: Expiry,
         inputs: Option<&Inputs>,
     ) -> Result<()> {
@@ -231,19 +227,15 @@ impl Credential for Key {
             allow: sets(true).map(|_| creates),
             deny: sets(false).map(|_| creates),
         };
+        let answer = cluster.call(cx, api::update_key(id, &change)).await;
         let doing = format!("unable to change key {id}");
-        cluster
-            .ask(cx, api::update_key(id, &change), &doing)
-            .await
-            .map(drop)
+        cluster.done(answer, &doing).map(drop)
     }
 
     async fn delete(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<()> {
+        let answer = cluster.call(cx, api::delete_key(id)).await;
         let doing = format!("unable to delete key {id}");
-        cluster
-            .find(cx, api::delete_key(id), Absent::Key, &doing)
-            .await
-            .map(drop)
+        cluster.found(answer, Absent::Key, &doing).map(drop)
     }
 }
 
@@ -263,7 +255,7 @@ impl Abilities {
 
 fn remote(key: api::Key) -> Remote<Key> {
     Remote {
-        title: MarkedName::read(&key.name),
+        title: Title::read(&key.name),
         id: key.access_key_id,
         expiration: key.expiration.map(Moment::from),
         more: Abilities {
@@ -271,6 +263,12 @@ fn remote(key: api::Key) -> Remote<Key> {
             buckets: key.buckets,
         },
     }
+}
+
+/// A key, if the cluster has it.
+async fn find(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
+    let answer = cluster.call(cx, api::key_by_id(id)).await;
+    cluster.found(answer, Absent::Key, "unable to look for the key")
 }
 
 /// The pair that is given is none of those that are kept. Where one was made since,

@@ -5,8 +5,9 @@ use nixops4_provider_sdk::secret::remember;
 use nixops4_provider_sdk::{Context, Error, ExposeSecret as _, Result, SecretString};
 use nixops4_secrets_store::Generation;
 
-use super::{Inputs, Key};
+use super::{Inputs, Key, find};
 use crate::api::{self, AccessKeyId};
+use crate::cluster::Failure;
 use crate::credential::{Making, Stage, Wanted as _};
 
 /// Where the secret of a given pair stands.
@@ -75,17 +76,16 @@ pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Re
         };
         let id = &value.public.id;
         // Unless somebody was quicker, nobody can have what was just made up.
-        if made_up.as_ref() != Some(id) && cluster.key(cx, id).await?.is_some() {
+        if made_up.as_ref() != Some(id) && find(cx, cluster, id).await?.is_some() {
             return Ok(Stage::Unfinished);
         }
         let secret = making.reveal(&value).await?;
         let (title, stage) = titled(making, value.generation);
         cx.checkpoint()?;
-        let import = api::import_key(id, &secret, &title).doing(format!("unable to make key {id}"));
-        match cluster.call(cx, import).await {
-            Err(failure) if failure.is("KeyAlreadyExists") => {
+        match cluster.call(cx, api::import_key(id, &secret, &title)).await {
+            Err(Failure::Refused(refusal)) if refusal.is("KeyAlreadyExists") => {
                 // Somebody was quicker, or it is of one that was deleted.
-                if cluster.key(cx, id).await?.is_some() {
+                if find(cx, cluster, id).await?.is_some() {
                     return Ok(Stage::Unfinished);
                 }
                 refuse_given(making.inputs, id)?;
@@ -93,7 +93,10 @@ pub(super) async fn make(making: &Making<'_, Key>, generation: Generation) -> Re
                 generation = following(value.generation);
                 first = false;
             }
-            answer => return Ok(answer.map(|_| stage)?),
+            answer => {
+                let doing = format!("unable to make key {id}");
+                return cluster.done(answer, &doing).map(|_| stage);
+            }
         }
     }
     Err(Error::new(format!(

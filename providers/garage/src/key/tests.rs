@@ -1,16 +1,13 @@
 use nixops4_provider_sdk::kept::{Kept, KeptValue};
-use nixops4_provider_sdk::{DeploymentName, Effect, Mark, ResourceKind};
+use nixops4_provider_sdk::{Effect, Mark, Owner, ResourceKind};
 use nixops4_secrets_store::SecretId;
 use time::OffsetDateTime;
 
 use super::*;
-use crate::credential::{CredentialVersion, Managed, Place, Public};
+use crate::credential::{Held, Managed, Place, Public};
 
 fn mark() -> Mark {
-    Mark::new(
-        DeploymentName::try_from("shop".to_owned()).unwrap(),
-        Key::TYPE,
-    )
+    Mark::new(Owner::try_from("shop".to_owned()).unwrap(), Key::TYPE)
 }
 
 fn id(number: u32) -> AccessKeyId {
@@ -34,7 +31,7 @@ fn inputs(more: serde_json::Value) -> Inputs {
 fn remote(generation: u32) -> Remote<Key> {
     Remote {
         id: id(generation),
-        title: MarkedName {
+        title: Title {
             name: "media".to_owned(),
             mark: Some(mark()),
             generation: Some(generation),
@@ -49,7 +46,7 @@ fn remote(generation: u32) -> Remote<Key> {
 fn facts(held: Vec<(u32, Option<Remote<Key>>)>) -> Facts<Key> {
     let held: Vec<_> = held
         .into_iter()
-        .map(|(number, remote)| CredentialVersion {
+        .map(|(number, remote)| Held {
             value: KeptValue {
                 generation: Generation::try_from(number).unwrap(),
                 id: SecretId::try_from("8f3c2d1e-0000-4000-8000-000000000000".to_owned()).unwrap(),
@@ -79,7 +76,7 @@ fn facts(held: Vec<(u32, Option<Remote<Key>>)>) -> Facts<Key> {
         was_there: false,
         region: "garage".to_owned(),
         s3_endpoint: None,
-        server_id: "node".to_owned(),
+        system_identifier: "node".to_owned(),
     }
 }
 
@@ -194,7 +191,7 @@ fn what_stays_where_it_is() {
 fn what_the_store_has_no_value_of() {
     let mut have = facts(Vec::new());
     have.loose = Some(Remote {
-        title: MarkedName::read("media"),
+        title: Title::read("media"),
         ..remote(1)
     });
     let step = |what| vec![("/secretName".to_owned(), what)];
@@ -207,11 +204,11 @@ fn what_the_store_has_no_value_of() {
     let nothing = || serde_json::json!({});
     assert_eq!(steps(nothing(), &seen(remote(1))), step(What::Refused));
     let mut begun = remote(1);
-    begun.title.making = Some(crate::marked_name::ADOPTION.to_owned());
+    begun.title.making = Some(crate::title::ADOPTION.to_owned());
     assert_eq!(steps(nothing(), &seen(begun)), step(What::Keep));
     // That of somebody else, whom the engine asks about.
     let mut theirs = remote(1);
-    let other = DeploymentName::try_from("other".to_owned()).unwrap();
+    let other = Owner::try_from("other".to_owned()).unwrap();
     theirs.title.mark = Some(Mark::new(other, Key::TYPE));
     assert_eq!(steps(nothing(), &seen(theirs)), step(What::Keep));
 }
@@ -239,10 +236,7 @@ fn a_name_that_names_no_secret() {
 #[test]
 fn whose_it_is() {
     use nixops4_provider_sdk::Ownership;
-    let theirs = Mark::new(
-        DeploymentName::try_from("other".to_owned()).unwrap(),
-        Key::TYPE,
-    );
+    let theirs = Mark::new(Owner::try_from("other".to_owned()).unwrap(), Key::TYPE);
     let marked = |mark: &Mark| Ownership::Marked(mark.clone());
     assert!(matches!(
         whole(&[1]).observed(&mark()).ownership,
@@ -250,7 +244,7 @@ fn whose_it_is() {
     ));
     // Any part that is somebody else's makes all of it theirs.
     let mut have = whole(&[2, 1]);
-    have.held[1].remote.as_mut().unwrap().title = MarkedName::read("media");
+    have.held[1].remote.as_mut().unwrap().title = Title::read("media");
     assert_eq!(have.observed(&mark()).ownership, Ownership::Unmarked);
     let mut have = whole(&[1]);
     have.kept.as_mut().unwrap().mark = theirs.clone();

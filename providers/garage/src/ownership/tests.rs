@@ -1,11 +1,11 @@
-use nixops4_provider_sdk::DeploymentName;
+use nixops4_provider_sdk::Owner;
 use serde_json::{Value, json};
 use time::macros::datetime;
 
 use super::*;
 
 fn mark(owner: &str) -> Mark {
-    let owner = DeploymentName::try_from(owner.to_owned()).unwrap();
+    let owner = Owner::try_from(owner.to_owned()).unwrap();
     Mark::new(owner, "garage_bucket")
 }
 
@@ -42,7 +42,7 @@ fn what_is_no_claim() {
     let bucket = bucket(&[
         // Somebody's key with a name of its own for the bucket.
         key("GKaaaaaaaa", "mastodon", &["media"]),
-        // An owner key that has permissions alone, which somebody gave it by hand.
+        // A stand-in that has permissions alone, which somebody gave it by hand.
         key("GKbbbbbbbb", &title("shop"), &[]),
         // A name that only begins like a mark.
         key(
@@ -112,12 +112,12 @@ fn in_the_middle_of_an_adoption() {
             let Ownership::Marked(found) = found else {
                 panic!("{found:?}");
             };
-            assert_eq!(found.deployment.as_str(), whose, "for {asking}");
+            assert_eq!(found.owner.as_str(), whose, "for {asking}");
         }
     }
 }
 
-/// The first key of an owner can be used up, and both are theirs.
+/// An owner's first stand-in can be used up, and both are theirs.
 #[test]
 fn two_claims_of_the_same_owner() {
     let claims = claims(&bucket(&[

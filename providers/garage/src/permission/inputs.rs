@@ -47,17 +47,13 @@ impl Inputs {
 /// What an expression can read of a permission.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[expect(
-    clippy::struct_field_names,
-    reason = "each is an identifier, and called so"
-)]
 pub(crate) struct Outputs {
     /// The bucket.
     pub(crate) bucket_id: BucketId,
     /// The key.
     pub(crate) access_key_id: AccessKeyId,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
 }
 
 /// What is still of use of a record.
@@ -74,7 +70,7 @@ pub(crate) struct PriorInputs {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PriorOutputs {
     #[serde(default)]
-    pub(crate) server_id: Option<String>,
+    pub(crate) system_identifier: Option<String>,
 }
 
 /// A permission, by the node that is asked, the bucket and the key.

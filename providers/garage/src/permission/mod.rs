@@ -3,14 +3,14 @@
 mod inputs;
 
 use nixops4_provider_sdk::{
-    Context, Error, Fields as _, Object, Prior, Relation, Result, Step, Value,
+    Context, DeletionPolicy, Error, Mark, Object, Observed, Ownership, Prior, ResourceKind, Result,
+    Step, Value,
 };
 
-use crate::api::{self, AccessKeyId, BucketId, Permissions};
+use crate::api::{self, Absent, AccessKeyId, BucketId, Permissions};
 use crate::cluster::Cluster;
-use crate::connection::Reach;
 use crate::granting::{deny, held_by, no_key, on, precedes, set_permissions};
-use crate::marked_name::MarkedName;
+use crate::title::Title;
 
 use inputs::{Identity, Inputs, Outputs, PriorInputs, PriorOutputs};
 
@@ -30,7 +30,7 @@ pub(crate) struct Facts {
     older: Vec<Grant>,
     /// What was recorded, if it is another one and still there.
     recorded: Option<Grant>,
-    server_id: String,
+    system_identifier: String,
 }
 
 impl Facts {
@@ -56,13 +56,12 @@ pub(crate) enum Change {
 /// See [`Inputs`].
 pub(crate) struct Permission;
 
-impl Relation for Permission {
+impl ResourceKind for Permission {
     const TYPE: &'static str = "garage_permission";
-    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
-    const STABLE_OUTPUTS: &'static [&'static str] = &["serverId"];
-    const CREATE: Change = Change::Create;
+    const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
+    const LOCATED_BY: &'static [&'static str] = &["connection", "bucketId", "accessKeyId"];
+    const LASTING: &'static [&'static str] = &["systemIdentifier"];
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -97,33 +96,39 @@ impl Relation for Permission {
         })
     }
 
-    fn diff(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
-        difference(want, have)
+    fn diff(want: &Inputs, have: Option<&Facts>) -> Vec<Step<Change>> {
+        match have {
+            None => vec![Step::create(Change::Create)],
+            Some(have) => difference(want, have),
+        }
     }
 
     fn outputs(_: &Inputs, facts: &Facts) -> Outputs {
         Outputs {
             bucket_id: facts.grant.bucket.clone(),
             access_key_id: facts.grant.key.clone(),
-            server_id: facts.server_id.clone(),
+            system_identifier: facts.system_identifier.clone(),
         }
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        Object::new()
-            .with("bucketId", inputs.bucket_id.as_str())
-            .with("accessKeyId", inputs.access_key_id.as_str())
+        let mut outputs = Object::new();
+        outputs.insert("bucketId".to_owned(), inputs.bucket_id.as_str().into());
+        outputs.insert(
+            "accessKeyId".to_owned(),
+            inputs.access_key_id.as_str().into(),
+        );
+        outputs
     }
 
     async fn observe(
         cx: &Context,
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
-    ) -> Result<Option<Facts>> {
-        let node = prior.and_then(|prior| prior.outputs.server_id.as_deref());
+    ) -> Result<Option<Observed<Facts>>> {
+        let node = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
-        let bucket = cluster
-            .bucket(cx, &inputs.bucket_id)
+        let bucket = bucket(cx, &cluster, &inputs.bucket_id)
             .await?
             .ok_or_else(|| no_bucket(&inputs.bucket_id))?;
         let (title, grant) = grant(cx, &cluster, &bucket, &inputs.access_key_id)
@@ -133,7 +138,7 @@ impl Relation for Permission {
             grant,
             older: older(&bucket, &title),
             recorded: None,
-            server_id: cluster.known_by(node),
+            system_identifier: cluster.known_by(node),
         };
         if let Some(prior) = prior {
             let PriorInputs {
@@ -146,7 +151,10 @@ impl Relation for Permission {
                 .filter(|recorded| facts.all().all(|grant| !is_same(grant, recorded)));
         }
         let nothing = facts.grant.permissions.is_none() && facts.recorded.is_none();
-        Ok((!nothing).then_some(facts))
+        Ok((!nothing).then_some(Observed {
+            facts,
+            ownership: Ownership::Relation,
+        }))
     }
 
     async fn apply(cx: &Context, inputs: &Inputs, change: Change) -> Result<()> {
@@ -180,11 +188,19 @@ impl Relation for Permission {
         }
     }
 
-    async fn observe_recorded(cx: &Context, prior: &Self::Prior) -> Result<Option<Facts>> {
-        let node = prior.outputs.server_id.as_deref();
+    async fn write_mark(_: &Context, _: &Inputs, _: &Facts, _: &Mark) -> Result<()> {
+        // The engine asks for none: there is no place for it.
+        Ok(())
+    }
+
+    async fn observe_recorded(
+        cx: &Context,
+        prior: &Self::Prior,
+    ) -> Result<Option<Observed<Facts>>> {
+        let node = prior.outputs.system_identifier.as_deref();
         let inputs = &prior.inputs;
         let cluster = Cluster::of(cx, &inputs.connection, node).await?;
-        let Some(bucket) = cluster.bucket(cx, &inputs.bucket_id).await? else {
+        let Some(bucket) = bucket(cx, &cluster, &inputs.bucket_id).await? else {
             return Ok(None);
         };
         let found = grant(cx, &cluster, &bucket, &inputs.access_key_id).await?;
@@ -195,9 +211,12 @@ impl Relation for Permission {
             grant,
             older: older(&bucket, &title),
             recorded: None,
-            server_id: cluster.known_by(node),
+            system_identifier: cluster.known_by(node),
         };
-        Ok((!facts.grant.permissions.is_none()).then_some(facts))
+        Ok((!facts.grant.permissions.is_none()).then_some(Observed {
+            facts,
+            ownership: Ownership::Relation,
+        }))
     }
 
     async fn delete(cx: &Context, prior: &Self::Prior, facts: &Facts) -> Result<()> {
@@ -207,6 +226,17 @@ impl Relation for Permission {
             take(cx, &cluster, grant).await?;
         }
         Ok(())
+    }
+
+    async fn retain(_: &Context, prior: &Self::Prior, _: &Facts, _: &Mark) -> Result<()> {
+        Err(Error::input(
+            "/deletionPolicy",
+            format!(
+                "{} can't be retained: it holds no data, and has no state but being there",
+                Self::recorded_identity(prior)?
+            ),
+        )
+        .hint("set deletionPolicy = \"delete\", or only forget it in the state"))
     }
 }
 
@@ -286,16 +316,13 @@ async fn grant(
     cluster: &Cluster,
     bucket: &api::Bucket,
     id: &AccessKeyId,
-) -> Result<Option<(MarkedName, Grant)>> {
-    let known = on(bucket, id).map(|on| (MarkedName::read(&on.name), on.permissions));
+) -> Result<Option<(Title, Grant)>> {
+    let known = on(bucket, id).map(|on| (Title::read(&on.name), on.permissions));
     let found = match known {
         Some(known) => Some(known),
-        None => cluster.key(cx, id).await?.map(|key| {
-            (
-                MarkedName::read(&key.name),
-                held_by(&key.buckets, &bucket.id),
-            )
-        }),
+        None => key(cx, cluster, id)
+            .await?
+            .map(|key| (Title::read(&key.name), held_by(&key.buckets, &bucket.id))),
     };
     Ok(found.map(|(title, permissions)| {
         let grant = Grant {
@@ -308,9 +335,9 @@ async fn grant(
 }
 
 /// What those keys may do that this one took the place of.
-fn older(bucket: &api::Bucket, newer: &MarkedName) -> Vec<Grant> {
+fn older(bucket: &api::Bucket, newer: &Title) -> Vec<Grant> {
     let precedes = |key: &&api::KeyOnBucket| {
-        !key.permissions.is_none() && precedes(&MarkedName::read(&key.name), newer)
+        !key.permissions.is_none() && precedes(&Title::read(&key.name), newer)
     };
     let keys = bucket.keys.iter().filter(precedes);
     let mut older: Vec<_> = keys
@@ -324,6 +351,11 @@ fn older(bucket: &api::Bucket, newer: &MarkedName) -> Vec<Grant> {
     older
 }
 
+async fn bucket(cx: &Context, cluster: &Cluster, id: &BucketId) -> Result<Option<api::Bucket>> {
+    let answer = cluster.call(cx, api::bucket_by_id(id)).await;
+    cluster.found(answer, Absent::Bucket, "unable to look for the bucket")
+}
+
 /// What is still there of what was recorded.
 async fn recorded(
     cx: &Context,
@@ -331,7 +363,7 @@ async fn recorded(
     id: &BucketId,
     key: &AccessKeyId,
 ) -> Result<Option<Grant>> {
-    let Some(bucket) = cluster.bucket(cx, id).await? else {
+    let Some(bucket) = bucket(cx, cluster, id).await? else {
         return Ok(None);
     };
     let found = grant(cx, cluster, &bucket, key).await?;
@@ -342,6 +374,11 @@ async fn recorded(
 fn no_bucket(id: &BucketId) -> Error {
     Error::input("/bucketId", format!("there is no bucket {id}"))
         .hint("use the `id` output of a bucket on this cluster")
+}
+
+async fn key(cx: &Context, cluster: &Cluster, id: &AccessKeyId) -> Result<Option<api::Key>> {
+    let answer = cluster.call(cx, api::key_by_id(id)).await;
+    cluster.found(answer, Absent::Key, "unable to look for the key")
 }
 
 /// Takes what somebody may do; a bucket or key that is gone has taken it along.

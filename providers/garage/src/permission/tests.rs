@@ -1,5 +1,5 @@
 use expect_test::expect;
-use nixops4_provider_sdk::{DeploymentName, Mark};
+use nixops4_provider_sdk::{Mark, Owner};
 
 use super::*;
 
@@ -57,7 +57,7 @@ fn facts(letters: &str, older: Vec<Grant>, recorded: Option<Grant>) -> Facts {
         grant: given("a", NEW, letters),
         older,
         recorded,
-        server_id: "node".to_owned(),
+        system_identifier: "node".to_owned(),
     }
 }
 
@@ -93,8 +93,8 @@ fn another_pair() {
 #[test]
 fn which_keys_are_older() {
     let title = |name: &str, owner: &str, generation: u32| {
-        let owner = DeploymentName::try_from(owner.to_owned()).unwrap();
-        MarkedName {
+        let owner = Owner::try_from(owner.to_owned()).unwrap();
+        Title {
             name: name.to_owned(),
             mark: Some(Mark::new(owner, "garage_key")),
             generation: Some(generation),
@@ -106,11 +106,8 @@ fn which_keys_are_older() {
     assert!(!precedes(&title("media", "shop", 3), &newer));
     assert!(!precedes(&title("media", "other", 1), &newer));
     assert!(!precedes(&title("backup", "shop", 1), &newer));
-    assert!(!precedes(&MarkedName::read("media"), &newer));
-    assert!(!precedes(
-        &title("media", "shop", 1),
-        &MarkedName::read("media")
-    ));
+    assert!(!precedes(&Title::read("media"), &newer));
+    assert!(!precedes(&title("media", "shop", 1), &Title::read("media")));
 }
 
 #[test]

@@ -12,9 +12,9 @@ use crate::api::{AccessKeyId, BucketId};
 use crate::bucket::{CorsRule, LifecycleRule, Quotas, Website};
 use crate::connection::Connection;
 use crate::credential::defaults;
-use crate::marked_name::Name;
 use crate::moment::Moment;
 use crate::name::BucketName;
+use crate::title::Name;
 
 /// What one application needs of a Garage cluster: a bucket, and a key that may use it
 /// and nothing else, whose secret goes into the secrets store. Retaining it takes the
@@ -140,7 +140,7 @@ pub(crate) struct Outputs {
     /// or if nothing says how websites are reached.
     pub(super) website_host: Option<String>,
     /// Id of a node of the cluster, by which the cluster is recognised.
-    pub(super) server_id: String,
+    pub(super) system_identifier: String,
 }
 
 /// What is still of use of a record.
@@ -172,7 +172,7 @@ pub(crate) struct PriorOutputs {
     #[serde(default)]
     pub(super) bucket_id: Option<BucketId>,
     #[serde(default)]
-    pub(super) server_id: Option<String>,
+    pub(super) system_identifier: Option<String>,
 }
 
 /// A tenant of a cluster.

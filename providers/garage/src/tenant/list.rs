@@ -2,36 +2,31 @@
 
 use std::collections::BTreeMap;
 
-use nixops4_provider_sdk::{Context, Found, Mark, ResourceKind as _, Result};
+use nixops4_provider_sdk::{Context, Found, Mark, Object, ResourceKind as _, Result};
 
-use super::inputs::Identity;
-use super::parts::Key;
+use super::inputs::{Identity, Inputs};
+use super::parts::{Key, Parts};
 use crate::bucket;
 use crate::cluster::Cluster;
-use crate::connection::Reach;
-use crate::marked_name::MarkedName;
-use crate::name::BucketName;
+use crate::title::Title;
 
 /// Marked buckets with the marked keys that may use them, and marked keys that may
 /// use none: what is left of a tenant that was made or deleted by halves is found,
 /// too.
-pub(super) async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
-    let cluster = Cluster::of(cx, &reach.connection, None).await?;
+pub(super) async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+    let parts = Parts::wanted(inputs)?;
+    let cluster = Cluster::of(cx, &inputs.connection, None).await?;
     let ours = cx.mark();
     let mut keys: BTreeMap<String, Mark> = BTreeMap::new();
-    for found in Key::list(cx, reach).await? {
+    for found in Key::list(cx, &parts.key).await? {
         if let Some(name) = found.identity.get("name").and_then(|name| name.as_str()) {
             keys.insert(name.to_owned(), found.mark);
         }
     }
-    let server = reach.connection.to_string();
+    let server = inputs.connection.to_string();
     let mut all = Vec::new();
     for marked in bucket::marked(cx, &cluster).await? {
-        let titles = marked
-            .bucket
-            .keys
-            .iter()
-            .map(|key| MarkedName::read(&key.name));
+        let titles = marked.bucket.keys.iter().map(|key| Title::read(&key.name));
         let key = titles
             .filter(|title| title.is_of(&ours))
             .find(|title| keys.contains_key(&title.name))
@@ -44,10 +39,10 @@ pub(super) async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
             bucket: Some(marked.name.clone()),
             key,
         };
-        let facts = marked.facts();
         all.push(Found {
-            facts,
-            ..found(&identity, marked.mark)
+            identity: serde_json::to_value(identity).unwrap_or_default(),
+            facts: marked.facts(),
+            mark: marked.mark,
         });
     }
     all.extend(keys.into_iter().map(|(key, mark)| {
@@ -56,15 +51,11 @@ pub(super) async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
             bucket: None,
             key: Some(key),
         };
-        found(&identity, mark)
+        Found {
+            identity: serde_json::to_value(identity).unwrap_or_default(),
+            facts: Object::new(),
+            mark,
+        }
     }));
     Ok(all)
-}
-
-/// What was made by halves has one name, which is the other's, too.
-fn found(identity: &Identity, mark: Mark) -> Found {
-    let bucket = identity.bucket.as_ref().map(BucketName::as_str);
-    let key = identity.key.as_deref();
-    let names = [("name", bucket.or(key)), ("bucket", bucket), ("key", key)];
-    Found::new(identity, names, mark)
 }

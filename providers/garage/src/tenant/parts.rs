@@ -1,17 +1,15 @@
 //! The bucket and the key that a tenant is made of, as their own kinds have them:
 //! what is wanted, and what was recorded.
 
-use nixops4_provider_sdk::composite::{Halves, InputsOf, PriorsOf};
 use nixops4_provider_sdk::{Error, Prior, ResourceKind, Result};
 
-use super::Tenant;
 use super::inputs::{Identity, Inputs, PriorInputs, PriorOutputs};
 use crate::api::BucketId;
 use crate::bucket::{self, Bucket};
 use crate::credential;
 use crate::key;
-use crate::marked_name::Name;
 use crate::name::BucketName;
+use crate::title::Name;
 
 /// The kind of keys.
 pub(super) type Key = credential::Managed<key::Key>;
@@ -19,35 +17,39 @@ pub(super) type Key = credential::Managed<key::Key>;
 type Recorded = Prior<PriorInputs, PriorOutputs>;
 
 /// What is wanted.
-pub(super) fn wanted(inputs: &Inputs) -> Result<InputsOf<Tenant>> {
-    let bucket = bucket::Inputs {
-        connection: inputs.connection.clone(),
-        name: inputs.bucket_name().clone(),
-        global_aliases: inputs.global_aliases.clone(),
-        local_aliases: None,
-        // Other keys are other people's; that of the tenant has a step of its own.
-        keys: None,
-        quotas: inputs.quotas,
-        website: inputs.website.clone(),
-        cors_rules: inputs.cors_rules.clone(),
-        lifecycle_rules: inputs.lifecycle_rules.clone(),
-        empty_on_delete: inputs.empty_on_delete,
-    };
-    let key = key::Inputs {
-        connection: inputs.connection.clone(),
-        name: key_name(inputs.key.as_ref(), &inputs.name)?,
-        store: inputs.store.clone(),
-        secret_name: inputs.secret_name.clone(),
-        generation: inputs.generation,
-        keep_generations: inputs.keep_generations,
-        expiration: inputs.expiration,
-        create_buckets: false,
-        import: None,
-    };
-    Ok(Halves {
-        first: key,
-        second: bucket,
-    })
+pub(super) struct Parts {
+    pub(super) bucket: bucket::Inputs,
+    pub(super) key: key::Inputs,
+}
+
+impl Parts {
+    pub(super) fn wanted(inputs: &Inputs) -> Result<Self> {
+        let bucket = bucket::Inputs {
+            connection: inputs.connection.clone(),
+            name: inputs.bucket_name().clone(),
+            global_aliases: inputs.global_aliases.clone(),
+            local_aliases: None,
+            // Other keys are other people's; that of the tenant has a step of its own.
+            keys: None,
+            quotas: inputs.quotas,
+            website: inputs.website.clone(),
+            cors_rules: inputs.cors_rules.clone(),
+            lifecycle_rules: inputs.lifecycle_rules.clone(),
+            empty_on_delete: inputs.empty_on_delete,
+        };
+        let key = key::Inputs {
+            connection: inputs.connection.clone(),
+            name: key_name(inputs.key.as_ref(), &inputs.name)?,
+            store: inputs.store.clone(),
+            secret_name: inputs.secret_name.clone(),
+            generation: inputs.generation,
+            keep_generations: inputs.keep_generations,
+            expiration: inputs.expiration,
+            create_buckets: false,
+            import: None,
+        };
+        Ok(Self { bucket, key })
+    }
 }
 
 /// The name of the key: any of a bucket is one of a key.
@@ -110,15 +112,8 @@ impl Known {
     }
 }
 
-/// What was recorded, as the records of a key and of a bucket.
-pub(super) fn recorded(prior: &Recorded) -> Result<PriorsOf<Tenant>> {
-    Ok(Halves {
-        first: of_key(prior)?,
-        second: of_bucket(prior),
-    })
-}
-
-fn of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Prior {
+/// What was recorded, as the record of a bucket.
+pub(super) fn prior_of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Prior {
     let inputs = &prior.inputs;
     Prior {
         inputs: bucket::PriorInputs {
@@ -129,12 +124,13 @@ fn of_bucket(prior: &Recorded) -> <Bucket as ResourceKind>::Prior {
         },
         outputs: bucket::PriorOutputs {
             id: prior.outputs.bucket_id.clone(),
-            server_id: prior.outputs.server_id.clone(),
+            system_identifier: prior.outputs.system_identifier.clone(),
         },
     }
 }
 
-fn of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Prior> {
+/// What was recorded, as the record of a key.
+pub(super) fn prior_of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Prior> {
     let inputs = &prior.inputs;
     Ok(Prior {
         inputs: credential::PriorInputs {
@@ -146,7 +142,7 @@ fn of_key(prior: &Recorded) -> Result<<Key as ResourceKind>::Prior> {
         outputs: credential::PriorOutputs {
             id: prior.outputs.access_key_id.clone(),
             secret: prior.outputs.secret_key_ref.clone(),
-            server_id: prior.outputs.server_id.clone(),
+            system_identifier: prior.outputs.system_identifier.clone(),
         },
     })
 }

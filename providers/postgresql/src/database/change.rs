@@ -1,6 +1,5 @@
 //! What is to be done so that a database is as it is wanted, and how.
 
-use nixops4_provider_sdk::carrier::{Carrier as _, Comment};
 use nixops4_provider_sdk::{Context, Effect, Error, Mark, Result, Step, Value};
 use serde::Serialize;
 
@@ -8,13 +7,13 @@ use super::create::create;
 use super::facts::{Facts, look_up};
 use super::inputs::Inputs;
 use super::{creatable, obstacle, remove};
+use crate::assume::Assumed;
 use crate::lock::{self, Part};
 use crate::name::Name;
 use crate::server::{Server, leave_database, on_server, run};
-use crate::set_role::Assumed;
 use crate::settings::{self, Deviation, escape};
 use crate::sql::{Ident, Literal};
-use crate::{admin, extension, failure};
+use crate::{admin, comment, extension, failure};
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -95,9 +94,13 @@ pub(crate) fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
     steps.extend(setting_steps(want, have));
     steps.extend(extension_steps(want, have));
     if let Some(wanted) = &want.comment {
-        let wanted = Comment::read(wanted).text;
-        let step = Step::unless_same("/comment", have.text(), wanted, Change::Comment);
-        steps.extend(step);
+        let wanted = comment::text(wanted);
+        steps.extend(Step::unless_same(
+            "/comment",
+            have.text(),
+            wanted,
+            Change::Comment,
+        ));
     }
     steps
 }
@@ -304,7 +307,7 @@ async fn put_back(cx: &Context, inputs: &Inputs, oid: i64) -> Result<()> {
 async fn rename(cx: &Context, inputs: &Inputs, from: &Name) -> Result<()> {
     let (old, new) = (Ident(from), Ident(&inputs.name));
     let doing = format!("unable to rename database {old} to {new}");
-    leave_database(cx, &inputs.connection, from).await;
+    leave_database(cx, &inputs.connection, from).await?;
     on_server(cx, &inputs.connection, None, async |server| {
         let acting = admin::as_owner(server, from, &[]).await?;
         let part = Part::plain(format!("ALTER DATABASE {old} RENAME TO {new}"));
@@ -396,7 +399,7 @@ async fn relocate(cx: &Context, inputs: &Inputs, tablespace: &Name) -> Result<()
     let (database, tablespace) = (Ident(&inputs.name), Ident(tablespace));
     let doing = format!("unable to move database {database} to tablespace {tablespace}");
     let statement = format!("ALTER DATABASE {database} SET TABLESPACE {tablespace}");
-    leave_database(cx, &inputs.connection, &inputs.name).await;
+    leave_database(cx, &inputs.connection, &inputs.name).await?;
     on_server(cx, &inputs.connection, None, async |server| {
         let acting = admin::as_owner(server, &inputs.name, &[]).await?;
         let connection = &mut server.connection;
@@ -432,7 +435,7 @@ pub(super) async fn extend(cx: &Context, inputs: &Inputs, name: &Name) -> Result
 
 /// The statement that writes the comment: a text for people and our mark.
 pub(super) fn comment_on(name: &Name, text: Option<&str>, mark: &Mark) -> String {
-    let comment = Comment::marked(text, mark);
+    let comment = comment::with_mark(text, mark);
     format!(
         "COMMENT ON DATABASE {} IS {}",
         Ident(name),

@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use nixops4_provider_sdk::{Context, DeploymentName, Error, Result, Retry};
+use nixops4_provider_sdk::{Context, Error, Owner, Result, Retry};
 use sha2::{Digest as _, Sha256};
 use sqlx::postgres::PgConnection;
 
@@ -30,7 +30,7 @@ pub(crate) async fn create(cx: &Context, inputs: &Inputs) -> Result<()> {
     let staging = staging_name(cx, inputs)?;
     let staged = Ident(&staging);
     if let Some(template) = &inputs.template {
-        leave_database(cx, &inputs.connection, template).await;
+        leave_database(cx, &inputs.connection, template).await?;
         on_server(cx, &inputs.connection, None, async |server| {
             sessions::clear_template(server, template).await
         })
@@ -202,13 +202,13 @@ fn creation(inputs: &Inputs, staging: &Name) -> String {
 
 /// The same for each try of the same thing, and for nothing else.
 fn staging_name(cx: &Context, inputs: &Inputs) -> Result<Name> {
-    let prefix = staging_prefix(cx.deployment());
+    let prefix = staging_prefix(cx.owner());
     Name::of_server(format!("{prefix}{}", short_hash(inputs.name.as_str())))
 }
 
 /// What the names of an owner's databases begin with that aren't ready yet. Until
 /// one is marked, that alone says whose it is.
-pub(crate) fn staging_prefix(owner: &DeploymentName) -> String {
+pub(crate) fn staging_prefix(owner: &Owner) -> String {
     format!("{STAGING}{}-", short_hash(owner.as_str()))
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_provider_sdk::carrier::{Carrier as _, Comment};
 use nixops4_provider_sdk::{Context, Error, Mark, Observed, Result, Retry};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
@@ -14,7 +13,7 @@ use crate::name::Name;
 use crate::server::{Server, column, in_database};
 use crate::sql::Ident;
 use crate::witness::{self, Witness};
-use crate::{failure, settings};
+use crate::{comment, failure, settings};
 
 /// The connection limit of a database that is being dropped.
 const HALF_DROPPED: i32 = -2;
@@ -23,7 +22,7 @@ const HALF_DROPPED: i32 = -2;
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) oid: i64,
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
     /// The name that the server has for it; not the wanted one before a rename.
     pub(crate) name: Name,
     pub(crate) owner_role: String,
@@ -54,8 +53,9 @@ pub(crate) struct Facts {
 impl Facts {
     /// The text beside the mark.
     pub(super) fn text(&self) -> String {
-        let comment = self.comment.as_deref().unwrap_or_default();
-        Comment::read(&remove::without_line(comment)).text
+        comment::text(&remove::without_line(
+            self.comment.as_deref().unwrap_or_default(),
+        ))
     }
 
     /// Whether it is being dropped, or was when the server crashed: there is nothing
@@ -140,11 +140,11 @@ pub(crate) async fn look_up(
     Ok(Some(Observed { facts, ownership }))
 }
 
-fn read(row: &PgRow, server_id: String) -> Result<Facts> {
+fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
     let entries: Option<Vec<String>> = column(row, 15)?;
     Ok(Facts {
         oid: column(row, 0)?,
-        server_id,
+        system_identifier,
         name: Name::of_server(column(row, 1)?)?,
         owner_role: column(row, 2)?,
         encoding: column(row, 3)?,
@@ -209,14 +209,14 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<Marke
                      THEN pg_database_size(d.oid) END, d.witnesses
          FROM (SELECT oid, datname, shobj_description(oid, 'pg_database') AS comment, {} AS witnesses
                FROM pg_database o) d
-         WHERE concat(d.comment, array_to_string(d.witnesses, ' ')) ~ $1
+         WHERE position($1 IN concat(d.comment, array_to_string(d.witnesses, ' '))) > 0
             OR starts_with(d.datname, $2) AND d.comment IS NULL
          ORDER BY d.datname",
         witness::of_database("o.oid")
     );
     let rows = sqlx::query(AssertSqlSafe(question))
-        .bind(witness::of_deployment(mark))
-        .bind(create::staging_prefix(&mark.deployment))
+        .bind(mark.trace())
+        .bind(create::staging_prefix(&mark.owner))
         .fetch_all(&mut server.connection)
         .await
         .map_err(|error| failure::stating("unable to list the databases", &error))?;

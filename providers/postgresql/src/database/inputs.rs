@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{Error, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::comment;
 use crate::connection::Connection;
 use crate::limit::ConnectionLimit;
 use crate::name::Name;
@@ -209,7 +209,7 @@ impl Inputs {
         if let Some(settings) = &self.settings {
             settings::validate(settings, "/settings")?;
         }
-        Comment::validate(self.comment.as_deref())
+        comment::validate(self.comment.as_deref())
     }
 }
 
@@ -236,7 +236,7 @@ pub(crate) struct Outputs {
     /// The database's object identifier: what it is found by after a rename.
     pub(crate) oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
 }
 
 /// What is still of use of a record.

@@ -9,8 +9,8 @@ mod obstacle;
 mod remove;
 
 use nixops4_provider_sdk::{
-    Context, DeletionPolicy, Error, Fields as _, Found, Mark, Object, Observed, Ownership, Prior,
-    ResourceKind, Result, Step,
+    Context, DeletionPolicy, Error, Found, Mark, Object, Observed, Ownership, Prior, ResourceKind,
+    Result, Step,
 };
 
 pub(crate) use change::{Change, difference};
@@ -18,7 +18,6 @@ pub(crate) use create::staging_prefix;
 pub(crate) use facts::{Facts, extensions, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs};
 
-use crate::connection::Reach;
 use crate::server::{RecordedOutputs, Server, on_server, predicted_outputs};
 use crate::sql::Ident;
 use crate::{admin, lock};
@@ -29,13 +28,11 @@ pub(crate) struct Database;
 impl ResourceKind for Database {
     const TYPE: &'static str = "postgresql_database";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
-    const HOLDS_SECRETS: bool = false;
-    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "serverId"];
+    const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
+    const LASTING: &'static [&'static str] = &["oid", "systemIdentifier"];
     const LISTS: bool = true;
     const FORESEES_REMOVAL: bool = true;
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;
@@ -76,13 +73,16 @@ impl ResourceKind for Database {
             port: inputs.connection.port,
             owner_role: facts.owner_role.clone(),
             oid: facts.oid,
-            server_id: facts.server_id.clone(),
+            system_identifier: facts.system_identifier.clone(),
         }
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        predicted_outputs(&inputs.name, &inputs.connection)
-            .with_some("ownerRole", inputs.owner_role.as_ref())
+        let mut outputs = predicted_outputs(inputs.name.as_str(), &inputs.connection);
+        if let Some(role) = &inputs.owner_role {
+            outputs.insert("ownerRole".to_owned(), role.as_str().into());
+        }
+        outputs
     }
 
     async fn observe(
@@ -91,7 +91,7 @@ impl ResourceKind for Database {
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
         let at = &inputs.connection;
-        let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
+        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let seen = on_server(cx, at, known_server, async |server| {
             let ours = known_server.map(|_| cx.mark());
@@ -133,13 +133,13 @@ impl ResourceKind for Database {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.outputs.server_id.as_deref();
+        let known_server = prior.outputs.system_identifier.as_deref();
         let seen = on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let ours = known_server.map(|_| cx.mark());
             look_up(server, prior.outputs.oid, &prior.inputs.name, None, ours).await
         })
         .await?;
-        let ours = staging_prefix(cx.deployment());
+        let ours = staging_prefix(cx.owner());
         Ok(seen.map(|mut seen| {
             let unfinished = seen.facts.name.as_str().starts_with(&ours);
             if unfinished && seen.ownership == Ownership::Unmarked {
@@ -174,8 +174,8 @@ impl ResourceKind for Database {
         remove::retain(cx, prior, facts, mark).await
     }
 
-    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
-        let at = &reach.connection;
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        let at = &inputs.connection;
         let found = on_server(cx, at, None, async |server| {
             facts::marked(server, &cx.mark()).await
         })
@@ -188,16 +188,20 @@ impl ResourceKind for Database {
 }
 
 fn to_found(server: String, one: facts::Marked) -> Found {
+    let mut facts = Object::new();
+    facts.insert("oid".to_owned(), one.oid.into());
+    facts.insert("bytes".to_owned(), one.size.into());
+    // Somebody was killed while making it; the next to make it clears it away.
+    facts.insert("unfinished".to_owned(), create::is_staged(&one.name).into());
     let identity = Identity {
         server,
         database: one.name,
     };
-    let name = identity.database.as_str();
-    Found::new(&identity, [("name", Some(name))], one.mark)
-        .fact("oid", one.oid)
-        .fact("bytes", one.size)
-        // Somebody was killed while making it; the next to make it clears it away.
-        .fact("unfinished", create::is_staged(name))
+    Found {
+        identity: serde_json::to_value(identity).unwrap_or_default(),
+        mark: one.mark,
+        facts,
+    }
 }
 
 /// The statements that put a mark in place of the one that is there, and of what

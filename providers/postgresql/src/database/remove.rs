@@ -93,7 +93,7 @@ pub(super) fn is_being_dropped(facts: &Facts) -> bool {
 pub(super) async fn delete(cx: &Context, prior: &Prior, facts: &Facts) -> Result<()> {
     let doing = format!("unable to drop database {}", Ident(&facts.name));
     let at = &prior.inputs.connection;
-    leave_database(cx, at, &facts.name).await;
+    leave_database(cx, at, &facts.name).await?;
     on_server(cx, at, None, async |server| {
         let Err(failed) = try_to_drop(cx, server, prior, facts, &doing).await else {
             return Ok(());
@@ -370,7 +370,7 @@ async fn former_owner(server: &mut Server, now: &Facts, before: &Before) -> Resu
 pub(super) async fn retain(cx: &Context, prior: &Prior, facts: &Facts, mark: &Mark) -> Result<()> {
     let doing = format!("unable to retire database {}", Ident(&facts.name));
     let at = &prior.inputs.connection;
-    leave_database(cx, at, &facts.name).await;
+    leave_database(cx, at, &facts.name).await?;
     on_server(cx, at, None, async |server| {
         sessions::shut_out_database(cx, at, server, (&facts.name, facts.oid), "").await?;
         cx.failpoint("database:shut-out");

@@ -2,18 +2,18 @@
 
 use std::fmt::Write as _;
 
-use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{Context, Error, Result};
 use sqlx::postgres::{PgConnection, PgRow};
 
 use super::comment;
+use crate::assume::For;
+use crate::comment::with_mark;
 use crate::connection::Connection;
 use crate::name::Name;
 use crate::server::column;
-use crate::set_role::For;
 use crate::sql::{Ident, Literal};
 use crate::witness::Class;
-use crate::{failure, in_database};
+use crate::{failure, inside};
 
 /// What the server has of an extension that isn't there.
 const AVAILABLE: &str = "
@@ -39,7 +39,7 @@ pub(crate) async fn create(
 ) -> Result<()> {
     let extension = Ident(wanted.name);
     let doing = format!("unable to create extension {extension}");
-    let here = in_database::observe(cx, at, database, None, async |server, _, _| {
+    let here = inside::observe(cx, at, database, None, async |server, _, _| {
         available(&mut server.connection, wanted.name, &doing)
             .await
             .map(Some)
@@ -64,14 +64,14 @@ pub(crate) async fn create(
         statements.push_str(" CASCADE");
     }
     let mark = cx.mark();
-    let text = Comment::marked(description.as_deref(), &mark);
+    let text = with_mark(description.as_deref(), &mark);
     let _ = write!(statements, "; {}", comment(wanted.name, &text));
     let whom = For {
         roles: &[],
         database_owner: true,
     };
     let marked = (Class::Extension, wanted.name, &mark);
-    match in_database::change_marked(cx, at, database, &whom, &doing, &statements, marked).await {
+    match inside::change_marked(cx, at, database, &whom, &doing, &statements, marked).await {
         Ok(()) => Ok(()),
         Err(error) => Err(explain(cx, at, database, wanted, error).await),
     }
@@ -171,7 +171,7 @@ pub(super) async fn explain(
     wanted: &Wanted<'_>,
     error: Error,
 ) -> Error {
-    let lacking = in_database::observe(cx, at, database, None, async |server, _, _| {
+    let lacking = inside::observe(cx, at, database, None, async |server, _, _| {
         let row = sqlx::query(LACKING)
             .bind(wanted.name.as_str())
             .bind(wanted.version)

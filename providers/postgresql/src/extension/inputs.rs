@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
-use crate::in_database::Whereabouts;
+use crate::inside::Whereabouts;
 use crate::name::Name;
 
 /// An extension in a PostgreSQL database. Dropping one can take columns of its types

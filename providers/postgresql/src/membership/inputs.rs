@@ -48,7 +48,15 @@ pub(crate) struct Outputs {
     /// The group's object identifier.
     pub(super) group_oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    pub(super) server_id: String,
+    pub(super) system_identifier: String,
+}
+
+/// What is still of use of a record's inputs.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PriorInputs {
+    pub(super) connection: Connection,
+    pub(super) role: Name,
+    pub(super) group: Name,
 }
 
 /// The outputs by which the two roles are found again.
@@ -60,7 +68,7 @@ pub(crate) struct RecordedOutputs {
     #[serde(default)]
     pub(super) group_oid: Option<i64>,
     #[serde(default)]
-    pub(super) server_id: Option<String>,
+    pub(super) system_identifier: Option<String>,
 }
 
 /// A membership on a server.

@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_provider_sdk::carrier::{Carrier as _, Comment};
 use nixops4_provider_sdk::{Context, Mark, Result, Step, Value};
 
 use super::attribute::Attribute;
 use super::facts::Facts;
 use super::inputs::Inputs;
 use super::password::{self, Password};
-use crate::failure;
 use crate::lock::{self, Part};
 use crate::name::Name;
 use crate::server::on_server;
 use crate::settings::{self, Deviation, escape};
 use crate::sql::{Ident, Literal};
+use crate::{comment, failure};
 
 /// One step.
 #[derive(Debug, Clone)]
@@ -75,9 +74,13 @@ pub(crate) fn difference(want: &Inputs, have: &Facts) -> Vec<Step<Change>> {
         steps.extend(steps_in_databases(wanted, &have.settings_in_database));
     }
     if let Some(wanted) = &want.comment {
-        let wanted = Comment::read(wanted).text;
-        let step = Step::unless_same("/comment", have.text(), wanted, Change::Comment);
-        steps.extend(step);
+        let wanted = comment::text(wanted);
+        steps.extend(Step::unless_same(
+            "/comment",
+            have.text(),
+            wanted,
+            Change::Comment,
+        ));
     }
     steps
 }
@@ -353,6 +356,6 @@ fn validity(inputs: &Inputs) -> String {
 
 /// The statement that writes the comment: a text for people and our mark.
 pub(super) fn comment_on(name: &Name, text: Option<&str>, mark: &Mark) -> String {
-    let comment = Comment::marked(text, mark);
+    let comment = comment::with_mark(text, mark);
     format!("COMMENT ON ROLE {} IS {}", Ident(name), Literal(&comment))
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{Mark, Observed, Ownership, Result, SecretString};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
@@ -14,13 +13,13 @@ use crate::name::Name;
 use crate::owned::Holdings;
 use crate::server::{Server, column};
 use crate::sql::Ident;
-use crate::{failure, settings, witness};
+use crate::{comment, failure, settings, witness};
 
 /// A role.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) oid: i64,
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
     /// The name that the server has for it; not the wanted one before a rename.
     pub(crate) name: Name,
     pub(super) attributes: Vec<(Attribute, bool)>,
@@ -43,7 +42,7 @@ pub(crate) struct Facts {
 impl Facts {
     /// The text beside the mark.
     pub(super) fn text(&self) -> String {
-        Comment::of(self.comment.as_deref()).text
+        comment::text(self.comment.as_deref().unwrap_or_default())
     }
 
     /// Whether one can log in as it.
@@ -109,7 +108,7 @@ pub(crate) async fn look_up(
     Ok(Some(Observed { facts, ownership }))
 }
 
-fn read(row: &PgRow, server_id: String) -> Result<Facts> {
+fn read(row: &PgRow, system_identifier: String) -> Result<Facts> {
     let attributes = Attribute::ALL
         .into_iter()
         .enumerate()
@@ -132,7 +131,7 @@ fn read(row: &PgRow, server_id: String) -> Result<Facts> {
     Ok(Facts {
         verifier: column::<Option<String>>(row, 0)?.map(Into::into),
         oid: column(row, 1)?,
-        server_id,
+        system_identifier,
         name: Name::of_server(column(row, 2)?)?,
         connection_limit: column(row, 3)?,
         comment: column(row, 4)?,
@@ -163,10 +162,10 @@ pub(super) async fn marked(server: &mut Server, mark: &Mark) -> Result<Vec<(Stri
     let rows = sqlx::query(
         "SELECT r.rolname::text, r.oid::int8, shobj_description(r.oid, 'pg_authid')
          FROM pg_roles r
-         WHERE shobj_description(r.oid, 'pg_authid') ~ $1
+         WHERE position($1 IN shobj_description(r.oid, 'pg_authid')) > 0
          ORDER BY r.rolname",
     )
-    .bind(witness::of_deployment(mark))
+    .bind(mark.trace())
     .fetch_all(&mut server.connection)
     .await
     .map_err(|error| failure::stating("unable to list the roles", &error))?;

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use nixops4_provider_sdk::carrier::Comment;
 use nixops4_provider_sdk::{Error, Result, SecretRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::expiry::Expiry;
+use crate::comment;
 use crate::connection::Connection;
 use crate::limit::ConnectionLimit;
 use crate::name::Name;
@@ -139,7 +139,7 @@ impl Inputs {
                     .hint("set password to a reference, or leave verifyPassword out"),
             );
         }
-        Comment::validate(self.comment.as_deref())?;
+        comment::validate(self.comment.as_deref())?;
         if let Some(settings) = &self.settings {
             settings::validate(settings, "/settings")?;
         }
@@ -165,7 +165,7 @@ pub(crate) struct Outputs {
     /// The role's object identifier: what it is found by after a rename.
     pub(crate) oid: i64,
     /// The cluster's system identifier: what tells this server from another.
-    pub(crate) server_id: String,
+    pub(crate) system_identifier: String,
     /// Whether the server is known to have the wanted password; `null` where none
     /// is wanted, `false` where it can't be seen.
     pub(crate) password_verified: Option<bool>,

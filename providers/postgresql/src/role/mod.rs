@@ -20,7 +20,6 @@ pub(crate) use facts::{Facts, look_up};
 pub(crate) use inputs::{Identity, Inputs, Outputs, PriorInputs, refuse_stand_in};
 use password::Password;
 
-use crate::connection::Reach;
 use crate::owned::{self, Fate};
 use crate::server::{RecordedOutputs, on_server, predicted_outputs, run};
 use crate::sql::Ident;
@@ -32,12 +31,10 @@ pub(crate) struct Role;
 impl ResourceKind for Role {
     const TYPE: &'static str = "postgresql_role";
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Delete;
-    const IDENTITY_INPUTS: &'static [&'static str] = &["connection", "name"];
-    const HOLDS_SECRETS: bool = false;
-    const STABLE_OUTPUTS: &'static [&'static str] = &["oid", "serverId"];
+    const LOCATED_BY: &'static [&'static str] = &["connection", "name"];
+    const LASTING: &'static [&'static str] = &["oid", "systemIdentifier"];
     const LISTS: bool = true;
 
-    type Reach = Reach;
     type Inputs = Inputs;
     type Outputs = Outputs;
     type Prior = Prior<PriorInputs, RecordedOutputs>;
@@ -77,7 +74,7 @@ impl ResourceKind for Role {
             host: inputs.connection.host.clone(),
             port: inputs.connection.port,
             oid: facts.oid,
-            server_id: facts.server_id.clone(),
+            system_identifier: facts.system_identifier.clone(),
             password_verified: match facts.password {
                 Password::Unmanaged => None,
                 Password::Same => Some(true),
@@ -89,7 +86,7 @@ impl ResourceKind for Role {
     }
 
     fn predict(inputs: &Inputs) -> Object {
-        predicted_outputs(&inputs.name, &inputs.connection)
+        predicted_outputs(inputs.name.as_str(), &inputs.connection)
     }
 
     async fn observe(
@@ -97,7 +94,7 @@ impl ResourceKind for Role {
         inputs: &Inputs,
         prior: Option<&Self::Prior>,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.and_then(|prior| prior.outputs.server_id.as_deref());
+        let known_server = prior.and_then(|prior| prior.outputs.system_identifier.as_deref());
         let oid = prior.and_then(|prior| prior.outputs.oid);
         let recorded = prior.and_then(|prior| prior.inputs.password.as_ref());
         on_server(cx, &inputs.connection, known_server, async |server| {
@@ -128,7 +125,7 @@ impl ResourceKind for Role {
         cx: &Context,
         prior: &Self::Prior,
     ) -> Result<Option<Observed<Facts>>> {
-        let known_server = prior.outputs.server_id.as_deref();
+        let known_server = prior.outputs.system_identifier.as_deref();
         let found = on_server(cx, &prior.inputs.connection, known_server, async |server| {
             let found = look_up(server, prior.outputs.oid, &prior.inputs.name).await?;
             let Some(mut seen) = found else {
@@ -199,8 +196,8 @@ impl ResourceKind for Role {
         .await
     }
 
-    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
-        let at = &reach.connection;
+    async fn list(cx: &Context, inputs: &Inputs) -> Result<Vec<Found>> {
+        let at = &inputs.connection;
         let found = on_server(cx, at, None, async |server| {
             facts::marked(server, &cx.mark()).await
         })
@@ -256,7 +253,7 @@ pub(crate) async fn let_in(cx: &Context, prior: &Recorded, facts: &Facts) {
 
 async fn drop_role(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> {
     let at = &prior.inputs.connection;
-    owned::drop_owned(cx, at, &facts.name, facts.oid, &facts.holdings).await?;
+    owned::let_go(cx, at, &facts.name, facts.oid, &facts.holdings).await?;
     cx.failpoint("role:let-go");
     let role = Ident(&facts.name);
     lock::transact(
@@ -269,8 +266,14 @@ async fn drop_role(cx: &Context, prior: &Recorded, facts: &Facts) -> Result<()> 
 }
 
 fn to_found(server: String, role: String, oid: i64, mark: Mark) -> Found {
+    let mut facts = Object::new();
+    facts.insert("oid".to_owned(), oid.into());
     let identity = Identity { server, role };
-    Found::new(&identity, [("name", Some(identity.role.as_str()))], mark).fact("oid", oid)
+    Found {
+        identity: serde_json::to_value(identity).unwrap_or_default(),
+        mark,
+        facts,
+    }
 }
 
 /// The statement that puts a mark in place of the one that is there.

@@ -1,11 +1,9 @@
 //! Whether the server has the password that is wanted.
 
-use std::cell::RefCell;
 use std::time::Duration;
 
 use nixops4_provider_sdk::postgresql::client::{Meaning, Target, connect};
 use nixops4_provider_sdk::{Context, Error, ExposeSecret as _, Result, SecretRef, SecretString};
-use subtle::ConstantTimeEq as _;
 
 use super::facts::Facts;
 use super::inputs::Inputs;
@@ -47,10 +45,8 @@ pub(crate) async fn state(
     };
     if server.reads_verifiers {
         let password = cx.secret(reference, "/password").await?;
-        let made = cx.session::<Made>();
-        let same = facts.verifier.as_ref().is_some_and(|verifier| {
-            made.is(&password, verifier) || scram::matches(&password, verifier.expose_secret())
-        });
+        let verifier = facts.verifier.as_ref();
+        let same = verifier.is_some_and(|it| scram::matches(&password, it.expose_secret()));
         return Ok(if same {
             Password::Same
         } else {
@@ -73,23 +69,6 @@ pub(crate) async fn state(
     } else {
         Password::UnknownChanged
     })
-}
-
-/// The verifier that this process has just made, and of which password. To see that it is
-/// the one that the server has takes none of its rounds. Asked once, and then forgotten.
-#[derive(Default)]
-struct Made(RefCell<Option<(SecretString, SecretString)>>);
-
-impl Made {
-    fn is(&self, password: &SecretString, verifier: &SecretString) -> bool {
-        let is_same = |one: &SecretString, other: &SecretString| {
-            let (one, other) = (one.expose_secret(), other.expose_secret());
-            bool::from(one.as_bytes().ct_eq(other.as_bytes()))
-        };
-        let made = self.0.take();
-        made.as_ref()
-            .is_some_and(|(made_of, made)| is_same(made_of, password) && is_same(made, verifier))
-    }
 }
 
 /// What a login with this password tells. Where one with a wrong password isn't
@@ -154,8 +133,5 @@ pub(super) async fn clause(cx: &Context, inputs: &Inputs) -> Result<String> {
             .hint("put another one where the reference leads"));
     }
     let verifier = scram::verifier(&password);
-    let clause = format!(" PASSWORD {}", Literal(verifier.expose_secret()));
-    let made = cx.session::<Made>();
-    made.0.replace(Some((password, verifier)));
-    Ok(clause)
+    Ok(format!(" PASSWORD {}", Literal(verifier.expose_secret())))
 }

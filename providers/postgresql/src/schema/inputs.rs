@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::connection::Connection;
-use crate::in_database::Whereabouts;
+use crate::inside::Whereabouts;
 use crate::name::Name;
 
 /// A schema in a PostgreSQL database. Retaining it takes every privilege on it from

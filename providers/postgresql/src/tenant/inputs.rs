@@ -94,7 +94,7 @@ pub(crate) struct Outputs {
     /// The database's object identifier; `null` only where the database is missing.
     pub(super) database_oid: Option<i64>,
     /// The cluster's system identifier: what tells this server from another.
-    pub(super) server_id: String,
+    pub(super) system_identifier: String,
 }
 
 /// A reference to a secret, as an input takes it.

@@ -1,7 +1,6 @@
 //! Finding an owner's tenants.
 
-use nixops4_provider_sdk::{Context, Found, Mark, Result};
-use serde_json::json;
+use nixops4_provider_sdk::{Context, Found, Mark, Object, Result};
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 
@@ -30,9 +29,9 @@ const MARKED: &str = "
                   OR pg_has_role('pg_read_all_stats', 'USAGE')
                 THEN pg_database_size(d.oid) END,
            coalesce(d.witnesses, '{}')
-    FROM (SELECT * FROM roles WHERE comment ~ $1) r
+    FROM (SELECT * FROM roles WHERE position($1 IN comment) > 0) r
     FULL JOIN (SELECT * FROM databases
-               WHERE concat(comment, array_to_string(witnesses, ' ')) ~ $1
+               WHERE position($1 IN concat(comment, array_to_string(witnesses, ' '))) > 0
                   OR comment IS NULL AND starts_with(datname, $2)) d ON d.datdba = r.oid
     ORDER BY 1, 2";
 
@@ -42,8 +41,8 @@ pub(super) async fn list(cx: &Context, at: &Connection) -> Result<Vec<Found>> {
     let rows = on_server(cx, at, None, async |server| {
         let question = MARKED.replace("WITNESSES", &witness::of_database("d.oid"));
         sqlx::query(AssertSqlSafe(question))
-            .bind(witness::of_deployment(&ours))
-            .bind(database::staging_prefix(&ours.deployment))
+            .bind(ours.trace())
+            .bind(database::staging_prefix(&ours.owner))
             .fetch_all(&mut server.connection)
             .await
             .map_err(|error| failure::stating("unable to list the tenants", &error))
@@ -62,16 +61,20 @@ fn read(row: &PgRow, at: &Connection, ours: &Mark) -> Result<Option<Found>> {
         return Ok(None);
     };
     let (role, database): (String, Option<String>) = (column(row, 0)?, column(row, 1)?);
-    // What was made by halves has no database, which is called as the role is then.
-    let names = [
-        ("name", Some(role.as_str())),
-        ("role", Some(role.as_str())),
-        ("database", database.as_deref()),
-    ];
-    let identity = json!({ "server": at.to_string(), "role": role, "database": database });
-    let mut found = Found::new(&identity, names, mark);
+    let mut identity = Object::new();
+    identity.insert("server".to_owned(), at.to_string().into());
+    identity.insert("role".to_owned(), role.into());
+    identity.insert("database".to_owned(), database.into());
+    let mut facts = Object::new();
     for (position, name) in [(3, "roleOid"), (4, "databaseOid"), (5, "bytes")] {
-        found = found.fact(name, column::<Option<i64>>(row, position)?);
+        facts.insert(
+            name.to_owned(),
+            column::<Option<i64>>(row, position)?.into(),
+        );
     }
-    Ok(Some(found))
+    Ok(Some(Found {
+        identity: identity.into(),
+        mark,
+        facts,
+    }))
 }

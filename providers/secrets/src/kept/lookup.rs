@@ -2,7 +2,7 @@
 
 use nixops4_provider_sdk::kept::{self, Kept};
 use nixops4_provider_sdk::secret::{StoredSecret, existing_store, store_error};
-use nixops4_provider_sdk::{Context, Found, Observed, Ownership, Result};
+use nixops4_provider_sdk::{Context, Found, Object, Observed, Ownership, Result};
 use nixops4_secrets_store::{Entry, SecretName};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -52,14 +52,16 @@ pub(super) async fn list<K: Keeps>(cx: &Context, store: &str) -> Result<Vec<Foun
     };
     let entries = opened.list().await;
     let entries = entries.map_err(|error| store_error(&error, "/store"))?;
-    let is_ours = |entry: &Entry| entry.kind == K::TYPE && entry.owner == cx.deployment().as_str();
+    let is_ours = |entry: &Entry| entry.kind == K::TYPE && entry.owner == cx.owner().as_str();
     let found = |entry: Entry| {
+        let mut facts = Object::new();
         let newest = entry.newest().map(|newest| newest.generation.get());
-        let name = entry.name.as_str();
-        let identity = json!({ "store": store, "secret": name });
-        let names = [("name", Some(name))];
-        let found = Found::new(&identity, names, kept::mark(&entry)?);
-        Ok(found.fact("generation", newest))
+        facts.insert("generation".to_owned(), json!(newest));
+        Ok(Found {
+            identity: json!({ "store": store, "secret": entry.name.as_str() }),
+            mark: kept::mark(&entry)?,
+            facts,
+        })
     };
     entries.into_iter().filter(is_ours).map(found).collect()
 }

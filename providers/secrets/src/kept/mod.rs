@@ -13,7 +13,6 @@ mod steps;
 use std::fmt;
 use std::marker::PhantomData;
 
-use nixops4_provider_sdk::reach::{self, ReachInputs};
 use nixops4_provider_sdk::secret::{StoredSecret, remember, store, store_error};
 use nixops4_provider_sdk::{
     Context, DeletionPolicy, Error, Found, Mark, Observed, Prior, ResourceKind, Result, Retry,
@@ -37,9 +36,9 @@ pub(crate) trait Keeps: 'static {
     const STATE: StateNeed = StateNeed::Required;
     /// As [`ResourceKind::DELETION_POLICY`].
     const DELETION_POLICY: DeletionPolicy = DeletionPolicy::Retain;
-    /// As [`ResourceKind::IDENTITY_INPUTS`], with what [`sources`](Self::sources) are
+    /// As [`ResourceKind::LOCATED_BY`], with what [`sources`](Self::sources) are
     /// found by.
-    const IDENTITY_INPUTS: &'static [&'static str] = &["store", "name", "generation"];
+    const LOCATED_BY: &'static [&'static str] = &["store", "name", "generation"];
     /// Whether a value that was recorded and is gone may be made anew, because
     /// it follows from others. Otherwise whoever uses it would be locked out.
     const FOLLOWS: bool = false;
@@ -157,18 +156,6 @@ impl<P> From<References<P>> for SecretOutputs {
     }
 }
 
-/// What reaches everything that is in a store.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Reach {
-    #[serde(default = "defaults::store")]
-    store: String,
-}
-
-impl ReachInputs for Reach {
-    const NAMES: &'static [&'static str] = &["store"];
-    const TO: reach::Place = reach::Place::SecretsStore;
-}
-
 /// What is still of use of a record.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PriorInputs {
@@ -216,11 +203,9 @@ impl<K: Keeps> ResourceKind for Kept<K> {
     const TYPE: &'static str = K::TYPE;
     const STATE: StateNeed = K::STATE;
     const DELETION_POLICY: DeletionPolicy = K::DELETION_POLICY;
-    const IDENTITY_INPUTS: &'static [&'static str] = K::IDENTITY_INPUTS;
-    const HOLDS_SECRETS: bool = true;
+    const LOCATED_BY: &'static [&'static str] = K::LOCATED_BY;
     const LISTS: bool = true;
 
-    type Reach = Reach;
     type Inputs = K::Inputs;
     type Outputs = K::Outputs;
     type Prior = Prior<PriorInputs, PriorOutputs>;
@@ -311,7 +296,7 @@ impl<K: Keeps> ResourceKind for Kept<K> {
         let mut store = store(&facts.store).await?;
         let explain = |error| store_error(&error, "/name");
         store
-            .adopt(&facts.name, cx.deployment().as_str())
+            .adopt(&facts.name, cx.owner().as_str())
             .await
             .map_err(explain)?;
         store.restore(&facts.name).await.map_err(explain)
@@ -339,14 +324,14 @@ impl<K: Keeps> ResourceKind for Kept<K> {
 
     async fn retain(cx: &Context, _: &Self::Prior, facts: &Self::Facts, _: &Mark) -> Result<()> {
         let mut store = store(&facts.store).await?;
-        let retained = store.retain(&facts.name, cx.deployment().as_str()).await;
+        let retained = store.retain(&facts.name, cx.owner().as_str()).await;
         retained
             .map(drop)
             .map_err(|error| store_error(&error, "/name"))
     }
 
-    async fn list(cx: &Context, reach: &Reach) -> Result<Vec<Found>> {
-        lookup::list::<K>(cx, &reach.store).await
+    async fn list(cx: &Context, inputs: &K::Inputs) -> Result<Vec<Found>> {
+        lookup::list::<K>(cx, inputs.store()).await
     }
 }
 
@@ -356,7 +341,7 @@ async fn make<K: Keeps>(
     generation: Generation,
     afresh: bool,
 ) -> Result<()> {
-    let new = NewSecret::new(cx.deployment().as_str(), K::TYPE).keep(inputs.keep_generations());
+    let new = NewSecret::new(cx.owner().as_str(), K::TYPE).keep(inputs.keep_generations());
     let name = inputs.name();
     let mut store = store(inputs.store()).await?;
     cx.failpoint("secret:opened");

@@ -6,9 +6,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use nixops4_provider_sdk::{Context, Error, Result, Retry, wait_until};
+use nixops4_provider_sdk::{Context, Error, Result, Retry};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
@@ -134,8 +134,8 @@ impl Journal {
     }
 
     /// Whether there is an event.
-    pub(super) async fn has_begun(&mut self, cx: &Context) -> Result<bool> {
-        Ok(self.length(cx).await? > 0)
+    pub(super) async fn has_begun(&mut self) -> Result<bool> {
+        Ok(self.length().await? > 0)
     }
 
     fn bytes(&mut self, from: u64) -> Result<Vec<u8>> {
@@ -194,11 +194,7 @@ impl Journal {
     /// Hands over what is in the file behind what was read already, if it is all to
     /// be had. Waits for a writer only where an event without an end shows that there
     /// is one, or was.
-    async fn read_on(
-        &mut self,
-        cx: &Context,
-        mut take: impl FnMut(Event, usize) -> Result<()>,
-    ) -> Result<()> {
+    async fn read_on(&mut self, mut take: impl FnMut(Event, usize) -> Result<()>) -> Result<()> {
         loop {
             let (count, offset) = self.read;
             if self.length_in_bytes()? < offset {
@@ -218,7 +214,7 @@ impl Journal {
                 return Ok(());
             }
             // The writer's last event is whole then, or never will be.
-            self.lock(cx, File::try_lock_shared).await?;
+            self.lock(File::try_lock_shared).await?;
             let is_longer = self.length_in_bytes()? > offset + bytes.len() as u64;
             self.unlock()?;
             if !is_longer {
@@ -227,22 +223,29 @@ impl Journal {
         }
     }
 
-    async fn lock(&self, cx: &Context, lock: fn(&File) -> Result<(), TryLockError>) -> Result<()> {
-        let path = self.path.display();
-        let what = format!("the lock on {path}");
-        let locked = wait_until(cx, &what, SLICE, BUSY_TIMEOUT, async || {
+    async fn lock(&mut self, lock: fn(&File) -> Result<(), TryLockError>) -> Result<()> {
+        let begun = Instant::now();
+        loop {
             match lock(&self.file) {
-                Ok(()) => Ok(Some(())),
-                Err(TryLockError::WouldBlock) => {
-                    let held = Error::input("/name", format!("somebody holds the lock on {path}"));
-                    Err(held
-                    .hint("they have been writing to it for long; see who (fuser), then apply again")
-                    .retry(Retry::UntilDeadline))
+                Ok(()) => return Ok(()),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < BUSY_TIMEOUT => {
+                    tokio::time::sleep(SLICE).await;
                 }
-                Err(TryLockError::Error(error)) => Err(explain_io(&self.path, "lock", &error)),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(Error::input(
+                        "/name",
+                        format!("somebody holds the lock on {}", self.path.display()),
+                    )
+                    .hint(
+                        "they have been writing to it for long; see who (fuser), then apply again",
+                    )
+                    .retry(Retry::UntilDeadline));
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(explain_io(&self.path, "lock", &error));
+                }
             }
-        });
-        locked.await
+        }
     }
 
     fn unlock(&mut self) -> Result<()> {
@@ -305,7 +308,6 @@ impl Journal {
 impl Log for Journal {
     async fn each(
         &mut self,
-        cx: &Context,
         from: i64,
         limit: i64,
         take: &mut dyn FnMut(Event) -> Result<()>,
@@ -313,7 +315,7 @@ impl Log for Journal {
         if from != self.read.0 {
             self.read = (0, 0);
         }
-        self.read_on(cx, |event, _| {
+        self.read_on(|event, _| {
             if event.index >= from && event.index - from < limit {
                 take(event)?;
             }
@@ -322,10 +324,10 @@ impl Log for Journal {
         .await
     }
 
-    async fn fitting(&mut self, cx: &Context, from: i64, limit: i64, bytes: i64) -> Result<i64> {
+    async fn fitting(&mut self, from: i64, limit: i64, bytes: i64) -> Result<i64> {
         self.read = (0, 0);
         let mut lengths = Vec::new();
-        self.read_on(cx, |event, length| {
+        self.read_on(|event, length| {
             if event.index >= from && event.index - from < limit {
                 lengths.push(i64::try_from(length).unwrap_or(i64::MAX));
             }
@@ -335,15 +337,15 @@ impl Log for Journal {
         Ok(first_of(lengths, bytes))
     }
 
-    async fn length(&mut self, cx: &Context) -> Result<i64> {
+    async fn length(&mut self) -> Result<i64> {
         self.read = (0, 0);
-        self.read_on(cx, |_, _| Ok(())).await?;
+        self.read_on(|_, _| Ok(())).await?;
         Ok(self.read.0)
     }
 
     async fn begin(&mut self, cx: &Context) -> Result<()> {
         cx.checkpoint()?;
-        self.lock(cx, File::try_lock).await?;
+        self.lock(File::try_lock).await?;
         self.locked = true;
         Ok(())
     }

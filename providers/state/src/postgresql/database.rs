@@ -283,7 +283,7 @@ impl Database {
             is_ours = found == *event;
             Ok(())
         };
-        self.each(cx, event.index, 1, &mut take).await?;
+        self.each(event.index, 1, &mut take).await?;
         Ok(if is_ours {
             Insertion::Done
         } else {
@@ -373,7 +373,6 @@ fn latest() -> i64 {
 impl Log for Database {
     async fn each(
         &mut self,
-        _: &Context,
         from: i64,
         limit: i64,
         take: &mut dyn FnMut(Event) -> Result<()>,
@@ -401,7 +400,7 @@ impl Log for Database {
         Ok(())
     }
 
-    async fn fitting(&mut self, _: &Context, from: i64, limit: i64, bytes: i64) -> Result<i64> {
+    async fn fitting(&mut self, from: i64, limit: i64, bytes: i64) -> Result<i64> {
         self.begin_reading().await?;
         let lengths: sqlx::Result<Vec<PgRow>> = query(table::LENGTHS)
             .bind(self.deployment())
@@ -415,7 +414,7 @@ impl Log for Database {
         Ok(first_of(lengths, bytes))
     }
 
-    async fn length(&mut self, _: &Context) -> Result<i64> {
+    async fn length(&mut self) -> Result<i64> {
         self.begin_reading().await?;
         let length = query(table::LENGTH).bind(self.deployment());
         let length = self.one(length).await?;

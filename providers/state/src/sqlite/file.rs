@@ -239,7 +239,6 @@ impl File {
 impl Log for File {
     async fn each(
         &mut self,
-        _: &Context,
         from: i64,
         limit: i64,
         take: &mut dyn FnMut(Event) -> Result<()>,
@@ -258,7 +257,7 @@ impl Log for File {
         Ok(())
     }
 
-    async fn fitting(&mut self, _: &Context, from: i64, limit: i64, bytes: i64) -> Result<i64> {
+    async fn fitting(&mut self, from: i64, limit: i64, bytes: i64) -> Result<i64> {
         let lengths = sqlx::query_scalar(table::LENGTHS)
             .bind(&self.deployment)
             .bind(from)
@@ -269,7 +268,7 @@ impl Log for File {
         Ok(first_of(lengths, bytes))
     }
 
-    async fn length(&mut self, _: &Context) -> Result<i64> {
+    async fn length(&mut self) -> Result<i64> {
         let row = sqlx::query(table::LENGTH)
             .bind(&self.deployment)
             .fetch_one(&mut self.connection)

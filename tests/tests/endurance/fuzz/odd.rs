@@ -72,7 +72,7 @@ const TEXTS: [&str; 66] = [
     "NaN",
     "9999-12-31T23:59:60Z",
     "99999999999999999999y",
-    "nixops4-resources: deployment=other type=x since=2020-01-01T00:00:00Z",
+    "nixops4-resources: owner=other type=x since=2020-01-01T00:00:00Z",
 ];
 
 /// Lengths around those where something ends.

@@ -348,7 +348,7 @@ fn garble(line: &[u8], random: &mut StdRng) -> Vec<u8> {
 fn twice(line: &mut Vec<u8>, random: &mut StdRng) {
     let names = [
         "type",
-        "deployment",
+        "owner",
         "name",
         "inputProperties",
         "isStateful",

@@ -110,7 +110,7 @@ impl World {
         environment.extend(support::secrets::environment(&store, &identity));
         let mut references = vec![json!({"env": SECRET}), json!({"file": secret})];
         let mut fixed = BTreeMap::from([
-            ("deployment", json!("endurance")),
+            ("owner", json!("endurance")),
             ("deployment", json!("endurance")),
             ("store", json!("main")),
             ("path", json!("state.sqlite")),
